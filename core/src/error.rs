@@ -1,0 +1,99 @@
+//! What can be wrong with a vote's values. Each variant carries the value, so that the text can name it.
+
+use std::fmt;
+
+/// The class of a mistake, which the caller maps to its own codes (SQLSTATE, HTTP status).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// A value that can never be right.
+    Invalid,
+    /// A number outside what can be counted.
+    OutOfRange,
+}
+
+/// A refused value.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Error {
+    /// A required value is missing.
+    Null { what: &'static str },
+    /// A name is empty.
+    EmptyName { what: &'static str },
+    /// A name is longer than [`crate::name::MAX_BYTES`].
+    LongName { what: &'static str, bytes: usize },
+    /// A name holds a control character or is not UTF-8.
+    UnprintableName { what: &'static str, at: usize },
+    /// Text or number that is no H3 cell.
+    Cell { value: String, reason: String },
+    /// A resolution outside 0 to 15.
+    Resolution { value: i64 },
+    /// A cell was asked to be coarsened to a finer resolution.
+    FinerResolution { cell: String, own: u8, asked: u8 },
+    /// Not an ISO 3166-1 alpha-2 code.
+    Country { value: String },
+    /// A number of votes below one.
+    NoVotes { votes: i64 },
+    /// A number of votes above [`crate::tally::MAX_VOTES`], or a sum that leaves 64 bits.
+    ManyVotes { votes: i128 },
+}
+
+impl Error {
+    /// The class of the mistake.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::ManyVotes { .. } => Kind::OutOfRange,
+            _ => Kind::Invalid,
+        }
+    }
+
+    /// Why the value is refused.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Cell { reason, .. } => Some(reason.clone()),
+            Self::FinerResolution { cell, own, .. } => {
+                Some(format!("Cell {cell} has resolution {own}; a cell can only be coarsened."))
+            }
+            Self::LongName { bytes, .. } => Some(format!("It has {bytes} bytes.")),
+            Self::UnprintableName { at, .. } => Some(format!("The byte at position {at} is not allowed.")),
+            _ => None,
+        }
+    }
+
+    /// What to do instead.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Null { .. } => "Pass a value.",
+            Self::EmptyName { .. } | Self::LongName { .. } | Self::UnprintableName { .. } => {
+                "Names have 1 to 200 bytes of UTF-8 without control characters."
+            }
+            Self::Cell { .. } => "A cell is written as 15 hexadecimal digits, such as 872a1072bffffff.",
+            Self::Resolution { .. } => "Resolutions run from 0 (coarsest) to 15 (finest).",
+            Self::FinerResolution { .. } => "Pass a resolution not finer than the cell's own, or NULL for the cell's own.",
+            Self::Country { .. } => "Use an ISO 3166-1 alpha-2 code such as FR; XK (Kosovo) and ZZ (unknown) are allowed.",
+            Self::NoVotes { .. } | Self::ManyVotes { .. } => "One call counts 1 to 1000000000000 votes.",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null { what } => write!(f, "{what} must not be null"),
+            Self::EmptyName { what } => write!(f, "{what} must not be empty"),
+            Self::LongName { what, .. } => write!(f, "{what} is longer than 200 bytes"),
+            Self::UnprintableName { what, .. } => write!(f, "{what} holds a control character or is not valid UTF-8"),
+            Self::Cell { value, .. } => write!(f, "invalid H3 cell: \"{value}\""),
+            Self::Resolution { value } => write!(f, "resolution {value} is outside the valid range 0 to 15"),
+            Self::FinerResolution { own, asked, .. } => {
+                write!(f, "resolution {asked} is finer than the cell's own resolution {own}")
+            }
+            Self::Country { value } => write!(f, "unknown country code: \"{value}\""),
+            Self::NoVotes { votes } => write!(f, "votes must be at least 1, not {votes}"),
+            Self::ManyVotes { votes } => write!(f, "votes out of range: {votes}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

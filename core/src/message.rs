@@ -1,0 +1,229 @@
+//! The wire format, version 1: what one fold changed in one match, and the state a follower starts from.
+//!
+//! Messages carry new absolute totals, never differences, so losing or repeating one does no harm. Only teams with votes
+//! are named in a cell or country; a team that is not named has none.
+
+use crate::{CellIndex, Country};
+use serde::ser::{SerializeMap, SerializeTuple};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// Over this many changed cells (or distinct arrivals), a message leaves them out and says `"resync": true`.
+pub const MAX_CELLS: usize = 2_000;
+
+/// The longest text that fits into a notification with room to spare (PostgreSQL's limit is 7,999 bytes).
+pub const MAX_NOTIFY_BYTES: usize = 7_900;
+
+/// Votes by team, in the match's order of teams.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Votes<'a>(pub Vec<(Cow<'a, str>, i64)>);
+
+impl<'a> Votes<'a> {
+    /// All teams, zeros too.
+    #[must_use]
+    pub fn all(teams: &'a [String], counts: &[i64]) -> Self {
+        let counts = counts.iter().copied().chain(std::iter::repeat(0));
+        Self(teams.iter().map(|team| Cow::Borrowed(team.as_str())).zip(counts).collect())
+    }
+
+    /// Only the teams that have votes.
+    #[must_use]
+    pub fn some(teams: &'a [String], counts: &[i64]) -> Self {
+        let pairs = teams.iter().zip(counts).filter(|(_, votes)| **votes != 0);
+        Self(pairs.map(|(team, votes)| (Cow::Borrowed(team.as_str()), *votes)).collect())
+    }
+}
+
+impl Serialize for Votes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (team, votes) in &self.0 {
+            map.serialize_entry(team, votes)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Votes<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> serde::de::Visitor<'de> for Pairs {
+            type Value = Vec<(Cow<'static, str>, i64)>;
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("votes by team")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::with_capacity(map.size_hint().unwrap_or(0));
+                while let Some((team, votes)) = map.next_entry::<String, i64>()? {
+                    pairs.push((Cow::Owned(team), votes));
+                }
+                Ok(pairs)
+            }
+        }
+        deserializer.deserialize_map(Pairs).map(Votes)
+    }
+}
+
+/// The match as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stats<'a> {
+    pub total: i64,
+    pub votes: Votes<'a>,
+    pub leader: Option<Cow<'a, str>>,
+    pub dominance: f64,
+    pub per_minute: i64,
+}
+
+/// One cell and its votes: `["872a1072bffffff", {"home": 120}]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct CellVotes<'a>(pub CellIndex, pub Votes<'a>);
+
+impl Serialize for CellVotes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pair = serializer.serialize_tuple(2)?;
+        pair.serialize_element(&Hex(self.0))?;
+        pair.serialize_element(&self.1)?;
+        pair.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for CellVotes<'_> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (Hex(cell), votes) = <(Hex, Votes)>::deserialize(deserializer)?;
+        Ok(Self(cell, votes))
+    }
+}
+
+/// One country and its votes: `["FR", {"home": 900}]`.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct CountryVotes<'a>(#[serde(with = "code")] pub Country, pub Votes<'a>);
+
+/// What arrived: team, cell, country, votes.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct NewVotes<'a>(pub Cow<'a, str>, pub Option<Hex>, pub Option<Code>, pub i64);
+
+/// A cell written as its usual text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Hex(pub CellIndex);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hex {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        crate::parse_cell(text.as_bytes()).map(Hex).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A country written as its code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Code(#[serde(with = "code")] pub Country);
+
+mod code {
+    use super::{Country, Cow, Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(country: &Country, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(country.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Country, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Country::parse(text.as_bytes()).map_err(serde::de::Error::custom)
+    }
+}
+
+/// What one fold changed in one match: the body of a feed row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message<'a> {
+    pub v: u32,
+    #[serde(rename = "match")]
+    pub match_id: Cow<'a, str>,
+    pub seq: i64,
+    pub prev: i64,
+    pub epoch: Cow<'a, str>,
+    pub at: Cow<'a, str>,
+    pub stats: Stats<'a>,
+    /// New totals of the changed cells. Left out where there are too many (`resync`) or no room (`partial`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cells: Option<Vec<CellVotes<'a>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countries: Option<Vec<CountryVotes<'a>>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<Vec<NewVotes<'a>>>,
+    /// Too much changed for one message: read a snapshot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resync: bool,
+    /// A notification that had no room for the whole message: read the feed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub partial: bool,
+    /// The match is closed and these are its final totals.
+    #[serde(default, rename = "final", skip_serializing_if = "std::ops::Not::not")]
+    pub is_final: bool,
+}
+
+impl Message<'_> {
+    /// The same without its lists, for a notification that has no room for them.
+    #[must_use]
+    pub fn partial(&self) -> Self {
+        Self { cells: None, countries: None, new: None, partial: true, ..self.clone() }
+    }
+}
+
+/// The folded state of a match: what a follower starts from, then applying messages with a higher `seq`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot<'a> {
+    pub v: u32,
+    #[serde(rename = "match")]
+    pub match_id: Cow<'a, str>,
+    pub seq: i64,
+    pub epoch: Option<Cow<'a, str>>,
+    pub at: Option<Cow<'a, str>>,
+    pub status: Cow<'a, str>,
+    /// The resolution that cells were rolled up to, if any.
+    pub resolution: Option<u8>,
+    pub stats: Stats<'a>,
+    pub cells: Vec<CellVotes<'a>>,
+    pub countries: Vec<CountryVotes<'a>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../../fixtures/message.json");
+    const GOLDEN_RESYNC: &str = include_str!("../../fixtures/message_resync.json");
+    const GOLDEN_SNAPSHOT: &str = include_str!("../../fixtures/snapshot.json");
+
+    #[test]
+    fn golden_messages_come_back_as_the_same_bytes() {
+        for golden in [GOLDEN, GOLDEN_RESYNC] {
+            let message: Message = serde_json::from_str(golden).expect("golden message");
+            assert_eq!(serde_json::to_string(&message).expect("JSON"), golden.trim_end());
+        }
+        let snapshot: Snapshot = serde_json::from_str(GOLDEN_SNAPSHOT).expect("golden snapshot");
+        assert_eq!(serde_json::to_string(&snapshot).expect("JSON"), GOLDEN_SNAPSHOT.trim_end());
+    }
+
+    #[test]
+    fn a_partial_message_keeps_the_stats() {
+        let message: Message = serde_json::from_str(GOLDEN).expect("golden message");
+        let partial = message.partial();
+        assert_eq!((partial.seq, &partial.stats, partial.partial), (message.seq, &message.stats, true));
+        let text = serde_json::to_string(&partial).expect("JSON");
+        assert!(!text.contains("cells") && !text.contains("new") && text.ends_with(r#""partial":true}"#), "{text}");
+    }
+
+    #[test]
+    fn unknown_cells_and_countries_are_refused() {
+        for (good, bad) in [("872a1072bffffff", "872a1072bfffff0"), ("[\"FR\"", "[\"FX\"")] {
+            assert!(serde_json::from_str::<Message>(&GOLDEN.replace(good, bad)).is_err());
+        }
+    }
+}

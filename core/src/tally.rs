@@ -1,0 +1,273 @@
+//! The tally of one match: what a set of votes adds up to, by team, cell, country and minute.
+//!
+//! Teams are numbered in the order in which they first appear in the match; every count is a list with one number a
+//! team, in that order, and a list that ends early means zeros. The fold and the reads share this one way of adding.
+
+use crate::{CellIndex, Country, Error};
+use std::collections::HashMap;
+
+/// The most votes that one call, element or row counts. Nine million such calls fit into a 64-bit total.
+pub const MAX_VOTES: i64 = 1_000_000_000_000;
+
+/// The microseconds of a time line bucket.
+pub const MINUTE: i64 = 60_000_000;
+
+/// One number a team, in the match's order of teams.
+pub type Counts = Vec<i64>;
+
+/// Checks a number of votes: 1 to [`MAX_VOTES`].
+///
+/// # Errors
+/// [`Error::Null`], [`Error::NoVotes`] or [`Error::ManyVotes`].
+pub fn parse_votes(votes: Option<i64>) -> Result<i64, Error> {
+    match votes.ok_or(Error::Null { what: "votes" })? {
+        votes if votes < 1 => Err(Error::NoVotes { votes }),
+        votes if votes > MAX_VOTES => Err(Error::ManyVotes { votes: votes.into() }),
+        votes => Ok(votes),
+    }
+}
+
+/// Adds `votes` to the count of `team`.
+///
+/// # Errors
+/// [`Error::ManyVotes`] when the sum leaves 64 bits.
+pub fn add(counts: &mut Counts, team: usize, votes: i64) -> Result<(), Error> {
+    if counts.len() <= team {
+        counts.resize(team + 1, 0);
+    }
+    counts[team] = sum(counts[team], votes)?;
+    Ok(())
+}
+
+/// Adds `more` to `counts`, team by team.
+///
+/// # Errors
+/// [`Error::ManyVotes`] when a sum leaves 64 bits.
+pub fn add_all(counts: &mut Counts, more: &[i64]) -> Result<(), Error> {
+    more.iter().enumerate().try_for_each(|(team, votes)| add(counts, team, *votes))
+}
+
+/// The sum over all teams.
+///
+/// # Errors
+/// [`Error::ManyVotes`] when it leaves 64 bits.
+pub fn total(counts: &[i64]) -> Result<i64, Error> {
+    counts.iter().try_fold(0, |total, votes| sum(total, *votes))
+}
+
+fn sum(a: i64, b: i64) -> Result<i64, Error> {
+    a.checked_add(b).ok_or(Error::ManyVotes { votes: i128::from(a) + i128::from(b) })
+}
+
+/// A row of pending.
+#[derive(Clone, Copy, Debug)]
+pub struct Vote<'a> {
+    pub team: &'a str,
+    pub cell: Option<CellIndex>,
+    pub country: Option<Country>,
+    /// How many; below zero where a ballot is taken back.
+    pub votes: i64,
+    /// Counts in the match's total too. False where a row only says from which country a counted vote came.
+    pub in_total: bool,
+    /// Microseconds since PostgreSQL's epoch.
+    pub at: i64,
+}
+
+/// What distinguishes one arrival from another: votes alike in all of it are one entry.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Arrival {
+    pub team: usize,
+    pub cell: Option<CellIndex>,
+    pub country: Option<Country>,
+    pub in_total: bool,
+}
+
+/// Votes of one match, summed as they come.
+#[derive(Debug, Default)]
+pub struct Tally {
+    teams: Vec<String>,
+    numbers: HashMap<String, usize>,
+    arrivals: HashMap<Arrival, i64>,
+    minutes: HashMap<i64, Counts>,
+    first_at: Option<i64>,
+    last_at: Option<i64>,
+}
+
+impl Tally {
+    /// An empty tally of a match whose teams are already numbered.
+    #[must_use]
+    pub fn new(teams: Vec<String>) -> Self {
+        let numbers = teams.iter().cloned().enumerate().map(|(number, team)| (team, number)).collect();
+        Self { teams, numbers, ..Self::default() }
+    }
+
+    /// Adds one row.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn add(&mut self, vote: &Vote) -> Result<(), Error> {
+        let team = self.number(vote.team);
+        let arrival = Arrival { team, cell: vote.cell, country: vote.country, in_total: vote.in_total };
+        let votes = self.arrivals.entry(arrival).or_insert(0);
+        *votes = sum(*votes, vote.votes)?;
+        if vote.in_total {
+            add(self.minutes.entry(vote.at - vote.at.rem_euclid(MINUTE)).or_default(), team, vote.votes)?;
+            self.last_at = self.last_at.max(Some(vote.at));
+        }
+        self.first_at = Some(self.first_at.map_or(vote.at, |first| first.min(vote.at)));
+        Ok(())
+    }
+
+    fn number(&mut self, team: &str) -> usize {
+        if let Some(number) = self.numbers.get(team) {
+            return *number;
+        }
+        let number = self.teams.len();
+        self.teams.push(team.to_owned());
+        self.numbers.insert(team.to_owned(), number);
+        number
+    }
+
+    /// The match's teams by number: those it started with, then the new ones in order of appearance.
+    #[must_use]
+    pub fn teams(&self) -> &[String] {
+        &self.teams
+    }
+
+    /// When the oldest row was written.
+    #[must_use]
+    pub const fn first_at(&self) -> Option<i64> {
+        self.first_at
+    }
+
+    /// When the newest row that counts in the total was written.
+    #[must_use]
+    pub const fn last_at(&self) -> Option<i64> {
+        self.last_at
+    }
+
+    /// What came, alike votes summed, in a fixed order.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<(Arrival, i64)> {
+        let mut arrivals: Vec<_> = self.arrivals.iter().map(|(arrival, votes)| (*arrival, *votes)).collect();
+        arrivals.sort_unstable();
+        arrivals
+    }
+
+    /// How many distinct arrivals there are.
+    #[must_use]
+    pub fn distinct(&self) -> usize {
+        self.arrivals.len()
+    }
+
+    /// The change of the match's totals.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn totals(&self) -> Result<Counts, Error> {
+        let mut totals = Counts::new();
+        self.minutes.values().try_for_each(|minute| add_all(&mut totals, minute))?;
+        Ok(totals)
+    }
+
+    /// The change by cell, in order of cells.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn cells(&self) -> Result<Vec<(CellIndex, Counts)>, Error> {
+        self.grouped(|arrival| arrival.cell)
+    }
+
+    /// The change by country, in order of codes.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn countries(&self) -> Result<Vec<(Country, Counts)>, Error> {
+        self.grouped(|arrival| arrival.country)
+    }
+
+    /// The change by minute, in order of time.
+    #[must_use]
+    pub fn minutes(&self) -> Vec<(i64, Counts)> {
+        let mut minutes: Vec<_> = self.minutes.iter().map(|(minute, counts)| (*minute, counts.clone())).collect();
+        minutes.sort_unstable();
+        minutes
+    }
+
+    fn grouped<K: Copy + Eq + Ord + std::hash::Hash>(
+        &self,
+        key: impl Fn(&Arrival) -> Option<K>,
+    ) -> Result<Vec<(K, Counts)>, Error> {
+        let mut groups: HashMap<K, Counts> = HashMap::new();
+        for (arrival, votes) in &self.arrivals {
+            if let Some(key) = key(arrival) {
+                add(groups.entry(key).or_default(), arrival.team, *votes)?;
+            }
+        }
+        let mut groups: Vec<_> = groups.into_iter().collect();
+        groups.sort_unstable_by_key(|(key, _)| *key);
+        Ok(groups)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse_cell;
+
+    fn vote(team: &str) -> Vote<'_> {
+        Vote { team, cell: None, country: None, votes: 1, in_total: true, at: 0 }
+    }
+
+    #[test]
+    fn nothing_is_nothing() {
+        let tally = Tally::default();
+        assert!(tally.arrivals().is_empty() && tally.teams().is_empty() && tally.minutes().is_empty());
+        assert_eq!((tally.totals(), tally.first_at(), tally.last_at()), (Ok(vec![]), None, None));
+    }
+
+    #[test]
+    fn every_grouping_sums_to_the_same() {
+        let cell = parse_cell(b"872a1072bffffff").ok();
+        let other = parse_cell(b"871fb4662ffffff").ok();
+        let mut tally = Tally::new(vec!["away".into()]);
+        for (team, cell, votes, at) in [("home", cell, 3, -1), ("away", cell, 2, 0), ("home", other, 5, MINUTE), ("home", cell, 1, 7)] {
+            let country = Country::parse(b"fr").ok();
+            tally.add(&Vote { cell, country, votes, at, ..vote(team) }).expect("small");
+        }
+        assert_eq!(tally.teams(), ["away", "home"]);
+        assert_eq!(tally.totals(), Ok(vec![2, 9]));
+        assert_eq!(tally.cells().map(|c| c.into_iter().map(|(_, counts)| counts).collect::<Vec<_>>()), Ok(vec![vec![0, 5], vec![2, 4]]));
+        assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![2, 9]));
+        assert_eq!(tally.minutes(), vec![(-MINUTE, vec![0, 3]), (0, vec![2, 1]), (MINUTE, vec![0, 5])]);
+        assert_eq!((tally.first_at(), tally.last_at()), (Some(-1), Some(MINUTE)));
+        assert_eq!(tally.arrivals().len(), 3);
+    }
+
+    #[test]
+    fn a_country_alone_is_not_in_the_total() {
+        let mut tally = Tally::default();
+        tally.add(&Vote { country: Country::parse(b"FR").ok(), in_total: false, ..vote("home") }).expect("small");
+        assert_eq!(tally.totals(), Ok(vec![]));
+        assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![1]));
+        assert_eq!(tally.last_at(), None);
+    }
+
+    #[test]
+    fn sums_never_wrap() {
+        let mut tally = Tally::default();
+        tally.add(&Vote { votes: i64::MAX, ..vote("home") }).expect("fits");
+        assert_eq!(tally.add(&vote("home")), Err(Error::ManyVotes { votes: i128::from(i64::MAX) + 1 }));
+        assert_eq!(total(&[i64::MAX, 1]), Err(Error::ManyVotes { votes: i128::from(i64::MAX) + 1 }));
+    }
+
+    #[test]
+    fn votes_have_a_range() {
+        assert_eq!(parse_votes(Some(1)), Ok(1));
+        assert_eq!(parse_votes(Some(MAX_VOTES)), Ok(MAX_VOTES));
+        assert_eq!(parse_votes(Some(0)), Err(Error::NoVotes { votes: 0 }));
+        assert_eq!(parse_votes(Some(i64::MIN)), Err(Error::NoVotes { votes: i64::MIN }));
+        assert_eq!(parse_votes(Some(MAX_VOTES + 1)), Err(Error::ManyVotes { votes: i128::from(MAX_VOTES) + 1 }));
+        assert_eq!(parse_votes(None), Err(Error::Null { what: "votes" }));
+    }
+}
