@@ -1,0 +1,25 @@
+-- Folding pending votes into the aggregates, and telling everyone.
+
+CREATE FUNCTION vote_agg.add_votes(bigint[], bigint[])
+RETURNS bigint[] LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'add_votes_wrapper';
+COMMENT ON FUNCTION vote_agg.add_votes(bigint[], bigint[]) IS 'The sum of two lists of counts, team by team (internal)';
+
+CREATE FUNCTION vote_agg.fold()
+RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fold_wrapper';
+COMMENT ON FUNCTION vote_agg.fold() IS
+'Folds all pending votes that this transaction can see; returns the rows folded, 0 when somebody else is folding';
+
+CREATE FUNCTION vote_agg.notify_feed()
+RETURNS trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    -- Only folds insert here, so only folds ever hold the notification lock.
+    PERFORM pg_catalog.pg_notify(pg_catalog.current_setting('vote_agg.channel'), coalesce(f.doorbell, f.body))
+    FROM new_feed f;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION vote_agg.notify_feed() IS 'Sends new feed rows to the channel vote_agg.channel';
+CREATE TRIGGER notify AFTER INSERT ON vote_agg.feed
+    REFERENCING NEW TABLE AS new_feed FOR EACH STATEMENT EXECUTE FUNCTION vote_agg.notify_feed();
+COMMENT ON TRIGGER notify ON vote_agg.feed IS 'Sends new rows to the channel vote_agg.channel';

@@ -1,0 +1,49 @@
+-- Reading: aggregates plus what is pending, in the caller's snapshot, so exact at any moment. STABLE and without a
+-- transaction id, so they run on a hot standby too. SECURITY DEFINER, because nobody reads the tables directly.
+
+CREATE FUNCTION @extschema@.get_realtime_stats(match_id text,
+    OUT status text, OUT total_votes bigint, OUT votes jsonb, OUT leader text, OUT dominance double precision,
+    OUT votes_per_minute bigint, OUT active_cells bigint, OUT active_countries bigint, OUT last_vote_at timestamptz,
+    OUT seq bigint, OUT epoch text)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 COST 100 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'get_realtime_stats_wrapper';
+COMMENT ON FUNCTION @extschema@.get_realtime_stats(text) IS
+'The match at this moment, one row, at a cost that does not grow with its votes or cells';
+
+CREATE FUNCTION @extschema@.get_match_aggregates(match_id text, resolution integer DEFAULT NULL, min_votes bigint DEFAULT 1, max_cells integer DEFAULT NULL)
+RETURNS TABLE (h3_index text, resolution integer, total_votes bigint, votes jsonb, leader text, dominance double precision)
+LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1000 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'get_match_aggregates_wrapper';
+COMMENT ON FUNCTION @extschema@.get_match_aggregates(text, integer, bigint, integer) IS
+'The match by cell, rolled up to resolution (coarser cells stay as they are), biggest first; max_cells keeps the biggest';
+
+CREATE FUNCTION @extschema@.get_country_aggregates(match_id text, min_votes bigint DEFAULT 1)
+RETURNS TABLE (country_code text, total_votes bigint, votes jsonb, leader text, dominance double precision)
+LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 200 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'get_country_aggregates_wrapper';
+COMMENT ON FUNCTION @extschema@.get_country_aggregates(text, bigint) IS 'The match by country, biggest first';
+
+CREATE FUNCTION @extschema@.get_match_timeline(match_id text, bucket interval DEFAULT '1 minute')
+RETURNS TABLE (bucket_start timestamptz, team_choice text, votes bigint, running_total bigint)
+LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'get_match_timeline_wrapper';
+COMMENT ON FUNCTION @extschema@.get_match_timeline(text, interval) IS
+'Votes by bucket (whole minutes) and team, with the running total';
+
+CREATE FUNCTION @extschema@.get_match_changes(match_id text, since_seq bigint)
+RETURNS TABLE (seq bigint, at timestamptz, body json, resync boolean)
+LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'get_match_changes_wrapper';
+COMMENT ON FUNCTION @extschema@.get_match_changes(text, bigint) IS
+'The feed past since_seq; where that is no longer (or not yet) known, one row with resync = true: start from a snapshot';
+
+CREATE FUNCTION @extschema@.get_match_snapshot(match_id text, resolution integer DEFAULT NULL)
+RETURNS jsonb LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'get_match_snapshot_wrapper';
+COMMENT ON FUNCTION @extschema@.get_match_snapshot(text, integer) IS
+'The folded state of the match with its seq and epoch: what a follower starts from, then applying changes past that seq';
+
+CREATE FUNCTION @extschema@.calculate_dominance(votes jsonb)
+RETURNS double precision LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'calculate_dominance_wrapper';
+COMMENT ON FUNCTION @extschema@.calculate_dominance(jsonb) IS
+'(leader - runner-up) / total of votes by team, 0 to 1; 0 in a tie or without votes';

@@ -1,0 +1,131 @@
+-- Tables. Nobody but the extension's functions touches them.
+--
+-- Counts are bigint[] with one number a team, in the order of the match's teams (feed.teams of its newest row); a list
+-- that ends early means zeros. Every per-match table has match_id in its key, so that a match can live on one shard.
+
+CREATE SCHEMA vote_agg;
+COMMENT ON SCHEMA vote_agg IS 'vote_agg: tables, views and the operator''s functions';
+
+CREATE TABLE vote_agg.match (
+    match_id text COLLATE "C" PRIMARY KEY,
+    teams text[] COLLATE "C",
+    opens_at timestamptz,
+    closes_at timestamptz,
+    closed_at timestamptz,
+    finalized_at timestamptz,
+    created_at timestamptz NOT NULL
+);
+COMMENT ON TABLE vote_agg.match IS 'Matches that were opened, or whose first votes were folded';
+COMMENT ON COLUMN vote_agg.match.teams IS 'The only teams that can be voted for; NULL: any';
+COMMENT ON COLUMN vote_agg.match.closed_at IS 'When close_match was called';
+COMMENT ON COLUMN vote_agg.match.finalized_at IS 'When every vote cast before the end was counted; the totals are final';
+COMMENT ON COLUMN vote_agg.match.created_at IS 'Part of the epoch: a purged match that comes back starts a new history';
+CREATE INDEX match_ending ON vote_agg.match (match_id)
+    WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at IS NOT NULL);
+COMMENT ON INDEX vote_agg.match_ending IS 'Matches that a fold may have to finalise';
+
+-- Two heaps take turns. No index, no constraint that reads another row: an append waits for nobody.
+-- vacuum_truncate is off because the low-water mark relies on blocks never coming back below it.
+CREATE TABLE vote_agg.pending_1 (
+    h3_index bigint,
+    votes bigint NOT NULL,
+    at timestamptz NOT NULL,
+    in_total boolean NOT NULL,
+    match_id text COLLATE "C" NOT NULL,
+    team_choice text COLLATE "C" NOT NULL,
+    country_code text COLLATE "C"
+) WITH (vacuum_truncate = off);
+COMMENT ON TABLE vote_agg.pending_1 IS 'Votes that are not folded yet: the first of two heaps that take turns';
+CREATE TABLE vote_agg.pending_2 (
+    h3_index bigint,
+    votes bigint NOT NULL,
+    at timestamptz NOT NULL,
+    in_total boolean NOT NULL,
+    match_id text COLLATE "C" NOT NULL,
+    team_choice text COLLATE "C" NOT NULL,
+    country_code text COLLATE "C"
+) WITH (vacuum_truncate = off);
+COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the second of two heaps that take turns';
+
+CREATE TABLE vote_agg.h3_aggregate (
+    match_id text COLLATE "C" NOT NULL,
+    h3_index bigint NOT NULL,
+    votes bigint[] NOT NULL,
+    PRIMARY KEY (match_id, h3_index)
+) WITH (fillfactor = 80);
+COMMENT ON TABLE vote_agg.h3_aggregate IS 'Folded votes by match and cell';
+
+CREATE TABLE vote_agg.country_aggregate (
+    match_id text COLLATE "C" NOT NULL,
+    country_code text COLLATE "C" NOT NULL,
+    votes bigint[] NOT NULL,
+    PRIMARY KEY (match_id, country_code)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE vote_agg.country_aggregate IS 'Folded votes by match and country';
+
+CREATE TABLE vote_agg.timeline (
+    match_id text COLLATE "C" NOT NULL,
+    bucket timestamptz NOT NULL,
+    votes bigint[] NOT NULL,
+    PRIMARY KEY (match_id, bucket)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE vote_agg.timeline IS 'Folded votes by match and minute, by the clock of the call that recorded them';
+
+-- A match's totals are those of its newest feed row: an append, found by a backward scan of the key, costs the same
+-- however many versions an old snapshot keeps alive. An updated counter row would not.
+CREATE TABLE vote_agg.feed (
+    match_id text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    epoch text NOT NULL,
+    at timestamptz NOT NULL,
+    teams text[] COLLATE "C" NOT NULL,
+    votes bigint[] NOT NULL,
+    cells bigint NOT NULL,
+    countries bigint NOT NULL,
+    last_vote_at timestamptz,
+    body text NOT NULL,
+    doorbell text,
+    PRIMARY KEY (match_id, seq)
+);
+COMMENT ON TABLE vote_agg.feed IS 'One row a match a fold: the match''s totals and the message that tells what changed';
+COMMENT ON COLUMN vote_agg.feed.seq IS 'Counts 1, 2, 3 … per match, in commit order';
+COMMENT ON COLUMN vote_agg.feed.epoch IS 'Names the history that seq belongs to';
+COMMENT ON COLUMN vote_agg.feed.cells IS 'How many cells have votes';
+COMMENT ON COLUMN vote_agg.feed.countries IS 'How many countries have votes';
+COMMENT ON COLUMN vote_agg.feed.doorbell IS 'What NOTIFY carries where the body has no room';
+CREATE INDEX feed_at ON vote_agg.feed USING brin (at);
+COMMENT ON INDEX vote_agg.feed_at IS 'Finds rows older than vote_agg.feed_retention';
+
+CREATE TABLE vote_agg.fold_log (
+    id bigint PRIMARY KEY,
+    at timestamptz NOT NULL,
+    folds bigint NOT NULL,
+    total_rows bigint NOT NULL,
+    last_at timestamptz,
+    last_rows bigint NOT NULL,
+    last_duration_ms double precision NOT NULL,
+    last_lag_ms double precision NOT NULL,
+    last_error text,
+    last_error_at timestamptz,
+    current_heap smallint NOT NULL,
+    node_1 oid NOT NULL,
+    mark_1 bigint NOT NULL,
+    node_2 oid NOT NULL,
+    mark_2 bigint NOT NULL,
+    drained_xid xid8
+);
+COMMENT ON TABLE vote_agg.fold_log IS 'One row a fold that did something; the newest is the state of pending and of the folder';
+COMMENT ON COLUMN vote_agg.fold_log.current_heap IS 'Which of pending_1 and pending_2 takes new votes';
+COMMENT ON COLUMN vote_agg.fold_log.node_1 IS 'The file of pending_1 that mark_1 is about; another file means mark 0';
+COMMENT ON COLUMN vote_agg.fold_log.mark_1 IS 'Low water: no row below this block of pending_1 counts, now or ever';
+COMMENT ON COLUMN vote_agg.fold_log.drained_xid IS 'Set while the other heap holds nothing: the transaction that emptied it';
+
+-- Data that a dump carries. fold_log is about this cluster's files, so its rows stay behind.
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.match', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_1', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_2', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.h3_aggregate', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_aggregate', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.timeline', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.feed', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.fold_log', 'WHERE false');
