@@ -113,7 +113,8 @@ class Cluster:
                         pass
             time.sleep(0.02)
         # Where nobody reaps orphans, the dead postmaster stays as a zombie that the next one would take for alive.
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        for lock in (self.data / "postmaster.pid", self.path / f".s.PGSQL.{PORT}.lock"):
+            lock.unlink(missing_ok=True)
 
     def dsn(self, dbname="postgres", user="postgres"):
         return f"host={self.path} port={PORT} dbname={dbname} user={user}"
