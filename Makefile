@@ -12,7 +12,7 @@ all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 
 build/vote_agg--$(VERSION).sql: $(SQL) vote_agg.control
 	@mkdir -p build
-	@{ echo '\echo Use "CREATE EXTENSION vote_agg" to load this file. \quit'; cat $(SQL); } > $@
+	@{ printf '%s\n' '\echo Use "CREATE EXTENSION vote_agg" to load this file. \quit'; cat $(SQL); } > $@
 
 install: all ## install into the PostgreSQL of PG_CONFIG
 	install -d '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)' '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension'

@@ -4,6 +4,10 @@ CREATE FUNCTION vote_agg.add_votes(bigint[], bigint[])
 RETURNS bigint[] LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'add_votes_wrapper';
 COMMENT ON FUNCTION vote_agg.add_votes(bigint[], bigint[]) IS 'The sum of two lists of counts, team by team (internal)';
 
+CREATE FUNCTION vote_agg.unpack(packed bytea)
+RETURNS TABLE (key bigint, votes bigint[]) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'unpack_wrapper';
+COMMENT ON FUNCTION vote_agg.unpack(bytea) IS 'The lists of counts that a fold passes to its statements in one value (internal)';
+
 CREATE FUNCTION vote_agg.fold()
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fold_wrapper';
@@ -13,9 +17,13 @@ COMMENT ON FUNCTION vote_agg.fold() IS
 CREATE FUNCTION vote_agg.notify_feed()
 RETURNS trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    -- Only folds insert here, so only folds ever hold the notification lock.
-    PERFORM pg_catalog.pg_notify(pg_catalog.current_setting('vote_agg.channel'), coalesce(f.doorbell, f.body))
-    FROM new_feed f;
+    -- Only folds insert here, so only folds ever hold the notification lock. Restored rows are old news.
+    PERFORM pg_catalog.pg_notify(
+        coalesce(nullif(pg_catalog.current_setting('vote_agg.channel', true), ''), 'vote_agg'),
+        coalesce(f.doorbell, f.body))
+    FROM new_feed f
+    WHERE f.at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 minute'
+    ORDER BY f.match_id, f.seq;
     RETURN NULL;
 END
 $$;

@@ -13,19 +13,22 @@ CREATE TABLE vote_agg.match (
     closes_at timestamptz,
     closed_at timestamptz,
     finalized_at timestamptz,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    waiting text[] COLLATE "C",
+    run timestamptz
 );
-COMMENT ON TABLE vote_agg.match IS 'Matches that were opened, or whose first votes were folded';
+COMMENT ON TABLE vote_agg.match IS 'Matches that were opened or closed by name';
 COMMENT ON COLUMN vote_agg.match.teams IS 'The only teams that can be voted for; NULL: any';
 COMMENT ON COLUMN vote_agg.match.closed_at IS 'When close_match was called';
 COMMENT ON COLUMN vote_agg.match.finalized_at IS 'When every vote cast before the end was counted; the totals are final';
-COMMENT ON COLUMN vote_agg.match.created_at IS 'Part of the epoch: a purged match that comes back starts a new history';
+COMMENT ON COLUMN vote_agg.match.waiting IS 'Transactions that may hold votes from before the end; the totals are final once they are gone';
+COMMENT ON COLUMN vote_agg.match.run IS 'The server run in which waiting means something';
 CREATE INDEX match_ending ON vote_agg.match (match_id)
     WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at IS NOT NULL);
 COMMENT ON INDEX vote_agg.match_ending IS 'Matches that a fold may have to finalise';
 
--- Two heaps take turns. No index, no constraint that reads another row: an append waits for nobody.
--- vacuum_truncate is off because the low-water mark relies on blocks never coming back below it.
+-- Two heaps take turns. No index, no constraint that reads another row: an append waits for nobody. A row without a match
+-- is the anchor of the low-water mark (see ARCHITECTURE.md), no vote.
 CREATE TABLE vote_agg.pending_1 (
     h3_index bigint,
     votes bigint NOT NULL,
@@ -34,7 +37,7 @@ CREATE TABLE vote_agg.pending_1 (
     match_id text COLLATE "C" NOT NULL,
     team_choice text COLLATE "C" NOT NULL,
     country_code text COLLATE "C"
-) WITH (vacuum_truncate = off);
+);
 COMMENT ON TABLE vote_agg.pending_1 IS 'Votes that are not folded yet: the first of two heaps that take turns';
 CREATE TABLE vote_agg.pending_2 (
     h3_index bigint,
@@ -44,7 +47,7 @@ CREATE TABLE vote_agg.pending_2 (
     match_id text COLLATE "C" NOT NULL,
     team_choice text COLLATE "C" NOT NULL,
     country_code text COLLATE "C"
-) WITH (vacuum_truncate = off);
+);
 COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the second of two heaps that take turns';
 
 CREATE TABLE vote_agg.h3_aggregate (
@@ -78,6 +81,7 @@ CREATE TABLE vote_agg.feed (
     seq bigint NOT NULL,
     epoch text NOT NULL,
     at timestamptz NOT NULL,
+    born timestamptz NOT NULL,
     teams text[] COLLATE "C" NOT NULL,
     votes bigint[] NOT NULL,
     cells bigint NOT NULL,
@@ -90,6 +94,7 @@ CREATE TABLE vote_agg.feed (
 COMMENT ON TABLE vote_agg.feed IS 'One row a match a fold: the match''s totals and the message that tells what changed';
 COMMENT ON COLUMN vote_agg.feed.seq IS 'Counts 1, 2, 3 … per match, in commit order';
 COMMENT ON COLUMN vote_agg.feed.epoch IS 'Names the history that seq belongs to';
+COMMENT ON COLUMN vote_agg.feed.born IS 'When the match was first folded, part of the epoch: a purged match that comes back starts a new history';
 COMMENT ON COLUMN vote_agg.feed.cells IS 'How many cells have votes';
 COMMENT ON COLUMN vote_agg.feed.countries IS 'How many countries have votes';
 COMMENT ON COLUMN vote_agg.feed.doorbell IS 'What NOTIFY carries where the body has no room';
@@ -107,18 +112,27 @@ CREATE TABLE vote_agg.fold_log (
     last_lag_ms double precision NOT NULL,
     last_error text,
     last_error_at timestamptz,
+    pruned_at timestamptz NOT NULL,
     current_heap smallint NOT NULL,
-    node_1 oid NOT NULL,
+    drained boolean NOT NULL,
+    file_1 oid NOT NULL,
     mark_1 bigint NOT NULL,
-    node_2 oid NOT NULL,
+    file_2 oid NOT NULL,
     mark_2 bigint NOT NULL,
-    drained_xid xid8
+    sized bigint,
+    waiting text[] COLLATE "C",
+    run timestamptz
 );
 COMMENT ON TABLE vote_agg.fold_log IS 'One row a fold that did something; the newest is the state of pending and of the folder';
+COMMENT ON COLUMN vote_agg.fold_log.last_error IS 'Why the last fold failed; NULL once one succeeded';
+COMMENT ON COLUMN vote_agg.fold_log.pruned_at IS 'When rows past their time were last deleted from feed and fold_log';
 COMMENT ON COLUMN vote_agg.fold_log.current_heap IS 'Which of pending_1 and pending_2 takes new votes';
-COMMENT ON COLUMN vote_agg.fold_log.node_1 IS 'The file of pending_1 that mark_1 is about; another file means mark 0';
+COMMENT ON COLUMN vote_agg.fold_log.drained IS 'The other heap holds nothing and gets nothing until its turn comes';
+COMMENT ON COLUMN vote_agg.fold_log.file_1 IS 'The file of pending_1 that mark_1 is about; another file means mark 0';
 COMMENT ON COLUMN vote_agg.fold_log.mark_1 IS 'Low water: no row below this block of pending_1 counts, now or ever';
-COMMENT ON COLUMN vote_agg.fold_log.drained_xid IS 'Set while the other heap holds nothing: the transaction that emptied it';
+COMMENT ON COLUMN vote_agg.fold_log.sized IS 'Blocks of the current heap when the transactions of waiting held it: the next mark, once they are gone';
+COMMENT ON COLUMN vote_agg.fold_log.waiting IS 'Virtual transaction ids';
+COMMENT ON COLUMN vote_agg.fold_log.run IS 'The server run in which waiting means something';
 
 -- Data that a dump carries. fold_log is about this cluster's files, so its rows stay behind.
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.match', '');

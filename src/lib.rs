@@ -1,1 +1,29 @@
+//! vote_agg: live vote counting by place. What SQL sees is in `sql/`; each topic there has its file here.
+
+mod bulk;
+mod counts;
+mod error;
+mod feed;
+mod fold;
+mod guc;
+mod jsonb;
+mod lock;
+mod matches;
+mod pending;
+mod read;
+mod session;
+mod spi;
+mod state;
+mod tables;
+mod vote;
+mod worker;
+
 pgrx::pg_module_magic!(name = c"vote_agg", version = c"0.1.0");
+
+/// Called when a process loads the library.
+#[pgrx::pg_guard]
+extern "C-unwind" fn _PG_init() {
+    guc::define();
+    session::watch();
+    worker::preload();
+}

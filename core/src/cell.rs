@@ -82,7 +82,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_cell() {
-        for bad in ["", "x", "+872a1072bffffff", " 872a1072bffffff", "872a1072bfffffff0", "0", "ffffffffffffffff", "872a1072bffff0f"] {
+        for bad in
+            ["", "x", "+872a1072bffffff", " 872a1072bffffff", "872a1072bfffffff0", "0", "ffffffffffffffff", "872a1072bffff0f"]
+        {
             assert!(matches!(parse_cell(bad.as_bytes()), Err(Error::Cell { .. })), "{bad:?}");
         }
         assert!(cell_from_bits(-1).is_err());

@@ -17,9 +17,12 @@ pub fn dominance(votes: &[i64]) -> f64 {
 }
 
 fn first_two(votes: &[i64]) -> (usize, i64, i64) {
-    votes.iter().enumerate().fold((0, 0, 0), |(place, first, second), (i, &v)| {
-        if v > first { (i, v, first) } else { (place, first, second.max(v)) }
-    })
+    votes.iter().enumerate().fold(
+        (0, 0, 0),
+        |(place, first, second), (i, &v)| {
+            if v > first { (i, v, first) } else { (place, first, second.max(v)) }
+        },
+    )
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod cell;
 pub mod country;
 pub mod dominance;
+pub mod element;
 pub mod error;
 pub mod message;
 pub mod name;

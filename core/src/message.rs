@@ -3,7 +3,7 @@
 //! Messages carry new absolute totals, never differences, so losing or repeating one does no harm. Only teams with votes
 //! are named in a cell or country; a team that is not named has none.
 
-use crate::{CellIndex, Country};
+use crate::{CellIndex, Country, Error, dominance, tally};
 use serde::ser::{SerializeMap, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -75,6 +75,23 @@ pub struct Stats<'a> {
     pub leader: Option<Cow<'a, str>>,
     pub dominance: f64,
     pub per_minute: i64,
+}
+
+impl<'a> Stats<'a> {
+    /// The stats of totals by team.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when the sum leaves 64 bits.
+    pub fn new(teams: &'a [String], votes: &[i64], per_minute: i64) -> Result<Self, Error> {
+        Ok(Self {
+            total: tally::total(votes)?,
+            votes: Votes::all(teams, votes),
+            leader: dominance::leader(votes).map(|place| teams[place].as_str().into()),
+            // Four digits are what people read; they keep a message short.
+            dominance: (dominance::dominance(votes) * 1e4).round() / 1e4,
+            per_minute,
+        })
+    }
 }
 
 /// One cell and its votes: `["872a1072bffffff", {"home": 120}]`.
@@ -176,6 +193,22 @@ impl Message<'_> {
     }
 }
 
+/// A message or snapshot as JSON.
+#[must_use]
+pub fn to_json(value: &impl Serialize) -> String {
+    // Only maps with keys that are no text, or I/O, can fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Names a history by hashing what makes it: 8 hexadecimal digits (FNV-1a, 32 bits,
+/// <https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>). No secret and no checksum: two histories that follow each
+/// other only have to differ.
+#[must_use]
+pub fn epoch(parts: &[&str]) -> String {
+    let bytes = parts.iter().flat_map(|part| part.bytes().chain([0]));
+    format!("{:08x}", bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)))
+}
+
 /// The folded state of a match: what a follower starts from, then applying messages with a higher `seq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot<'a> {
@@ -218,6 +251,13 @@ mod tests {
         assert_eq!((partial.seq, &partial.stats, partial.partial), (message.seq, &message.stats, true));
         let text = serde_json::to_string(&partial).expect("JSON");
         assert!(!text.contains("cells") && !text.contains("new") && text.ends_with(r#""partial":true}"#), "{text}");
+    }
+
+    #[test]
+    fn histories_have_names() {
+        assert_eq!(epoch(&["a"]), epoch(&["a"]));
+        assert_eq!(epoch(&["a", "b"]).len(), 8);
+        assert_ne!(epoch(&["a", "b"]), epoch(&["ab"]));
     }
 
     #[test]

@@ -59,6 +59,16 @@ fn sum(a: i64, b: i64) -> Result<i64, Error> {
     a.checked_add(b).ok_or(Error::ManyVotes { votes: i128::from(a) + i128::from(b) })
 }
 
+/// Votes in the last minute, from buckets of whole minutes: those of the minute that `now` is in, and of the minute before
+/// the part that is less than a minute ago, as if its votes had come evenly (the sliding window counter).
+#[must_use]
+pub fn per_minute(now: i64, minutes: &[(i64, i64)]) -> i64 {
+    let this = now - now.rem_euclid(MINUTE);
+    let votes = |bucket| minutes.iter().filter(|(start, _)| *start == bucket).map(|(_, votes)| i128::from(*votes)).sum::<i128>();
+    let rest = i128::from(MINUTE - (now - this));
+    i64::try_from(votes(this) + votes(this - MINUTE) * rest / i128::from(MINUTE)).unwrap_or(i64::MAX)
+}
+
 /// A row of pending.
 #[derive(Clone, Copy, Debug)]
 pub struct Vote<'a> {
@@ -231,13 +241,18 @@ mod tests {
         let cell = parse_cell(b"872a1072bffffff").ok();
         let other = parse_cell(b"871fb4662ffffff").ok();
         let mut tally = Tally::new(vec!["away".into()]);
-        for (team, cell, votes, at) in [("home", cell, 3, -1), ("away", cell, 2, 0), ("home", other, 5, MINUTE), ("home", cell, 1, 7)] {
+        for (team, cell, votes, at) in
+            [("home", cell, 3, -1), ("away", cell, 2, 0), ("home", other, 5, MINUTE), ("home", cell, 1, 7)]
+        {
             let country = Country::parse(b"fr").ok();
             tally.add(&Vote { cell, country, votes, at, ..vote(team) }).expect("small");
         }
         assert_eq!(tally.teams(), ["away", "home"]);
         assert_eq!(tally.totals(), Ok(vec![2, 9]));
-        assert_eq!(tally.cells().map(|c| c.into_iter().map(|(_, counts)| counts).collect::<Vec<_>>()), Ok(vec![vec![0, 5], vec![2, 4]]));
+        assert_eq!(
+            tally.cells().map(|c| c.into_iter().map(|(_, counts)| counts).collect::<Vec<_>>()),
+            Ok(vec![vec![0, 5], vec![2, 4]])
+        );
         assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![2, 9]));
         assert_eq!(tally.minutes(), vec![(-MINUTE, vec![0, 3]), (0, vec![2, 1]), (MINUTE, vec![0, 5])]);
         assert_eq!((tally.first_at(), tally.last_at()), (Some(-1), Some(MINUTE)));
@@ -251,6 +266,15 @@ mod tests {
         assert_eq!(tally.totals(), Ok(vec![]));
         assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![1]));
         assert_eq!(tally.last_at(), None);
+    }
+
+    #[test]
+    fn the_last_minute_slides() {
+        assert_eq!(per_minute(0, &[]), 0);
+        assert_eq!(per_minute(MINUTE, &[(0, 60), (MINUTE, 1)]), 61);
+        assert_eq!(per_minute(MINUTE + MINUTE / 4, &[(0, 60), (MINUTE, 1)]), 46);
+        assert_eq!(per_minute(3 * MINUTE, &[(0, 60)]), 0);
+        assert_eq!(per_minute(-1, &[(-MINUTE, 5)]), 5);
     }
 
     #[test]

@@ -1,0 +1,163 @@
+"""Neglect and size: an old snapshot, a hundred million votes, ten million votes of one session."""
+
+import pathlib
+import re
+import threading
+import time
+
+from load import our_votes, say
+from result import Result, median, ratios
+from rows_read import SNAPSHOT, STATS
+
+OLD = {False: 300, True: 20}  # seconds that a snapshot has been open when it counts, by `quick`
+WINDOW = {False: 60, True: 8}
+TURN_BLOCKS = {False: 8192, True: 1024}  # vote_agg.turn_size: its default, and one that a short run gets past
+
+
+class Reader(threading.Thread):
+    """Reads a match's stats without pause, and how long the latest fold took, twice a second."""
+
+    def __init__(self, bench, match):
+        super().__init__(daemon=True)
+        self.bench, self.match, self.running, self.reads, self.folds = bench, match, True, 0, []
+        self.start()
+
+    def run(self):
+        with self.bench.connect() as session, self.bench.connect() as observer:
+            look_at = 0
+            while self.running:
+                session.execute("SELECT * FROM get_realtime_stats(%s)", (self.match,)).fetchone()
+                self.reads += 1
+                if time.monotonic() > look_at:
+                    self.folds.append(observer.execute("SELECT last_duration_ms FROM vote_agg.stat_fold").fetchone()[0])
+                    look_at = time.monotonic() + 0.5
+
+
+def full_load(bench, match, seconds):
+    """Votes/s, reads/s, median fold in ms, and votes cast, over a run at full load with one reader."""
+    bench.sql("CHECKPOINT")
+    reader = Reader(bench, match)
+    run = bench.start(our_votes(match), seconds=seconds).finish()
+    reader.running = False
+    reader.join()
+    figures = run.tps, reader.reads / seconds, median(reader.folds)
+    say("  {:,.0f} votes/s, {:,.0f} reads/s, fold {:.1f} ms".format(*figures))
+    return *figures, run.transactions
+
+
+def pending_bytes(bench):
+    return bench.sql("SELECT pg_relation_size('vote_agg.pending_1') + pg_relation_size('vote_agg.pending_2')")[0][0]
+
+
+def old_snapshot(bench):
+    """Full load without a snapshot, with a new one, with that one grown old, and without it again."""
+    blocks, window, match = TURN_BLOCKS[bench.quick], WINDOW[bench.quick], "neglected"
+    bench.cluster.configure(**{"vote_agg.turn_size": blocks})
+    bench.worker(True)
+    full_load(bench, match, 5)  # adds the rows
+    cast = bench.sql("SELECT total_votes FROM get_realtime_stats(%s)", match)[0][0]
+    before = full_load(bench, match, window)
+    with bench.connect() as holder:
+        holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        holder.execute("SELECT * FROM get_realtime_stats(%s)", (match,))
+        say(f"  snapshot open for {OLD[bench.quick]} s under full load")
+        aging = full_load(bench, match, OLD[bench.quick])
+        during = full_load(bench, match, window)
+        peak = pending_bytes(bench)
+        holder.execute("COMMIT")
+    limit = 2 * blocks * 8192
+    deadline = time.monotonic() + 60
+    trickle = bench.start(our_votes(match), clients=2, seconds=60, rate=200)
+    while (left := pending_bytes(bench)) > limit and time.monotonic() < deadline:
+        time.sleep(0.5)
+    freed_in = 60 - (deadline - time.monotonic())
+    say(f"  pending: {peak / 1e6:,.0f} MB at the end of the snapshot, {left / 1e6:,.0f} MB after {freed_in:.0f} s")
+    trickled = trickle.finish().transactions
+    after = full_load(bench, match, window)
+    counted = bench.sql("SELECT total_votes FROM get_realtime_stats(%s)", match)[0][0]
+    lost = abs(cast + before[3] + aging[3] + during[3] + trickled + after[3] - counted)
+    bench.drain()
+    age = f"{OLD[bench.quick]} s old snapshot, full load"
+    without = [(a + b) / 2 for a, b in zip(before, after, strict=True)]
+    return [
+        Result(f"{age}: votes/s against without", [during[0] / without[0]], ("≥", 0.95), f"{during[0]:,.0f} against {without[0]:,.0f}"),
+        Result(f"{age}: stats reads/s against without", [during[1] / without[1]], ("≥", 0.8), f"{during[1]:,.0f} against {without[1]:,.0f}"),
+        Result(f"{age}: fold time against without", [during[2] / without[2]], ("≤", 1.5), f"{during[2]:.1f} against {without[2]:.1f} ms"),
+        Result(f"{age}: votes lost", [lost], ("≤", 0), f"{counted:,} counted"),
+        Result("disk of pending once the snapshot has gone against two turns", [left / limit], ("≤", 1),
+               f"from {peak / 1e6:,.0f} to {left / 1e6:,.0f} MB in {freed_in:.0f} s"),
+    ]  # fmt: skip
+
+
+def scale(bench):
+    """Two databases with the same 100,000 cells, one of which has counted a hundred times the votes."""
+    millions = 10 if bench.quick else 100
+    bench.worker(False)
+    for dbname, loads in (("votes_few", 1), ("votes_many", millions)):
+        say(f"  {dbname}: loading {loads} million votes")
+        bench.create_database(dbname)
+        bench.load_big_match(dbname, loads)
+
+    def fold(dbname):
+        bench.sql("SELECT count(record_vote('big', team_choice, h3_index, country_code)) FROM bench.votes(200000, 100000)", dbname=dbname)
+        return 1 / bench.timed("SELECT vote_agg.fold()", dbname=dbname)
+
+    def bulk(dbname):
+        speed = 1 / bench.timed("SELECT bulk_increment('big', teams, cells, countries) FROM bench.arrays WHERE name = 'big'", dbname=dbname)
+        bench.drain(dbname)
+        return speed
+
+    def votes(dbname):
+        tps = bench.pgbench(our_votes("big"), dbname=dbname).tps
+        bench.drain(dbname)
+        return tps
+
+    snapshots = 3 if bench.quick else 10
+    ways = {
+        "record_vote": votes,
+        "get_realtime_stats": lambda dbname: bench.pgbench([STATS], clients=1, seconds=2, dbname=dbname).tps,
+        "get_match_snapshot": lambda dbname: bench.pgbench([SNAPSHOT], clients=1, transactions=snapshots, dbname=dbname).tps,
+        "bulk_increment(arrays) of 1,000,000": bulk,
+        "fold of 200,000": fold,
+    }
+    results = []
+    for name, run in ways.items():
+        speed = {"votes_few": [], "votes_many": []}
+        for dbname in speed:
+            run(dbname)  # warms up, and brings the rows to where every other round leaves them
+        for order in bench.order(speed):
+            for dbname in order:
+                speed[dbname].append(run(dbname))
+        few, many = (median(values) for values in speed.values())
+        say(f"  {name}: {many:,.2f}/s against {few:,.2f}/s")
+        results.append(Result(f"{millions} million votes counted against 1 million: {name}", ratios(speed["votes_many"], speed["votes_few"]),
+                              ("≥", 0.9), f"{many:,.2f} against {few:,.2f} a second"))  # fmt: skip
+    return results
+
+
+def memory(bench):
+    """Ten million votes of one session: 19 of 20 in large statements, the rest in transactions of their own."""
+    million = 100_000 if bench.quick else 1_000_000
+    bench.worker(True)
+    single = """DO $$ BEGIN FOR i IN 1..{} LOOP
+                    PERFORM record_vote('memory', bench.team(i), bench.cell(i % 2401), 'FR'); COMMIT;
+                END LOOP; END $$"""
+    with bench.connect() as session:
+        session.execute("SET synchronous_commit = off")  # so that half a million commits take no hour
+        pid = session.info.backend_pid
+
+        def private_memory():
+            return int(re.search(r"RssAnon:\s+(\d+) kB", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+        def vote(batches, commits):
+            for _ in range(batches):
+                session.execute("SELECT count(record_vote('memory', bench.team(i), bench.cell(i % 2401), 'FR')) "
+                                "FROM generate_series(1, 100000) AS i")  # fmt: skip
+            session.execute(single.format(commits))
+
+        vote(1, 10_000)
+        warm = private_memory()
+        vote(95 * million // 1_000_000, million // 2)
+        grown = private_memory() - warm
+    bench.drain()
+    return [Result(f"{million * 10:,} votes through one session: its memory grows by", [grown], ("≤", 10), f"from {warm:.1f} MB", " MB")]

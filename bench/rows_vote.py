@@ -1,0 +1,72 @@
+"""One hot match: recording single votes."""
+
+import time
+
+from load import cpu_seconds, our_votes, say, vote_scripts
+from result import Result, median, ratios
+
+BARE = vote_scripts(
+    "INSERT INTO peer.bare (match_id, team_choice, h3_index, country_code, at) VALUES ('hot', '{team}', :cell, '{country}', now());"
+)
+UPSERTS = vote_scripts("SELECT peer.record_vote('hot', '{team}', :cell, '{country}');")
+NOTIFY = vote_scripts("SELECT peer.record_vote_notify('hot', '{team}', :cell, '{country}');")
+
+
+def hot_votes(bench):
+    """Five ways of writing the same votes down, each once a round."""
+    bench.clear_peers()
+    shares = []
+    ways = {
+        "quiet": lambda: quiet(bench),
+        "bare": lambda: bare(bench),
+        "folding": lambda: folding(bench, shares),
+        "upserts": lambda: bench.pgbench(UPSERTS).tps,
+        "notify": lambda: bench.pgbench(NOTIFY).tps,
+    }
+    tps = {name: [] for name in ways}
+    for order in bench.order(ways):
+        for name in order:
+            tps[name].append(ways[name]())
+            say(f"  {name}: {tps[name][-1]:,.0f} votes/s")
+    mid = {name: f"{median(values):,.0f}" for name, values in tps.items()}
+    return [
+        Result("record_vote, no fold running, against a bare INSERT", ratios(tps["quiet"], tps["bare"]), ("≥", 0.92),
+               f"{mid['quiet']} against {mid['bare']} votes/s"),
+        Result("record_vote, worker and feed on, against a bare INSERT", ratios(tps["folding"], tps["bare"]), ("≥", 0.88),
+               f"{mid['folding']} against {mid['bare']} votes/s"),
+        Result("the same against three UPSERTs", ratios(tps["folding"], tps["upserts"]), ("≥", 8), f"against {mid['upserts']} votes/s"),
+        Result("the same against three UPSERTs and pg_notify", ratios(tps["folding"], tps["notify"]), ("≥", 15), f"against {mid['notify']} votes/s"),
+        Result("processor time of the worker against that of the voters", shares, ("≤", 0.2)),
+    ]  # fmt: skip
+
+
+def quiet(bench):
+    bench.worker(False)
+    tps = bench.pgbench(our_votes("hot")).tps
+    bench.drain()
+    return tps
+
+
+def bare(bench):
+    bench.worker(False)
+    bench.sql("TRUNCATE peer.bare")
+    return bench.pgbench(BARE).tps
+
+
+def folding(bench, shares):
+    """Votes/s with the worker on; the share of processor time that the worker takes goes to `shares`."""
+    bench.worker(True)
+    bench.sql("CHECKPOINT")
+    run = bench.start(our_votes("hot"), seconds=bench.seconds)
+    time.sleep(0.5)
+    pids = [row[0] for row in bench.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbench'")]
+    worker = bench.worker_pid()
+    before = [cpu_seconds(pid) for pid in (worker, *pids)]
+    time.sleep(bench.seconds - 1.5)
+    if bench.worker_pid() != worker:
+        raise RuntimeError("the worker went away under load")
+    used = [cpu_seconds(pid) - start for pid, start in zip((worker, *pids), before, strict=True)]
+    shares.append(used[0] / sum(used[1:]))
+    tps = run.finish().tps
+    bench.drain()
+    return tps

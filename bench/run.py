@@ -1,0 +1,97 @@
+#!/usr/bin/python3
+"""Measures vote_agg against what a competent user would write, on one private cluster, in alternating rounds.
+
+Prints a table of ratios; with --write it is kept in bench/RESULTS.md. Needs the extension installed (`make install`).
+"""
+
+import argparse
+import datetime
+import os
+import pathlib
+import re
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "scripts"))
+
+import rows_bulk  # noqa: E402
+import rows_fold  # noqa: E402
+import rows_long  # noqa: E402
+import rows_read  # noqa: E402
+import rows_vote  # noqa: E402
+from cluster import Cluster  # noqa: E402
+from load import SETTINGS, Bench, say  # noqa: E402
+from result import table  # noqa: E402
+
+ROWS = {
+    "hot_votes": rows_vote.hot_votes,
+    "bulk_json": rows_bulk.bulk_json,
+    "bulk_arrays": rows_bulk.bulk_arrays,
+    "stats": rows_read.stats,
+    "snapshot": rows_read.snapshot,
+    "fold": rows_fold.fold,
+    "latency": rows_fold.latency,
+    "old_snapshot": rows_long.old_snapshot,
+    "scale": rows_long.scale,
+    "memory": rows_long.memory,
+}
+
+
+def flush_cost(cluster):
+    """Microseconds that the disk takes to make one 8 kB write durable."""
+    out = cluster.run("pg_test_fsync", "-s", 1, "-f", cluster.path / "fsync_test")
+    return int(re.search(r"one 8kB write.*?\bfdatasync\s+[\d.]+ ops/sec\s+(\d+) usecs", out, re.S)[1])
+
+
+def machine(cluster):
+    """What the figures depend on."""
+    cpu = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())[1]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    version = cluster.sql("SHOW server_version")[0][0]
+    settings = ", ".join(f"{name} = {value}" for name, value in SETTINGS.items())
+    return (
+        f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GB memory, Linux {os.uname().release.split('-')[0]}, PostgreSQL {version}; "
+        f"a flush (fdatasync of 8 kB) takes {flush_cost(cluster)} µs. pgbench runs on the same machine. "
+        f"Settings: {settings}; everything else, autovacuum and synchronous_commit = on among it, at its default."
+    )
+
+
+def report(results, about, args):
+    rounds = "quick run: " if args.quick else ""
+    return (
+        f"# Figures\n\nWritten by `make bench` on {datetime.date.today()}. {about}\n\n"
+        f"Measured in alternating rounds ({rounds}{args.rounds} rounds, {args.seconds} s where something runs for a time). "
+        f"The peers are in `peers/`.\n\n{table(results)}\n"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(ROWS), metavar="NAME[,NAME]", help=f"some of: {', '.join(ROWS)}")
+    parser.add_argument("--rounds", type=int, help="default 5; 2 with --quick")
+    parser.add_argument("--seconds", type=int, help="length of a timed run; default 10; 3 with --quick")
+    parser.add_argument("--quick", action="store_true", help="a few minutes: to see that everything works, not for figures")
+    parser.add_argument("--write", action="store_true", help="keep the table in bench/RESULTS.md")
+    args = parser.parse_args()
+    args.rounds = args.rounds or (2 if args.quick else 5)
+    args.seconds = max(3, args.seconds or (3 if args.quick else 10))
+    only = args.only.split(",")
+    if unknown := set(only) - set(ROWS):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}")
+
+    results = []
+    with Cluster(**SETTINGS) as cluster:
+        about = machine(cluster)
+        bench = Bench(cluster, args.rounds, args.seconds, args.quick)
+        for name in (name for name in ROWS if name in only):
+            say(name)
+            results += ROWS[name](bench)
+    text = report(results, about, args)
+    print(text)
+    if args.write:
+        (HERE / "RESULTS.md").write_text(text)
+    return 0 if all(result.is_met for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Fixtures: a server for each file of proofs, a fresh database for each proof, and how to repeat a run that failed."""
+
+import itertools
+import pathlib
+import sys
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "scripts"))
+
+import harness  # noqa: E402  (needs the path above, as the proofs do)
+from cluster import Cluster  # noqa: E402
+
+SETTINGS = {
+    # %e is the SQLSTATE, which harness.faults looks for.
+    "log_line_prefix": "'%m [%p] %e %b %d '",
+    "vote_agg.feed_retention": "'1h'",
+}
+names = (f"proof_{n}" for n in itertools.count(1))
+
+
+@pytest.fixture(scope="module")
+def new_cluster():
+    """Starts clusters; at the end they go, and none of their logs may show a fault."""
+    clusters = []
+
+    def start(**settings):
+        cluster = Cluster(**{**SETTINGS, **settings})
+        clusters.append(cluster)
+        return cluster.start()
+
+    yield start
+    found = []
+    for cluster in clusters:
+        found += harness.faults(cluster.log_text())
+        cluster.__exit__()
+    assert not found, "\n".join(found)
+
+
+@pytest.fixture(scope="module")
+def cluster(new_cluster):
+    return new_cluster()
+
+
+@pytest.fixture
+def new_database():
+    """Makes fresh databases in a cluster that the caller names."""
+    databases = []
+
+    def create(cluster, **options):
+        databases.append(harness.Database(cluster, next(names), **options))
+        return databases[-1]
+
+    yield create
+    for database in databases:
+        database.drop()
+
+
+@pytest.fixture
+def db(cluster, new_database):
+    """A fresh database whose worker folds."""
+    return new_database(cluster)
+
+
+@pytest.fixture
+def still(db):
+    """A fresh database where only the test itself folds."""
+    db.configure(worker="off")
+    return db
+
+
+def parameters():
+    return f"PROOF_SEED={harness.SEED} PROOF_SECONDS={harness.SECONDS:g} PROOF_KILLS={harness.KILLS} PROOF_SESSIONS={harness.SESSIONS}"
+
+
+def pytest_report_header():
+    return parameters()
+
+
+def pytest_terminal_summary(terminalreporter):
+    for report in terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", []):
+        terminalreporter.write_line(f"repeat with: {parameters()} /usr/bin/python3 -m pytest '{report.nodeid}'")

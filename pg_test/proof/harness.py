@@ -1,0 +1,120 @@
+"""What the proofs share: parameters, fresh databases, load in threads, and patience.
+
+Every wait is a poll that gives up only when nothing sane could take that long, so a slow machine fails no test.
+"""
+
+import concurrent.futures
+import contextlib
+import os
+import random
+import threading
+import time
+
+import psycopg
+
+SEED = int(os.environ.get("PROOF_SEED") or random.randrange(1_000_000))
+SECONDS = float(os.environ.get("PROOF_SECONDS", 20))
+KILLS = int(os.environ.get("PROOF_KILLS", 5))
+SESSIONS = int(os.environ.get("PROOF_SESSIONS", 16))
+PATIENCE = 120
+
+# A session that waits longer for a lock fails with 55P03: nothing here may hang.
+PATIENT = f"-c lock_timeout={PATIENCE}s"
+
+
+def random_for(*names):
+    """A generator of random numbers that the seed and the names decide."""
+    return random.Random("/".join(map(str, (SEED, *names))))
+
+
+def eventually(what, condition):
+    """Polls until `condition()` is true and returns what it returned."""
+    deadline = time.monotonic() + PATIENCE
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"did not happen in {PATIENCE} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+@contextlib.contextmanager
+def running(*jobs):
+    """Runs each `job(stop)` in a thread until the block ends or one job fails; that failure is raised at the end."""
+    stop = threading.Event()
+
+    def run(job):
+        try:
+            return job(stop)
+        except BaseException:
+            stop.set()
+            raise
+
+    with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
+        futures = [pool.submit(run, job) for job in jobs]
+        try:
+            yield stop
+        finally:
+            stop.set()
+    for future in futures:
+        future.result()
+
+
+class Database:
+    """A database with the extension in it."""
+
+    def __init__(self, cluster, name, extension=True):
+        self.cluster, self.name = cluster, name
+        cluster.sql(f"CREATE DATABASE {name}")
+        if extension:
+            self.sql("CREATE EXTENSION vote_agg")
+
+    def connect(self, **options):
+        return self.cluster.connect(self.name, **{"options": PATIENT, **options})
+
+    def sql(self, query, *params):
+        return self.cluster.sql(query, *params, dbname=self.name)
+
+    def value(self, query, *params):
+        return self.sql(query, *params)[0][0]
+
+    def configure(self, **settings):
+        """Settings of vote_agg for sessions and workers that start from now on."""
+        for name, value in settings.items():
+            self.sql(f"ALTER DATABASE {self.name} SET vote_agg.{name} = '{value}'")
+
+    def pending(self):
+        return self.value("SELECT sum(rows) FROM vote_agg.stat_pending")
+
+    def settle(self):
+        """Folds until nothing is pending, whoever else folds."""
+
+        def settled():
+            self.sql("SELECT vote_agg.fold()")
+            return self.pending() == 0
+
+        eventually("nothing is pending", settled)
+
+    def worker(self):
+        """The process id of this database's worker, or None."""
+        return self.value("SELECT worker_pid FROM vote_agg.stat_fold")
+
+    def drop(self):
+        self.cluster.sql(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+
+
+def wait_until_up(cluster):
+    """A server that restarts by itself after a crash takes a moment."""
+
+    def is_up():
+        try:
+            return not cluster.sql("SELECT pg_is_in_recovery()")[0][0]
+        except psycopg.OperationalError:
+            return False
+
+    eventually("the server takes connections again", is_up)
+
+
+def faults(log):
+    """Lines of a server's log that no test may cause: a crash of ours, a bug of ours, a deadlock, a serialization failure."""
+    codes = (" XX000 ", " XX001 ", " XX002 ", " 40001 ", " 40P01 ")
+    signals = tuple(f"was terminated by signal {n}:" for n in (4, 6, 7, 8, 11))
+    return [line for line in log.splitlines() if "PANIC:" in line or any(mark in line for mark in codes + signals)]

@@ -1,0 +1,183 @@
+"""Many sessions vote, roll back, fail, prepare and are cancelled, at every isolation level; readers check all the while."""
+
+import collections
+import itertools
+
+import psycopg
+import pytest
+
+import calls
+import oracle
+from harness import SECONDS, SESSIONS, random_for, running
+
+LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
+ENDS = ("COMMIT", "ROLLBACK", "COMMIT PREPARED", "ROLLBACK PREPARED")
+EVENTS = (*ENDS, "rolled back to savepoint", "savepoint kept", "refused", "cancelled")
+
+# One statement, one snapshot: every way of adding up the match's votes. All votes in it have a cell and a country.
+WAYS = """
+SELECT ARRAY[
+    coalesce((SELECT total_votes FROM get_realtime_stats(%(match)s)), 0),
+    coalesce((SELECT sum(v.value::bigint) FROM get_realtime_stats(%(match)s) s, jsonb_each_text(s.votes) v), 0),
+    coalesce((SELECT sum(total_votes) FROM get_match_aggregates(%(match)s)), 0),
+    coalesce((SELECT sum(total_votes) FROM get_match_aggregates(%(match)s, 5)), 0),
+    coalesce((SELECT sum(total_votes) FROM get_match_aggregates(%(match)s, 0)), 0),
+    coalesce((SELECT sum(total_votes) FROM get_country_aggregates(%(match)s)), 0),
+    coalesce((SELECT sum(votes) FROM get_match_timeline(%(match)s)), 0)]
+"""
+
+
+class Voter:
+    """A session that votes in random transactions and remembers what was acknowledged."""
+
+    def __init__(self, db, number):
+        self.session = db.connect()
+        self.pid = self.session.info.backend_pid
+        self.rng = random_for("voter", number)
+        self.names = (f"voter_{number}_{n}" for n in itertools.count())
+        self.journal, self.events = [], collections.Counter()
+
+    def run(self, stop):
+        while not stop.is_set():
+            try:
+                self.transaction()
+            except psycopg.errors.QueryCanceled:
+                self.events["cancelled"] += 1
+                self.insist("ROLLBACK")
+
+    def transaction(self):
+        self.session.execute(f"BEGIN ISOLATION LEVEL {self.rng.choice(LEVELS)}")
+        votes = [vote for _ in range(self.rng.randint(1, 6)) for vote in self.step()]
+        end = self.rng.choice(ENDS)
+        if "PREPARED" in end:
+            name = next(self.names)
+            self.session.execute(f"PREPARE TRANSACTION '{name}'")
+            self.finish_prepared(f"{end} '{name}'")
+        else:
+            self.session.execute(end)
+        self.events[end] += 1
+        if end.startswith("COMMIT"):
+            self.journal += votes
+
+    def step(self):
+        """One call, perhaps in a savepoint; returns the votes that stay."""
+        match = self.rng.choice(("placed", "any"))
+        statements, votes = calls.some(self.rng, match, calls.placed_vote if match == "placed" else calls.any_vote)
+        event = self.rng.choice((None, None, "rolled back to savepoint", "savepoint kept", "refused"))
+        if event:
+            self.session.execute("SAVEPOINT here")
+        for statement in statements:
+            self.session.execute(*statement)
+        if event == "refused":
+            with pytest.raises(psycopg.errors.InvalidParameterValue):
+                self.session.execute(*calls.bad(self.rng, match))
+        if event:
+            self.session.execute("RELEASE SAVEPOINT here" if event == "savepoint kept" else "ROLLBACK TO SAVEPOINT here")
+            self.events[event] += 1
+        return votes if event in (None, "savepoint kept") else []
+
+    def insist(self, statement):
+        """Runs a statement that must end what was begun, however often it is cancelled."""
+        while True:
+            try:
+                return self.session.execute(statement)
+            except psycopg.errors.QueryCanceled:
+                self.events["cancelled"] += 1
+
+    def finish_prepared(self, statement):
+        """A cancel may hit COMMIT PREPARED after it has done its work: then the transaction is not there any more."""
+        cancelled = self.events["cancelled"]
+        try:
+            self.insist(statement)
+        except psycopg.errors.UndefinedObject:
+            assert self.events["cancelled"] > cancelled, f"{statement}: it was never there"
+
+
+def canceller(db, voters, rng):
+    def run(stop):
+        with db.connect() as session:
+            while not stop.wait(0.02):
+                session.execute("SELECT pg_cancel_backend(%s)", (rng.choice(voters).pid,))
+
+    return run
+
+
+def reader(db, number):
+    """Checks that all ways of adding up agree, in one statement or twice in one snapshot."""
+
+    def run(stop):
+        rng = random_for("reader", number)
+        with db.connect() as session:
+            while not stop.is_set():
+                session.execute(f"BEGIN ISOLATION LEVEL {rng.choice(LEVELS)} READ ONLY")
+                frozen = "read committed" != session.execute("SHOW transaction_isolation").fetchone()[0]
+                ways = session.execute(WAYS, {"match": "placed"}).fetchone()[0]
+                assert len(set(ways)) == 1, f"in one snapshot: {ways}"
+                if frozen:
+                    stop.wait(rng.random() / 4)
+                    assert ways == session.execute(WAYS, {"match": "placed"}).fetchone()[0], "one snapshot changed"
+                session.execute("ROLLBACK")
+
+    return run
+
+
+def folder(db):
+    """Somebody else who folds, besides the worker."""
+
+    def run(stop):
+        with db.connect() as session:
+            while not stop.wait(0.05):
+                session.execute("SELECT vote_agg.fold()")
+
+    return run
+
+
+def test_every_acknowledged_vote_is_counted_once(cluster, db):
+    # What a DBA may set for the database must not reach the worker's folds.
+    cluster.sql(f"ALTER DATABASE {db.name} SET default_transaction_isolation = 'serializable'")
+    voters = [Voter(db, n) for n in range(SESSIONS)]
+    readers = [reader(db, n) for n in range(2)]
+    with running(*(v.run for v in voters), *readers, canceller(db, voters, random_for("canceller")), folder(db)) as stop:
+        stop.wait(SECONDS)
+
+    events = sum((voter.events for voter in voters), collections.Counter())
+    print(dict(events))
+    assert not set(EVENTS) - set(events), "some kind of event never came: a longer PROOF_SECONDS is needed"
+    journal = [vote for voter in voters for vote in voter.journal]
+    with db.connect() as session:
+        for match in ("placed", "any"):
+            assert not oracle.differences(session, match, journal)
+        db.settle()
+        for match in ("placed", "any"):
+            assert not oracle.differences(session, match, journal, folded=True)
+    assert db.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
+    for voter in voters:
+        voter.session.close()
+
+
+def test_nothing_is_nothing(still):
+    """The zero-row case: a match that nobody knows reads as empty, not as an error."""
+    with still.connect() as session:
+        assert not oracle.differences(session, "unheard-of", [], folded=True)
+        session.execute(*calls.record(oracle.Vote("heard-of", "home")))
+        assert oracle.differences(session, "heard-of", []), "the oracle must see a vote that the journal lacks"
+        assert not oracle.differences(session, "heard-of", [oracle.Vote("heard-of", "home")])
+        assert not oracle.differences(session, "unheard-of", [])
+
+
+def test_a_prepared_vote_holds_nobody_up(still):
+    """Others vote in the same cell and fold while one vote is prepared; it is read once it is committed."""
+    vote = oracle.Vote("m", "home", calls.CELLS[0], "FR")
+    with still.connect() as session, still.connect() as other:
+        session.execute("BEGIN")
+        session.execute(*calls.record(vote))
+        session.execute("PREPARE TRANSACTION 'held'")
+        other.execute("SET lock_timeout = '1ms'")
+        for n in range(1, 4):
+            other.execute(*calls.record_text(vote))
+            assert other.execute("SELECT vote_agg.fold()").fetchone()[0] == 1
+            assert not oracle.differences(other, "m", [vote] * n)
+        session.execute("COMMIT PREPARED 'held'")
+        assert not oracle.differences(other, "m", [vote] * 4)
+        still.settle()
+        assert not oracle.differences(other, "m", [vote] * 4, folded=True)

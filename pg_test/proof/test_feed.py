@@ -1,0 +1,246 @@
+"""Followers of the feed: late, absent for a while, or gone for too long, each ends with exactly the aggregates' state."""
+
+import json
+
+import psycopg
+import pytest
+
+import calls
+import oracle
+from follower import Follower
+from harness import SECONDS, eventually, random_for, running
+from oracle import Vote
+
+RESYNC_CELLS = 2_000  # more changed cells than this in one fold, and the message leaves them out
+NOTIFY_BYTES = 7_900  # a longer message is notified without its lists
+MANY_CELLS = [oracle.cell(30, *(n // 7**digit % 7 for digit in range(5))) for n in range(RESYNC_CELLS + 1)]
+
+
+def vote_in(session, match, cells):
+    """One vote in each of the cells, in one transaction; returns them."""
+    votes = [Vote(match, "home", cell) for cell in cells]
+    session.execute(*calls.bulk_arrays(votes))
+    return votes
+
+
+def test_followers_that_come_late_and_stay_away(db):
+    """One follows from the start, one comes and goes, one comes at the end; votes go on all the while."""
+    journals = [[] for _ in range(4)]
+
+    def voter(number):
+        def run(stop):
+            rng = random_for("feed", number)
+            with db.connect() as session:
+                while not stop.is_set():
+                    statements, votes = calls.some(rng, "m", calls.any_vote)
+                    with session.transaction():
+                        for statement in statements:
+                            session.execute(*statement)
+                    journals[number] += votes
+
+        return run
+
+    followers = []
+
+    def follow(naps):
+        def run(stop):
+            rng = random_for("follower", naps)
+            with db.connect() as session:
+                follower = Follower(session, "m")
+                while not stop.wait(rng.random() * naps):
+                    assert follower.catch_up(), "nothing that this follower missed was too old"
+                follower.session = None
+                followers.append(follower)
+
+        return run
+
+    with running(*map(voter, range(4)), follow(0.1), follow(2)) as stop:
+        stop.wait(SECONDS / 2)
+    db.settle()
+    journal = sum(journals, [])
+    with db.connect() as session:
+        assert not oracle.differences(session, "m", journal, folded=True)
+        followers.append(Follower(session, "m"))
+        for follower in followers:
+            follower.session = session
+            assert follower.catch_up()
+            assert not follower.differences(journal)
+        assert len(followers[0].messages) > 2, "the feed hardly moved"
+
+
+def test_arrivals_are_told_once(still):
+    """What the messages call new adds up to the votes."""
+    rng = random_for("arrivals")
+    journal = []
+    with still.connect() as session:
+        follower = Follower(session, "m")
+        for _ in range(20):
+            vote = calls.any_vote(rng, "m")
+            session.execute(*calls.record(vote))
+            journal.append(vote)
+            if rng.random() < 0.5:
+                session.execute("SELECT vote_agg.fold()")
+        still.settle()
+        assert follower.catch_up()
+    arrived = [Vote("m", team, cell and int(cell, 16), country, n) for message in follower.messages for team, cell, country, n in message["new"]]
+    assert not oracle.compare(oracle.expected("m", journal), oracle.expected("m", arrived))
+
+
+@pytest.mark.parametrize("count", [RESYNC_CELLS, RESYNC_CELLS + 1])
+def test_a_message_holds_2000_cells(still, count):
+    with still.connect() as session:
+        follower = Follower(session, "m")
+        journal = vote_in(session, "m", MANY_CELLS[:count])
+        still.settle()
+        body = session.execute("SELECT body FROM get_match_changes('m', 0)").fetchone()[0]
+        assert body.get("resync", False) == ("cells" not in body) == (count > RESYNC_CELLS)
+        assert follower.catch_up() == (count <= RESYNC_CELLS)
+        journal += vote_in(session, "m", MANY_CELLS[:3])
+        still.settle()
+        assert follower.catch_up()
+        assert not follower.differences(journal)
+
+
+def test_a_cursor_beyond_the_end_starts_again(still):
+    with still.connect() as session:
+        session.execute("SELECT record_vote('m', 'home')")
+        still.settle()
+        changes = "SELECT seq, resync FROM get_match_changes('m', %s)"
+        newest = session.execute("SELECT seq FROM get_realtime_stats('m')").fetchone()[0]
+        assert session.execute(changes, (newest - 1,)).fetchall() == [(newest, False)]
+        assert session.execute(changes, (newest,)).fetchall() == []
+        (row,) = session.execute(changes, (newest + 1,)).fetchall()
+        assert row[1] is True
+        (row,) = session.execute("SELECT seq, resync FROM get_match_changes('unheard-of', 5)").fetchall()
+        assert row[1] is True
+        assert session.execute("SELECT seq, resync FROM get_match_changes('unheard-of', 0)").fetchall() == []
+
+
+def test_a_cursor_past_retention_starts_again(cluster, still):
+    """A follower that was away for too long is told so, and is right again after its new snapshot."""
+    with still.connect() as session:
+        follower = Follower(session, "m")
+        journal = []
+
+        def vote(count):
+            for _ in range(count):
+                journal.extend(vote_in(session, "m", MANY_CELLS[len(journal) % 7 :][:1]))
+                still.settle()
+
+        vote(5)
+        assert follower.catch_up()
+        away_since = follower.seq
+        vote(2)
+        cluster.configure(**{"vote_agg.feed_retention": "'1s'"})
+        cluster.reload()
+        try:
+
+            def forgotten():
+                vote(1)
+                return session.execute("SELECT min(seq) FROM vote_agg.feed").fetchone()[0] > away_since + 1
+
+            eventually("old messages go", forgotten)
+        finally:
+            cluster.configure(**{"vote_agg.feed_retention": "'1h'"})
+            cluster.reload()
+        for since in (0, away_since):
+            (row,) = session.execute("SELECT resync FROM get_match_changes('m', %s)", (since,)).fetchall()
+            assert row[0] is True
+        assert not follower.catch_up()
+        vote(3)
+        assert follower.catch_up()
+        assert follower.differences(journal[:-1]) and not follower.differences(journal)
+        assert not oracle.differences(session, "m", journal, folded=True)
+
+
+def test_notifications_carry_the_message_where_it_fits(still):
+    with still.connect() as listener, still.connect() as session:
+        listener.execute("LISTEN vote_agg")
+        heard = []
+        listener.add_notify_handler(lambda notification: heard.append(notification.payload))
+        bodies = []
+        for count in [*range(1, 260, 4), 600, len(MANY_CELLS)]:
+            vote_in(session, "m", MANY_CELLS[:count])
+            still.settle()
+            body = session.execute("SELECT body::text FROM get_match_changes('m', %s)", (len(bodies),)).fetchone()[0]
+            bodies.append(body)
+        eventually("every message is notified", lambda: listener.execute("SELECT 1") and len(heard) == len(bodies))
+        sizes = [len(body.encode()) for body in bodies]
+        assert min(sizes) <= NOTIFY_BYTES < max(sizes)
+        for body, payload in zip(bodies, heard):
+            if len(body.encode()) <= NOTIFY_BYTES:
+                assert payload == body
+            else:
+                assert len(payload.encode()) <= NOTIFY_BYTES
+                full, partial = json.loads(body), json.loads(payload)
+                assert partial.pop("partial") is True
+                assert partial == {key: full[key] for key in full if key not in ("cells", "countries", "new")}
+
+
+def test_only_folds_notify(still):
+    """A voter's transaction notifies nobody: it could not be prepared, and its commit would take a global lock."""
+    with still.connect() as listener, still.connect() as session:
+        listener.execute("LISTEN vote_agg")
+        heard = []
+        listener.add_notify_handler(heard.append)
+        session.execute("BEGIN")
+        session.execute("SELECT record_vote('m', 'home')")
+        session.execute("PREPARE TRANSACTION 'quiet'")
+        session.execute("COMMIT PREPARED 'quiet'")
+        session.execute("NOTIFY vote_agg, 'after the vote'")
+        eventually("the later notification", lambda: listener.execute("SELECT 1") and heard)
+        assert [notification.payload for notification in heard] == ["after the vote"]
+        still.settle()
+        eventually("the fold's notification", lambda: listener.execute("SELECT 1") and len(heard) == 2)
+
+
+def test_closing_waits_for_voters_in_flight(still):
+    """The final message comes once every transaction that voted in time has ended, prepared ones too, and counts them."""
+    journal = [Vote("m", "home", None, None, votes) for votes in (1, 10, 100, 1000)]
+    with still.connect() as session, still.connect() as open_one, still.connect() as preparing, still.connect() as rolled_back:
+        follower = Follower(session, "m")
+        session.execute(*calls.record(journal[0]))
+        for voter, vote in ((open_one, journal[1]), (preparing, journal[2]), (rolled_back, journal[3])):
+            voter.execute("BEGIN")
+            voter.execute(*calls.record(vote))
+        preparing.execute("PREPARE TRANSACTION 'in time'")
+        session.execute("SELECT close_match('m')")
+        for late in (session, preparing):
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+                late.execute(*calls.record(journal[0]))
+
+        def fold_and_look(status):
+            for _ in range(5):
+                session.execute("SELECT record_vote('other', 'home')")
+                session.execute("SELECT vote_agg.fold()")
+            assert session.execute("SELECT status FROM get_realtime_stats('m')").fetchone()[0] == status
+            assert follower.catch_up()
+            return [message for message in follower.messages if message.get("final")]
+
+        assert not fold_and_look("closed")
+        open_one.execute("COMMIT")
+        rolled_back.execute("ROLLBACK")
+        assert not fold_and_look("closed")
+        session.execute("COMMIT PREPARED 'in time'")
+        (final,) = fold_and_look("final")
+        assert final["stats"]["total"] == 111 and follower.messages[-1] == final
+        assert fold_and_look("final") == [final], "there is one final message"
+        assert not follower.differences(journal[:3])
+        assert not oracle.differences(session, "m", journal[:3], folded=True)
+
+
+def test_a_vote_after_the_close_in_an_old_transaction_is_refused(still):
+    """Whatever the isolation level: its snapshot is old, the match is closed all the same. What it counted before stays."""
+    for level in ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"):
+        match = f"m {level}"
+        with still.connect() as session, still.connect() as other:
+            session.execute(f"BEGIN ISOLATION LEVEL {level}")
+            session.execute(*calls.record(Vote(match, "home")))
+            other.execute(*calls.record(Vote(match, "home")))
+            other.execute("SELECT close_match(%s)", (match,))
+            session.execute("SAVEPOINT s")
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+                session.execute(*calls.record(Vote(match, "home")))
+            session.execute("ROLLBACK TO SAVEPOINT s")
+            session.execute("COMMIT")
+            assert not oracle.differences(other, match, [Vote(match, "home")] * 2)

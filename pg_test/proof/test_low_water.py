@@ -1,0 +1,205 @@
+"""Low water, step by step: no reader misses or doubles a row, whoever stands where while marks move and heaps take turns.
+
+The worker is off: each step is the test's own, and each comparison with the oracle reads through the marks as they are.
+"""
+
+import pytest
+
+from debugger import FOLD_POINTS, VOTE_POINTS, Debugger
+from heaps import (
+    FOLD, LATE, LATE_CALL, ROUNDS, ROWS, TURN_SIZE, current, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn,
+)  # fmt: skip
+
+WHERE = (*VOTE_POINTS, "idle", "savepoint", "prepared")
+
+
+class Late:
+    """A writer that has locked the heap, stands somewhere, and ends long after others went on."""
+
+    def __init__(self, db, where):
+        self.where, self.name = where, f"late in {db.name}"
+        self.session = db.connect()
+        self.debugger = Debugger(db)
+
+    def __enter__(self):
+        self.debugger.__enter__()
+        self.session.execute("BEGIN")
+        if self.where in VOTE_POINTS:
+            self.vote = self.debugger.stop_at(self.where, *LATE_CALL, session=self.session)
+            return self
+        if self.where == "savepoint":
+            self.session.execute("SAVEPOINT s")
+        self.session.execute(LATE_CALL[0], LATE_CALL[1:])
+        if self.where == "savepoint":
+            self.session.execute("RELEASE SAVEPOINT s")
+        if self.where == "prepared":
+            self.session.execute(f"PREPARE TRANSACTION '{self.name}'")
+        return self
+
+    def __exit__(self, *error):
+        self.debugger.__exit__(*error)
+        self.session.close()
+
+    def end(self, how):
+        self.debugger.go_on()
+        if self.where in VOTE_POINTS:
+            self.vote.result()
+        self.session.execute(f"{how} PREPARED '{self.name}'" if self.where == "prepared" else how)
+
+
+@pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])
+@pytest.mark.parametrize("where", WHERE)
+def test_a_late_writer(still, where, how):
+    """Folds go on and the heap grows far past the place where the late vote will be, or already is."""
+    journal = []
+    fold_until_the_mark_moves(still, journal)
+    with Late(still, where) as late:
+        fold_on(still, journal)
+        late.end(how)
+        if how == "COMMIT":
+            journal.append(LATE)
+        equals(still, journal)
+        fold_until_the_mark_moves(still, journal)
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_a_late_writer_while_heaps_take_turns(still, where):
+    """The heap that the writer has locked is no longer the current one when it goes on."""
+    still.configure(turn_size=TURN_SIZE)
+    journal = []
+    turn(still, journal)
+    empty(still)
+    with Late(still, where) as late:
+        turn(still, journal)
+        equals(still, journal)
+        fold_on(still, journal, rounds=3)
+        late.end("COMMIT")
+        journal.append(LATE)
+        equals(still, journal)
+    for _ in range(2):
+        empty(still)
+        equals(still, journal)
+        turn(still, journal)
+        fold_on(still, journal, rounds=2)
+
+
+@pytest.mark.parametrize("point", FOLD_POINTS)
+def test_a_fold_stands_still(still, point):
+    """Meanwhile others vote, read and ask for a fold without waiting; some end only after it."""
+    journal = []
+    fold_until_the_mark_moves(still, journal)
+    journal.append(grow(still, ROWS))
+    with still.connect() as late, Debugger(still) as debugger:
+        fold = debugger.stop_at(point, FOLD)
+        late.execute("BEGIN")
+        late.execute(LATE_CALL[0], LATE_CALL[1:])
+        for _ in range(3):
+            journal.append(grow(still, ROWS))
+            equals(still, journal)
+            assert still.value(FOLD) == 0, "two fold at once"
+        debugger.go_on()
+        assert fold.result()[0][0] >= ROWS
+        equals(still, journal)
+        fold_on(still, journal)
+        late.execute("COMMIT")
+        journal.append(LATE)
+        fold_until_the_mark_moves(still, journal)
+
+
+@pytest.mark.parametrize("point", VOTE_POINTS)
+def test_a_writer_and_a_fold_stand_still_together(still, point):
+    """The fold has read the heap's size, the writer has not written yet; then both go on at once."""
+    journal = []
+    fold_until_the_mark_moves(still, journal)
+    steps = [(point, *LATE_CALL), ("fold:sized", FOLD)]
+    for order in (steps, steps[::-1]):
+        journal.append(grow(still, ROWS))
+        with Debugger(still) as debugger:
+            stopped = [debugger.stop_at(*step) for step in order]
+            equals(still, journal)
+            journal.append(grow(still, ROWS))
+            debugger.go_on()
+            for future in stopped:
+                future.result()
+        journal.append(LATE)
+        equals(still, journal)
+        fold_on(still, journal, rounds=3)
+    fold_until_the_mark_moves(still, journal)
+
+
+def test_old_snapshots_see_what_they_saw(still):
+    """Through folds, marks, turns and vacuums: the same numbers, with what was folded then and what was pending then."""
+    still.configure(turn_size=TURN_SIZE)
+    still.sql(*LATE_CALL)
+    journal, snapshots = [LATE], []
+    fold_until_the_mark_moves(still, journal)
+    for _ in range(4):
+        journal.append(grow(still, ROWS))
+        session = still.connect()
+        session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        equals(still, journal, session)
+        snapshots.append((session, list(journal)))
+        fold_on(still, journal, rounds=3)
+        tend(still)
+        for old, then in snapshots:
+            equals(still, then, old)
+    assert current(still) == 2, "a big heap gives way although an old snapshot is open"
+    for old, then in snapshots:
+        equals(still, then, old)
+        old.close()
+    empty(still)
+    turn(still, journal)
+    equals(still, journal)
+
+
+@pytest.mark.parametrize("how", ["TRUNCATE", "FREEZE, TRUNCATE", "FULL"])
+@pytest.mark.parametrize("pending", [0, 10])
+def test_somebody_vacuums_by_hand(still, how, pending):
+    """The heap may become shorter, or another file; the next votes must not lie where the mark says that nothing counts."""
+    journal = []
+    fold_until_the_mark_moves(still, journal)
+    still.settle()
+    for _ in range(2):
+        if pending:
+            journal.append(grow(still, pending))
+        tend(still, how)
+        equals(still, journal)
+        # Past the old mark without any fold in between.
+        journal.append(grow(still, 2 * ROUNDS * ROWS))
+        equals(still, journal)
+        fold_on(still, journal, rounds=2)
+    fold_until_the_mark_moves(still, journal)
+
+
+def test_an_old_snapshot_survives_vacuum_full(still):
+    """Its votes are in another file then, below the mark that it sees. It must not have read yet, else it holds a lock."""
+    journal = []
+    fold_until_the_mark_moves(still, journal)
+    with still.connect() as old:
+        journal.append(grow(still, ROWS))
+        old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        old.execute("SELECT 1")
+        then = list(journal)
+        fold_on(still, journal, rounds=2)
+        tend(still, "FULL")
+        equals(still, then, old)
+        fold_on(still, journal, rounds=2)
+        equals(still, then, old)
+
+
+@pytest.mark.parametrize("how", ["TRUNCATE", "FULL"])
+def test_the_other_heap_is_vacuumed_with_late_votes_in_it(still, how):
+    """Votes that came late into the heap whose turn is over are neither lost nor read twice."""
+    still.configure(turn_size=TURN_SIZE)
+    journal = []
+    with Late(still, "idle") as late:
+        turn(still, journal)
+        late.end("COMMIT")
+        journal.append(LATE)
+        tend(still, how)
+        equals(still, journal)
+        fold_on(still, journal, rounds=2)
+        tend(still, how)
+        equals(still, journal)
+    empty(still)
+    equals(still, journal)

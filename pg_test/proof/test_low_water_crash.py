@@ -1,0 +1,77 @@
+"""Low water through crashes: the server or one session dies while a vote or a fold stands at a named step."""
+
+import os
+import signal
+
+import psycopg
+import pytest
+
+from debugger import FOLD_POINTS, VOTE_POINTS, Debugger
+from harness import wait_until_up
+from heaps import FOLD, LATE, LATE_CALL, ROWS, TURN_SIZE, empty, equals, fold_on, fold_until_the_mark_moves, grow, turn
+
+
+@pytest.fixture(scope="module")
+def cluster(new_cluster):
+    """One for all: it is killed again and again, and damage would add up."""
+    return new_cluster()
+
+
+def kill_server(cluster, _session=None):
+    cluster.kill()
+    cluster.start()
+
+
+def kill_session(cluster, session):
+    os.kill(session.info.backend_pid, signal.SIGKILL)
+    wait_until_up(cluster)
+
+
+@pytest.mark.parametrize("kill", [kill_server, kill_session])
+@pytest.mark.parametrize("point", [*VOTE_POINTS, *FOLD_POINTS])
+def test_a_crash_at_each_step(cluster, still, point, kill):
+    journal = []
+    fold_until_the_mark_moves(still, journal)
+    journal.append(grow(still, ROWS))
+    statement = LATE_CALL if point in VOTE_POINTS else (FOLD,)
+    with Debugger(still) as debugger:
+        stopped = debugger.stop_at(point, *statement)
+        kill(cluster, debugger.sessions[0])
+        with pytest.raises(psycopg.OperationalError):
+            stopped.result()
+        assert debugger.sessions[0].broken
+    equals(still, journal)
+    fold_on(still, journal, rounds=2)
+    fold_until_the_mark_moves(still, journal)
+
+
+def test_a_crash_between_turns(cluster, still):
+    """Marks, turns and what is left on disk agree again after each crash."""
+    still.configure(turn_size=TURN_SIZE)
+    journal = []
+    for _ in range(3):
+        turn(still, journal)
+        journal.append(grow(still, ROWS))
+        kill_server(cluster)
+        equals(still, journal)
+        fold_on(still, journal, rounds=1)
+        kill_server(cluster)
+        equals(still, journal)
+        empty(still)
+
+
+def test_a_prepared_vote_of_a_former_life(cluster, still):
+    """Its lock comes back under another name; the mark must go on waiting for it."""
+    journal = []
+    fold_until_the_mark_moves(still, journal)
+    with still.connect() as session:
+        session.execute("BEGIN")
+        session.execute(LATE_CALL[0], LATE_CALL[1:])
+        session.execute("PREPARE TRANSACTION 'former life'")
+    still.sql(FOLD)
+    kill_server(cluster)
+    fold_on(still, journal)
+    still.sql("COMMIT PREPARED 'former life'")
+    journal.append(LATE)
+    equals(still, journal)
+    fold_until_the_mark_moves(still, journal)

@@ -1,0 +1,188 @@
+"""The background worker: started by votes, one a database, gone when told, and never needed for a vote to be safe."""
+
+import threading
+
+import psycopg
+import pytest
+
+import oracle
+from debugger import Debugger
+from harness import eventually, running
+from oracle import Vote
+
+ONE = Vote("m", "home")
+VOTE = "SELECT record_vote('m', 'home')"
+IS_WORKER = "backend_type ~ 'vote_agg'"
+BROKEN = """
+INSERT INTO vote_agg.pending_1 (h3_index, votes, at, in_total, match_id, team_choice) VALUES (1, 1, now(), true, 'b', 'home')
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(new_cluster):
+    return new_cluster(**{"vote_agg.worker_idle_exit": "'1s'"})
+
+
+def workers(db):
+    return [pid for (pid,) in db.sql(f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {IS_WORKER}")]
+
+
+def folded(db):
+    return eventually("the worker has folded everything", lambda: db.pending() == 0 or None)
+
+
+def equals(db, votes, folded=False):
+    with db.connect() as session:
+        assert not oracle.differences(session, "m", [ONE] * votes, folded)
+
+
+def test_64_sessions_start_one(cluster, db, new_database):
+    """All at once, none having seen a worker. The slots that are left are enough for another database's worker."""
+    barrier = threading.Barrier(64)
+
+    def vote(_stop):
+        with db.connect() as session:
+            session.execute("LOAD 'vote_agg'")
+            barrier.wait()
+            session.execute(VOTE)
+
+    with running(*[vote] * 64):
+        pass
+    eventually("a worker runs", db.worker)
+    eventually("one worker stays", lambda: len(workers(db)) <= 1)
+    other = new_database(cluster)
+    other.sql(VOTE)
+    folded(other)
+    folded(db)
+    equals(db, 64, folded=True)
+
+
+def test_two_databases_have_a_worker_each(cluster, new_database):
+    first, second = new_database(cluster), new_database(cluster)
+    with first.connect() as one, second.connect() as two:
+        for _ in range(3):
+            one.execute(VOTE)
+        two.execute(VOTE)
+        folded(first)
+        folded(second)
+        equals(first, 3, folded=True)
+        equals(second, 1, folded=True)
+        pids = set()
+
+        def both():
+            one.execute(VOTE)
+            two.execute(VOTE)
+            pids.update({first.worker(), second.worker()})
+            return len(pids - {None}) >= 2 and first.worker() and second.worker()
+
+        eventually("both run", both)
+        assert first.worker() != second.worker()
+
+
+def test_it_leaves_when_idle_and_comes_back(db):
+    db.sql(VOTE)
+    pid = eventually("a worker runs", db.worker)
+    eventually("it leaves", lambda: not workers(db) and db.worker() is None)
+    db.sql(VOTE)
+    assert eventually("another one runs", db.worker) != pid
+    folded(db)
+    equals(db, 2, folded=True)
+
+
+@pytest.mark.parametrize("point", ["fold:sized", "fold:drained", "fold:done"])
+def test_sigterm_in_the_middle_of_a_fold(db, point):
+    """It goes at once, wherever it stands; its fold is as if it had never been."""
+    db.configure(test_pause=point)
+    with Debugger(db) as debugger, db.connect() as session:
+        session.execute("SET vote_agg.test_pause = 'off'")
+        for _ in range(3):
+            session.execute(VOTE)
+        pid = eventually("a worker runs", db.worker)
+        eventually("the worker stands still", lambda: debugger.stands(pid))
+        assert session.execute("SELECT pg_terminate_backend(%s)", (pid,)).fetchone()[0]
+        eventually("it goes", lambda: pid not in workers(db))
+        equals(db, 3)
+        db.sql(f"ALTER DATABASE {db.name} RESET vote_agg.test_pause")
+        debugger.go_on()
+    db.sql(VOTE)
+    folded(db)
+    equals(db, 4, folded=True)
+
+
+def test_autovacuum_hears_of_its_deletes(db):
+    """A worker that does not report leaves the heaps to grow for ever."""
+    db.sql(VOTE)
+    folded(db)
+    query = "SELECT sum(n_tup_del) FROM pg_stat_user_tables WHERE schemaname = 'vote_agg' AND relname ~ '^pending_'"
+    eventually("the deletes are in the statistics", lambda: db.value(query) > 0)
+
+
+def test_a_broken_row(db):
+    """A superuser's mistake: nothing is lost, the reason is shown, votes are taken, and all goes on once it is removed."""
+    with db.connect() as session:
+        session.execute(VOTE)
+        folded(db)
+        session.execute(BROKEN)
+
+        votes = 1
+
+        def vote():
+            nonlocal votes
+            session.execute(VOTE)
+            votes += 1
+
+        def why():
+            vote()
+            return session.execute("SELECT last_error FROM vote_agg.stat_fold").fetchone()[0]
+
+        assert "broken" in eventually("the error is shown", why)
+        assert session.execute("SELECT rows FROM vote_agg.stat_pending WHERE heap = 'pending_1'").fetchone()[0] >= 2
+        assert session.execute("DELETE FROM vote_agg.pending_1 WHERE h3_index = 1").rowcount == 1
+
+        def healed():
+            vote()
+            return db.pending() == 0
+
+        eventually("folds go on", healed)
+        equals(db, votes, folded=True)
+
+
+def test_drop_extension_while_it_runs(db):
+    db.sql(VOTE)
+    eventually("a worker runs", db.worker)
+    db.sql("DROP EXTENSION vote_agg")
+    eventually("it has left", lambda: not workers(db))
+    db.sql("CREATE EXTENSION vote_agg")
+    db.sql(VOTE)
+    folded(db)
+    equals(db, 1, folded=True)
+
+
+def test_drop_and_create_in_sessions_that_have_voted(db):
+    """What a session remembers of the old tables must not outlive them."""
+    with db.connect() as session, db.connect() as other:
+        session.execute(VOTE)
+        other.execute("DROP EXTENSION vote_agg")
+        with pytest.raises(psycopg.errors.UndefinedFunction):
+            session.execute(VOTE)
+        other.execute("CREATE EXTENSION vote_agg")
+        session.execute(VOTE)
+        folded(db)
+        equals(db, 1, folded=True)
+
+
+def test_drop_database_while_it_runs(cluster, new_database):
+    forced, patient = new_database(cluster), new_database(cluster)
+    for db in (forced, patient):
+        db.sql(VOTE)
+        eventually("a worker runs", db.worker)
+    cluster.sql(f"DROP DATABASE {forced.name} WITH (FORCE)")
+
+    def dropped():
+        try:
+            cluster.sql(f"DROP DATABASE {patient.name}")
+        except psycopg.errors.ObjectInUse:
+            return False
+        return True
+
+    eventually("the idle worker leaves and the database goes", dropped)

@@ -1,0 +1,106 @@
+//! Counts by team as SQL stores them: `bigint[]` with one number a team.
+
+#![allow(unsafe_code, reason = "reads and builds arrays in the server's own format")]
+
+use crate::error::{self, refused};
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::{FromDatum, IntoDatum, name, pg_extern, pg_sys};
+use vote_agg_core::tally;
+
+/// A `bigint[]` without NULLs and with at most one dimension.
+pub struct Counts(pub tally::Counts);
+
+/// Bytes of an array's header after its length word, for one dimension without NULLs: dimensions, offset of the data (0),
+/// element type, size, lower bound (`ArrayType` in PostgreSQL's utils/array.h).
+const HEADER: usize = 20;
+
+impl FromDatum for Counts {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: the column or argument is a bigint[]; packed values are read where they are, byte by byte.
+        let bytes = unsafe { pgrx::varlena::varlena_to_byte_slice(pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr())) };
+        let word = |at: usize| bytes.get(at..at + 4).map(|w| u32::from_ne_bytes([w[0], w[1], w[2], w[3]]));
+        match (word(0)?, word(4)?) {
+            (0, _) => Some(Self(Vec::new())),
+            (1, 0) => {
+                let numbers = bytes.get(HEADER..)?.chunks_exact(8);
+                Some(Self(numbers.filter_map(|n| n.try_into().ok().map(i64::from_ne_bytes)).collect()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl IntoDatum for Counts {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let length = 4 + HEADER + 8 * self.0.len();
+        // SAFETY: the allocation has `length` bytes, aligned for any type, and each is written.
+        unsafe {
+            let array = pg_sys::palloc(length).cast::<u8>();
+            pgrx::varlena::set_varsize_4b(array.cast(), i32::try_from(length).ok()?);
+            let header = [1, 0, pg_sys::INT8OID.to_u32(), u32::try_from(self.0.len()).ok()?, 1];
+            std::ptr::copy_nonoverlapping(header.as_ptr().cast(), array.add(4), HEADER);
+            std::ptr::copy_nonoverlapping(self.0.as_ptr().cast(), array.add(4 + HEADER), 8 * self.0.len());
+            Some(pg_sys::Datum::from(array))
+        }
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::INT8ARRAYOID
+    }
+}
+
+// SAFETY: a plain value in, a plain value out.
+unsafe impl<'fcx> ArgAbi<'fcx> for Counts {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the install script declares the argument as bigint[].
+        unsafe { arg.unbox_arg_using_from_datum().unwrap_or(Self(Vec::new())) }
+    }
+}
+
+// SAFETY: as above.
+unsafe impl BoxRet for Counts {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
+        // SAFETY: the datum lives in the caller's memory context.
+        match self.into_datum() {
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
+}
+
+pgrx::impl_sql_translatable!(Counts, "bigint[]");
+
+/// The sum of two lists, team by team.
+#[pg_extern(sql = false)]
+fn add_votes(mut votes: Counts, more: Counts) -> error::Result<Counts> {
+    tally::add_all(&mut votes.0, &more.0).map_err(|e| refused(&e))?;
+    Ok(votes)
+}
+
+/// Packs counts by key for `unpack`: the number of teams, then the key and one number a team for each entry.
+pub fn pack(teams: usize, entries: impl ExactSizeIterator<Item = (i64, impl AsRef<[i64]>)>) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(8 + entries.len() * 8 * (teams + 1));
+    packed.extend((teams as u64).to_ne_bytes());
+    for (key, counts) in entries {
+        packed.extend(key.to_ne_bytes());
+        let counts = counts.as_ref();
+        packed.extend((0..teams).flat_map(|team| counts.get(team).copied().unwrap_or(0).to_ne_bytes()));
+    }
+    packed
+}
+
+/// The rows of what `pack` packed: one parameter carries any number of lists into a statement.
+#[pg_extern(sql = false)]
+fn unpack(packed: &[u8]) -> pgrx::iter::TableIterator<'static, (name!(key, i64), name!(votes, Counts))> {
+    let numbers: Vec<i64> = packed.chunks_exact(8).filter_map(|n| n.try_into().ok().map(i64::from_ne_bytes)).collect();
+    let width = numbers.first().map_or(0, |teams| usize::try_from(*teams).unwrap_or(0)) + 1;
+    let mut at = 1;
+    pgrx::iter::TableIterator::new(std::iter::from_fn(move || {
+        let entry = numbers.get(at..at + width)?;
+        at += width;
+        Some((entry[0], Counts(entry[1..].to_vec())))
+    }))
+}

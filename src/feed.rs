@@ -1,0 +1,163 @@
+//! The feed: what each fold changed in each match, as rows that carry the match's totals and the message for everyone.
+
+use crate::counts::Counts;
+use crate::error::{Result, refused};
+use crate::spi::{Plan, Sees, Spi};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{IntoDatum, pg_sys};
+use std::borrow::Cow;
+use vote_agg_core::message::{self, CellVotes, Code, CountryVotes, Hex, Message, NewVotes, Votes};
+use vote_agg_core::tally::{self, Tally};
+use vote_agg_core::{CellIndex, Country};
+
+thread_local! {
+    static HEAD: Plan = const { Plan::new(
+        "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at
+         FROM vote_agg.feed WHERE match_id OPERATOR(pg_catalog.=) $1 ORDER BY seq DESC LIMIT 1",
+        &[pg_sys::TEXTOID]) };
+    /// A time as a message writes it.
+    pub static UTC: Plan = const { Plan::new(
+        "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')", &[pg_sys::TIMESTAMPTZOID]) };
+    static TEAMS: Plan = const { Plan::new(
+        "SELECT teams FROM vote_agg.match WHERE match_id OPERATOR(pg_catalog.=) $1", &[pg_sys::TEXTOID]) };
+    static INSERT: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, body, doorbell)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID,
+          pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TEXTOID]) };
+}
+
+/// The folded totals of a match: its newest feed row. Times are microseconds since PostgreSQL's epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    /// 0: nothing folded yet.
+    pub seq: i64,
+    pub epoch: Option<String>,
+    pub at: i64,
+    /// When the first fold met the match: a purged match that comes back starts a new history.
+    pub born: Option<i64>,
+    pub teams: Vec<String>,
+    pub votes: tally::Counts,
+    pub cells: i64,
+    pub countries: i64,
+    pub last_vote_at: Option<i64>,
+}
+
+impl Head {
+    /// Loads it. The teams are those counted so far and then the others that the match was opened with.
+    ///
+    /// # Errors
+    /// XX000 when a row makes no sense.
+    pub fn load(spi: &Spi, match_id: &str, sees: Sees) -> Result<Self> {
+        let key = || [match_id.into_datum()];
+        let time = |row: &crate::spi::Row, column| row.get::<TimestampWithTimeZone>(column).map(pg_sys::TimestampTz::from);
+        let mut head = match spi.run(&HEAD, &key(), sees)?.first() {
+            None => Self::default(),
+            Some(row) => Self {
+                seq: row.need(1)?,
+                epoch: row.get(2),
+                at: time(&row, 3).unwrap_or_default(),
+                born: time(&row, 4),
+                teams: row.need(5)?,
+                votes: row.need::<Counts>(6)?.0,
+                cells: row.need(7)?,
+                countries: row.need(8)?,
+                last_vote_at: time(&row, 9),
+            },
+        };
+        let opened_with: Option<Vec<String>> = spi.run(&TEAMS, &key(), sees)?.first().and_then(|row| row.get(1));
+        for team in opened_with.unwrap_or_default() {
+            if !head.teams.contains(&team) {
+                head.teams.push(team);
+            }
+        }
+        Ok(head)
+    }
+}
+
+/// One fold, for all the matches that it changes.
+pub struct Fold {
+    /// When it started, in microseconds since PostgreSQL's epoch, and the same as a message writes it.
+    pub at: i64,
+    pub at_text: String,
+    /// Names the server's history: system identifier, timeline, database.
+    pub server: String,
+}
+
+/// What a fold did to one match: its new totals.
+pub struct Change<'a> {
+    pub match_id: &'a str,
+    /// The match before this fold.
+    pub head: Head,
+    pub tally: &'a Tally,
+    pub cells: Vec<(CellIndex, tally::Counts)>,
+    pub countries: Vec<(Country, tally::Counts)>,
+    /// Cells and countries that have votes now and had none before, less those that lost their last.
+    pub new_cells: i64,
+    pub new_countries: i64,
+    pub per_minute: i64,
+    pub is_final: bool,
+}
+
+impl Change<'_> {
+    /// Writes the feed row; its trigger notifies.
+    ///
+    /// # Errors
+    /// 22003 when a total leaves 64 bits.
+    pub fn publish(&self, spi: &Spi, fold: &Fold) -> Result<()> {
+        let teams = self.tally.teams();
+        let born = self.head.born.unwrap_or(fold.at);
+        let epoch = message::epoch(&[&fold.server, self.match_id, &born.to_string()]);
+        let mut votes = self.head.votes.clone();
+        let change = self.tally.totals().and_then(|totals| tally::add_all(&mut votes, &totals));
+        change.map_err(|e| refused(&e))?;
+        votes.resize(teams.len(), 0);
+
+        let message = self.message(fold, &epoch, &votes)?;
+        let body = message::to_json(&message);
+        let doorbell = (body.len() > message::MAX_NOTIFY_BYTES).then(|| message::to_json(&message.partial()));
+        let args = [
+            self.match_id.into_datum(),
+            message.seq.into_datum(),
+            epoch.as_str().into_datum(),
+            Some(fold.at.into()),
+            Some(born.into()),
+            teams.to_vec().into_datum(),
+            Counts(votes).into_datum(),
+            (self.head.cells + self.new_cells).into_datum(),
+            (self.head.countries + self.new_countries).into_datum(),
+            self.tally.last_at().max(self.head.last_vote_at).map(Into::into),
+            body.as_str().into_datum(),
+            doorbell.into_datum(),
+        ];
+        spi.run(&INSERT, &args, Sees::Now).map(|_| ())
+    }
+
+    fn message<'m>(&'m self, fold: &'m Fold, epoch: &'m str, votes: &[i64]) -> Result<Message<'m>> {
+        let teams = self.tally.teams();
+        let fits = self.cells.len() <= message::MAX_CELLS && self.tally.distinct() <= message::MAX_CELLS;
+        let cells = || self.cells.iter().map(|(cell, counts)| CellVotes(*cell, Votes::some(teams, counts))).collect();
+        let countries = self.countries.iter().map(|(country, counts)| CountryVotes(*country, Votes::some(teams, counts)));
+        let arrived = || {
+            let counted = self.tally.arrivals().into_iter().filter(|(arrival, _)| arrival.in_total);
+            let new =
+                counted.map(|(a, votes)| NewVotes(Cow::Borrowed(&teams[a.team]), a.cell.map(Hex), a.country.map(Code), votes));
+            new.collect()
+        };
+        Ok(Message {
+            v: message::VERSION,
+            match_id: self.match_id.into(),
+            seq: self.head.seq + 1,
+            prev: self.head.seq,
+            epoch: epoch.into(),
+            at: fold.at_text.as_str().into(),
+            stats: message::Stats::new(teams, votes, self.per_minute).map_err(|e| refused(&e))?,
+            cells: fits.then(cells),
+            countries: Some(countries.collect()),
+            new: fits.then(arrived),
+            resync: !fits,
+            partial: false,
+            is_final: self.is_final,
+        })
+    }
+}

@@ -1,0 +1,554 @@
+//! Folding: pending votes into the aggregates, the time line and the feed, in one transaction. Also what only the
+//! folder can know: where low water is, which heap takes votes, which match is final.
+
+#![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
+
+use crate::counts::{self, Counts};
+use crate::error::{Result, broken, refused};
+use crate::feed::{Change, Fold, Head};
+use crate::guc::{self, Pause};
+use crate::lock::Lock;
+use crate::pending::{Next, OpenHeap, SLACK};
+use crate::session::{self, Tables};
+use crate::spi::{self, Plan, Sees, Spi};
+use crate::state::{Mark, State};
+use crate::tables::{self, Latest};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{IntoDatum, pg_extern, pg_sys};
+use std::collections::BTreeMap;
+use vote_agg_core::Country;
+use vote_agg_core::cell;
+use vote_agg_core::tally::{self, MINUTE, Tally};
+
+/// The most rows that one fold takes, so that the feed keeps moving through a backlog.
+const BITE: i64 = 200_000;
+
+/// Low water moves in steps of at least this many blocks: each costs an anchor.
+const STEP: u32 = 16;
+
+/// How often rows past their time are deleted, in microseconds.
+const PRUNE_EVERY: i64 = 10_000_000;
+
+thread_local! {
+    static START: Plan = const { Plan::new(
+        "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),
+                pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+        &[pg_sys::TIMESTAMPTZOID]) };
+    // A prepared transaction keeps its virtual id until the server restarts.
+    static WRITERS: Plan = const { Plan::new(
+        "SELECT l.virtualtransaction FROM pg_catalog.pg_locks l
+         WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.database OPERATOR(pg_catalog.=) $1
+           AND l.relation OPERATOR(pg_catalog.=) $2 AND l.mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
+           AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()",
+        &[pg_sys::OIDOID, pg_sys::OIDOID]) };
+    static CELLS: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.h3_aggregate AS a (match_id, h3_index, votes)
+         SELECT $1, u.key, u.votes FROM vote_agg.unpack($2) u
+         ON CONFLICT (match_id, h3_index) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)
+         RETURNING a.votes",
+        &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
+    static COUNTRIES: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.country_aggregate AS a (match_id, country_code, votes)
+         SELECT $1, pg_catalog.chr((u.key OPERATOR(pg_catalog./) 256)::integer)
+                    OPERATOR(pg_catalog.||) pg_catalog.chr((u.key OPERATOR(pg_catalog.%) 256)::integer), u.votes
+         FROM vote_agg.unpack($2) u
+         ON CONFLICT (match_id, country_code) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)
+         RETURNING a.votes",
+        &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
+    static MINUTES: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.timeline AS a (match_id, bucket, votes)
+         SELECT $1, timestamptz '2000-01-01 00:00:00+00' OPERATOR(pg_catalog.+) pg_catalog.make_interval(mins => u.key::integer), u.votes
+         FROM vote_agg.unpack($2) u
+         ON CONFLICT (match_id, bucket) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)",
+        &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
+    static ENDING: Plan = const { Plan::new(
+        "SELECT match_id, waiting, run FROM vote_agg.match
+         WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at OPERATOR(pg_catalog.<=) $1)",
+        &[pg_sys::TIMESTAMPTZOID]) };
+    static WAIT: Plan = const { Plan::new(
+        "UPDATE vote_agg.match SET waiting = $3, run = $4 WHERE match_id OPERATOR(pg_catalog.=)
+            (SELECT match_id FROM vote_agg.match WHERE match_id OPERATOR(pg_catalog.=) $2 AND finalized_at IS NULL
+             AND (closed_at IS NOT NULL OR closes_at OPERATOR(pg_catalog.<=) $1) FOR UPDATE SKIP LOCKED)",
+        &[pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID]) };
+    // `run IS NOT NULL`: open_match, which may have moved the end meanwhile, clears it.
+    static FINALIZE: Plan = const { Plan::new(
+        "UPDATE vote_agg.match SET finalized_at = $1, waiting = NULL, run = NULL WHERE match_id OPERATOR(pg_catalog.=)
+            (SELECT match_id FROM vote_agg.match WHERE match_id OPERATOR(pg_catalog.=) $2 AND finalized_at IS NULL AND run IS NOT NULL
+             AND (closed_at IS NOT NULL OR closes_at OPERATOR(pg_catalog.<=) $1) FOR UPDATE SKIP LOCKED)",
+        &[pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID]) };
+    static RECENT: Plan = const { Plan::new(
+        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id OPERATOR(pg_catalog.=) $1 AND bucket OPERATOR(pg_catalog.>=) $2",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID]) };
+    static PRUNE_FEED: Plan = const { Plan::new(
+        "DELETE FROM vote_agg.feed f WHERE f.at OPERATOR(pg_catalog.<) $1 AND EXISTS
+            (SELECT FROM vote_agg.feed newer WHERE newer.match_id OPERATOR(pg_catalog.=) f.match_id AND newer.seq OPERATOR(pg_catalog.>) f.seq)",
+        &[pg_sys::TIMESTAMPTZOID]) };
+    static PRUNE_LOG: Plan = const { Plan::new(
+        "DELETE FROM vote_agg.fold_log WHERE id OPERATOR(pg_catalog.<) $1", &[pg_sys::INT8OID]) };
+    static LOG: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.fold_log VALUES
+            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+        &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID,
+          pg_sys::FLOAT8OID, pg_sys::FLOAT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::INT2OID,
+          pg_sys::BOOLOID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID,
+          pg_sys::TIMESTAMPTZOID]) };
+}
+
+/// See the COMMENT in sql/fold.sql.
+#[pg_extern(sql = false)]
+fn fold() -> Result<i64> {
+    session::prevent_read_only(c"fold()");
+    session::require_read_committed("vote_agg.fold")?;
+    let mut rows = 0;
+    loop {
+        let done = once()?;
+        rows += done.rows;
+        if !done.more {
+            return Ok(rows);
+        }
+        pgrx::check_for_interrupts!();
+    }
+}
+
+/// What one fold did.
+pub struct Done {
+    /// Pending rows folded.
+    pub rows: i64,
+    /// There are more than one fold takes.
+    pub more: bool,
+    /// The heap whose turn is over holds nothing but dead rows, whose space VACUUM can give back.
+    pub to_vacuum: Option<pg_sys::Oid>,
+}
+
+/// Folds once, in the current transaction. Does nothing when somebody else is folding.
+///
+/// # Errors
+/// XX000 naming a pending row that no vote can have written; 22003 when a total leaves 64 bits. The transaction is to be
+/// rolled back then, and every row is still pending.
+pub fn once() -> Result<Done> {
+    if !Lock::Fold.try_for_transaction() {
+        return Ok(Done { rows: 0, more: false, to_vacuum: None });
+    }
+    commit_durably();
+    let tables = Tables::find()?;
+    let mut state = State::newest(&tables, Latest::take().as_ptr())?;
+    let before = state.clone();
+    let heap = |heap| OpenHeap::open(tables.heap(heap), pg_sys::RowExclusiveLock);
+    let (current, other) = (heap(state.current)?, heap(state.current.other())?);
+
+    spi::connect(|spi| {
+        let at = tables::now();
+        // The order matters: the size, then who writes, then the snapshot that drains (rule 2 in pending.rs).
+        let size = current.blocks();
+        guc::pause(Pause::FoldSized);
+        let writers = Writers::look(spi, &tables, &state, size >= current.first_block(state.mark(state.current)) + SLACK + STEP)?;
+        let ended = Ended::look(spi, &tables, at)?;
+
+        let mut drained = Drained::default();
+        let first = state.mark(state.current.other());
+        if !state.drained {
+            drained.take(spi, &other, other.first_block(first))?;
+        }
+        let first = current.first_block(state.mark(state.current));
+        let others_anchors = std::mem::take(&mut drained.anchors);
+        drained.take(spi, &current, first)?;
+        guc::pause(Pause::FoldDrained);
+
+        let finals = if drained.more { Vec::new() } else { ended.finalize(spi, at)? };
+        for match_id in &finals {
+            drained.change(spi, match_id)?;
+        }
+        publish(spi, &drained, &finals, at)?;
+
+        if !drained.more {
+            if !state.drained && writers.other_is_left {
+                others_anchors.iter().try_for_each(|tid| other.delete(tid).map(|_| ()))?;
+                state.drained = true;
+            }
+            move_mark(&mut state, &writers, &drained, &current, size, first, at)?;
+            if state.drained && other.blocks() == 0 && current.blocks() >= guc::turn_size() {
+                turn(&mut state, &other);
+                session::invalidate(&tables);
+            }
+        }
+        if drained.rows > 0 {
+            let done = tables::now();
+            state.folds += 1;
+            state.total_rows += drained.rows;
+            state.last_rows = drained.rows;
+            state.last_at = Some(at);
+            state.last_duration_ms = milliseconds(done - at);
+            state.last_lag_ms = milliseconds(drained.first_at().map_or(0, |first| done - first));
+            state.last_error = None;
+        }
+        if state.last_at > Some(state.pruned_at) && at - state.pruned_at > PRUNE_EVERY {
+            spi.run(&PRUNE_FEED, &[Some((at - guc::feed_retention()).into())], Sees::Now)?;
+            spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now)?;
+            state.pruned_at = at;
+        }
+        if state != before {
+            state.at = at;
+            state.id += 1;
+            log(spi, &state)?;
+        }
+        guc::pause(Pause::FoldDone);
+        let is_left_over = state.drained && other.blocks() > 0;
+        Ok(Done { rows: drained.rows, more: drained.more, to_vacuum: is_left_over.then(|| tables.heap(state.current.other())) })
+    })
+}
+
+/// Does any other transaction hold one of the heaps for writing?
+///
+/// # Errors
+/// Those of the server.
+pub fn is_anybody_voting() -> Result<bool> {
+    let tables = Tables::find()?;
+    spi::connect(|spi| Ok(!writers_of(spi, tables.heaps[0])?.is_empty() || !writers_of(spi, tables.heaps[1])?.is_empty()))
+}
+
+/// Notes why a fold failed, in a transaction of its own.
+///
+/// # Errors
+/// XX000, and the server's own where the disk is full.
+pub fn note_failure(reason: &str) -> Result<()> {
+    if !Lock::Fold.try_for_transaction() {
+        return Ok(());
+    }
+    let mut state = State::newest(&Tables::find()?, Latest::take().as_ptr())?;
+    state.id += 1;
+    state.at = tables::now();
+    state.last_error = Some(reason.to_owned());
+    state.last_error_at = Some(state.at);
+    spi::connect(|spi| log(spi, &state))
+}
+
+/// A fold that is not on disk when it is seen could be lost in a crash, and its seq given to other content.
+fn commit_durably() {
+    // SAFETY: the setting exists, is anyone's to set, and the value is valid.
+    unsafe {
+        if pg_sys::synchronous_commit < pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_REMOTE_FLUSH as i32 {
+            pg_sys::set_config_option(
+                c"synchronous_commit".as_ptr(),
+                c"on".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_LOCAL,
+                true,
+                0,
+                false,
+            );
+        }
+    }
+}
+
+/// When this run of the server began: virtual transaction ids mean nothing in another.
+fn server_run() -> i64 {
+    // SAFETY: set at the server's start.
+    unsafe { pg_sys::PgStartTime }
+}
+
+fn milliseconds(microseconds: i64) -> f64 {
+    microseconds as f64 / 1_000.0
+}
+
+/// Which other transactions hold `table` for writing.
+fn writers_of(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
+    // SAFETY: set when the process connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let rows = spi.run(&WRITERS, &[database.into_datum(), table.into_datum()], Sees::Now)?;
+    rows.iter().map(|row| row.need(1)).collect()
+}
+
+/// Who is writing to the heaps, seen before the snapshot that drains.
+struct Writers {
+    /// Those of the current heap; `None` where nobody needs to know.
+    current: Option<Vec<String>>,
+    /// Those that were waited for are gone.
+    gone: bool,
+    /// Nobody is left in the other heap.
+    other_is_left: bool,
+}
+
+impl Writers {
+    fn look(spi: &Spi, tables: &Tables, state: &State, has_grown: bool) -> Result<Self> {
+        let current = match state.sized.is_some() || has_grown {
+            true => Some(writers_of(spi, tables.heap(state.current))?),
+            false => None,
+        };
+        let is_here = |writer| current.as_ref().is_none_or(|current| current.contains(writer));
+        let gone = state.run == Some(server_run()) && !state.waiting.iter().any(is_here);
+        let other_is_left = !state.drained && writers_of(spi, tables.heap(state.current.other()))?.is_empty();
+        Ok(Self { current, gone, other_is_left })
+    }
+}
+
+/// What was taken out of pending.
+#[derive(Default)]
+struct Drained {
+    matches: BTreeMap<String, (Head, Tally)>,
+    rows: i64,
+    more: bool,
+    anchors: Vec<pg_sys::ItemPointerData>,
+}
+
+impl Drained {
+    /// Takes out of a heap what is committed by now.
+    fn take(&mut self, spi: &Spi, heap: &OpenHeap, first: u32) -> Result<()> {
+        let now = Latest::take();
+        let mut last: Option<(String, Head, Tally)> = None;
+        heap.visit(first, now.as_ptr(), |row| {
+            let Some(vote) = row.vote()? else {
+                self.anchors.push(row.tid);
+                return Ok(Next::Go);
+            };
+            if self.rows == BITE {
+                self.more = true;
+                return Ok(Next::Stop);
+            }
+            if !heap.delete(&row.tid)? {
+                return Ok(Next::Go);
+            }
+            // Neighbours are mostly of one match: it is kept at hand.
+            if last.as_ref().is_none_or(|(match_id, ..)| match_id.as_bytes() != row.match_id) {
+                if let Some((match_id, head, tally)) = last.take() {
+                    self.matches.insert(match_id, (head, tally));
+                }
+                let match_id = String::from_utf8_lossy(row.match_id);
+                self.change(spi, &match_id)?;
+                last = self.matches.remove_entry(&*match_id).map(|(match_id, (head, tally))| (match_id, head, tally));
+            }
+            if let Some((_, _, tally)) = &mut last {
+                tally.add(&vote).map_err(|e| refused(&e))?;
+            }
+            self.rows += 1;
+            Ok(Next::Go)
+        })?;
+        if let Some((match_id, head, tally)) = last {
+            self.matches.insert(match_id, (head, tally));
+        }
+        Ok(())
+    }
+
+    /// Begins to change a match.
+    fn change(&mut self, spi: &Spi, match_id: &str) -> Result<()> {
+        if !self.matches.contains_key(match_id) {
+            let head = Head::load(spi, match_id, Sees::Now)?;
+            let tally = Tally::new(head.teams.clone());
+            self.matches.insert(match_id.to_owned(), (head, tally));
+        }
+        Ok(())
+    }
+
+    fn first_at(&self) -> Option<i64> {
+        self.matches.values().filter_map(|(_, tally)| tally.first_at()).min()
+    }
+}
+
+/// Adds what was drained to the aggregates and tells the feed, match by match in order of names.
+fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<()> {
+    if drained.matches.is_empty() {
+        return Ok(());
+    }
+    let fold = {
+        let rows = spi.run(&START, &[Some(at.into())], Sees::Now)?;
+        let row = rows.first().ok_or_else(|| broken("a SELECT without FROM returned no row".into()))?;
+        // SAFETY: set when the process connected.
+        let (system, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId) };
+        Fold { at, at_text: row.need(2)?, server: format!("{system} {} {}", row.need::<String>(1)?, database.to_u32()) }
+    };
+    for (match_id, (head, tally)) in &drained.matches {
+        let (cells, countries) = (tally.cells().map_err(|e| refused(&e))?, tally.countries().map_err(|e| refused(&e))?);
+        let (cells, new_cells) = upsert(spi, &CELLS, match_id, tally, cells, |cell| cell::cell_to_bits(*cell))?;
+        let country_key = |country: &Country| country.as_str().bytes().fold(0, |key, letter| key * 256 + i64::from(letter));
+        let (countries, new_countries) = upsert(spi, &COUNTRIES, match_id, tally, countries, country_key)?;
+        let minutes = tally.minutes();
+        let packed = counts::pack(tally.teams().len(), minutes.iter().map(|(start, votes)| (start / MINUTE, votes)));
+        if !minutes.is_empty() {
+            spi.run(&MINUTES, &[match_id.as_str().into_datum(), packed.as_slice().into_datum()], Sees::Now)?;
+        }
+        let change = Change {
+            match_id,
+            head: head.clone(),
+            tally,
+            cells,
+            countries,
+            new_cells,
+            new_countries,
+            per_minute: tally::per_minute(at, &recent_minutes(spi, match_id, at, Sees::Now)?),
+            is_final: finals.contains(match_id),
+        };
+        change.publish(spi, &fold)?;
+    }
+    Ok(())
+}
+
+/// Adds counts by key; returns the new totals, and how many keys have votes now that had none.
+fn upsert<K>(
+    spi: &Spi,
+    plan: &'static std::thread::LocalKey<Plan>,
+    match_id: &str,
+    tally: &Tally,
+    changes: Vec<(K, tally::Counts)>,
+    key: impl Fn(&K) -> i64,
+) -> Result<(Vec<(K, tally::Counts)>, i64)> {
+    if changes.is_empty() {
+        return Ok((changes, 0));
+    }
+    let packed = counts::pack(tally.teams().len(), changes.iter().map(|(k, votes)| (key(k), votes)));
+    let rows = spi.run(plan, &[match_id.into_datum(), packed.as_slice().into_datum()], Sees::Now)?;
+    if rows.count() != changes.len() {
+        return Err(broken(format!("{} keys were folded into {} rows", changes.len(), rows.count())));
+    }
+    let mut newly = 0;
+    let mut totals = Vec::with_capacity(changes.len());
+    for ((k, change), row) in changes.into_iter().zip(rows.iter()) {
+        let new = row.need::<Counts>(1)?.0;
+        let total = tally::total(&new).map_err(|e| refused(&e))?;
+        let had = total - tally::total(&change).map_err(|e| refused(&e))?;
+        newly += i64::from(total > 0) - i64::from(had > 0);
+        totals.push((k, new));
+    }
+    Ok((totals, newly))
+}
+
+/// The folded votes of the minute that `now` is in and the one before.
+pub fn recent_minutes(spi: &Spi, match_id: &str, now: i64, sees: Sees) -> Result<Vec<(i64, i64)>> {
+    let from = now - now.rem_euclid(MINUTE) - MINUTE;
+    let rows = spi.run(&RECENT, &[match_id.into_datum(), Some(from.into())], sees)?;
+    rows.iter()
+        .map(|row| {
+            let bucket = row.need::<TimestampWithTimeZone>(1)?;
+            Ok((bucket.into(), tally::total(&row.need::<Counts>(2)?.0).map_err(|e| refused(&e))?))
+        })
+        .collect()
+}
+
+/// Matches past their end that are not final yet.
+struct Ended {
+    /// Those whose last possible voters are gone.
+    ready: Vec<String>,
+}
+
+impl Ended {
+    /// Looks before the snapshot that drains: what the writers of a match that is ready wrote is drained with it.
+    fn look(spi: &Spi, tables: &Tables, at: i64) -> Result<Self> {
+        type Ending = (String, Option<Vec<String>>, Option<TimestampWithTimeZone>);
+        let rows = spi.run(&ENDING, &[Some(at.into())], Sees::Now)?;
+        let ending: Vec<Ending> = rows.iter().map(|row| Ok((row.need(1)?, row.get(2), row.get(3)))).collect::<Result<_>>()?;
+        if ending.is_empty() {
+            return Ok(Self { ready: Vec::new() });
+        }
+        // A closing transaction is seen before the sessions are told. Its lock goes after that: once nobody holds one,
+        // every vote that locks its heap from now on knows the end.
+        let is_told = writers_of(spi, tables.matches)?.is_empty();
+        let mut writers = writers_of(spi, tables.heaps[0])?;
+        writers.extend(writers_of(spi, tables.heaps[1])?);
+        let mut ready = Vec::new();
+        for (match_id, waiting, run) in ending {
+            let is_this_run = run.is_some_and(|run| i64::from(run) == server_run());
+            match waiting {
+                Some(waiting) if is_this_run => {
+                    if !waiting.iter().any(|writer| writers.contains(writer)) {
+                        ready.push(match_id);
+                    }
+                }
+                _ if is_told => {
+                    let args = [Some(at.into()), match_id.into_datum(), writers.clone().into_datum(), Some(server_run().into())];
+                    spi.run(&WAIT, &args, Sees::Now)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(Self { ready })
+    }
+
+    /// Stamps those that are ready, and still ended; returns them.
+    fn finalize(self, spi: &Spi, at: i64) -> Result<Vec<String>> {
+        let mut finals = Vec::new();
+        for match_id in self.ready {
+            if spi.run(&FINALIZE, &[Some(at.into()), match_id.as_str().into_datum()], Sees::Now)?.count() > 0 {
+                finals.push(match_id);
+            }
+        }
+        Ok(finals)
+    }
+}
+
+/// Moves the mark of the current heap to where it may go, or notes where it may go next.
+fn move_mark(
+    state: &mut State,
+    writers: &Writers,
+    drained: &Drained,
+    current: &OpenHeap,
+    size: u32,
+    first: u32,
+    at: i64,
+) -> Result<()> {
+    let is_this_file = state.mark(state.current).file == current.file();
+    if let Some(sized) = state.sized
+        && writers.gone
+        && is_this_file
+        && sized.saturating_sub(SLACK) > first
+    {
+        drained.anchors.iter().try_for_each(|tid| current.delete(tid).map(|_| ()))?;
+        current.insert_anchor(at);
+        state.set_mark(state.current, Mark { file: current.file(), block: sized - SLACK });
+        forget_waiting(state);
+    } else if state.sized.is_some() && (state.run != Some(server_run()) || !is_this_file) {
+        forget_waiting(state);
+    }
+    let mark = current.first_block(state.mark(state.current));
+    if let Some(writing) = &writers.current
+        && state.sized.is_none()
+        && size >= mark + SLACK + STEP
+    {
+        state.sized = Some(size);
+        state.waiting = writing.clone();
+        state.run = Some(server_run());
+        // The file that the size is about.
+        state.set_mark(state.current, Mark { file: current.file(), block: mark });
+    }
+    Ok(())
+}
+
+fn forget_waiting(state: &mut State) {
+    state.sized = None;
+    state.waiting = Vec::new();
+    state.run = None;
+}
+
+/// Gives the turn to the other heap, which is empty. Votes that did not hear of it yet still go into this one, which is
+/// drained until nobody is left in it.
+fn turn(state: &mut State, other: &OpenHeap) {
+    state.current = state.current.other();
+    state.set_mark(state.current, Mark { file: other.file(), block: 0 });
+    state.drained = false;
+    forget_waiting(state);
+}
+
+fn log(spi: &Spi, state: &State) -> Result<()> {
+    let [one, two] = state.marks;
+    let args = [
+        state.id.into_datum(),
+        Some(state.at.into()),
+        state.folds.into_datum(),
+        state.total_rows.into_datum(),
+        state.last_at.map(Into::into),
+        state.last_rows.into_datum(),
+        state.last_duration_ms.into_datum(),
+        state.last_lag_ms.into_datum(),
+        state.last_error.as_deref().into_datum(),
+        state.last_error_at.map(Into::into),
+        Some(state.pruned_at.into()),
+        (state.current as i16).into_datum(),
+        state.drained.into_datum(),
+        pg_sys::Oid::from(one.file).into_datum(),
+        i64::from(one.block).into_datum(),
+        pg_sys::Oid::from(two.file).into_datum(),
+        i64::from(two.block).into_datum(),
+        state.sized.map(i64::from).into_datum(),
+        state.waiting.clone().into_datum(),
+        state.run.map(Into::into),
+    ];
+    spi.run(&LOG, &args, Sees::Now).map(|_| ())
+}

@@ -1,0 +1,172 @@
+//! Settings, all named `vote_agg.…`.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
+use std::ffi::CString;
+use std::time::Duration;
+
+static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
+static FEED_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(600);
+static CHANNEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"vote_agg"));
+static WORKER: GucSetting<bool> = GucSetting::<bool>::new(true);
+static WORKER_IDLE_EXIT: GucSetting<i32> = GucSetting::<i32>::new(60);
+static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static AUTO_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
+static TURN_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8192);
+static TEST_PAUSE: GucSetting<Pause> = GucSetting::<Pause>::new(Pause::Off);
+
+/// Where a process can be made to wait by a test, to force an interleaving.
+#[derive(Clone, Copy, Eq, PartialEq, PostgresGucEnum)]
+pub enum Pause {
+    #[name = c"off"]
+    Off,
+    /// A vote holds its lock on pending and has not looked at the session's state or the heap's end yet.
+    #[name = c"vote:locked"]
+    VoteLocked,
+    /// A vote has looked and is not written yet.
+    #[name = c"vote:looked"]
+    VoteLooked,
+    /// A fold has read the heap's size and not listed the writers yet.
+    #[name = c"fold:sized"]
+    FoldSized,
+    /// A fold has taken its rows out of pending and not counted them yet.
+    #[name = c"fold:drained"]
+    FoldDrained,
+    /// A fold has done everything but commit.
+    #[name = c"fold:done"]
+    FoldDone,
+}
+
+/// Registers the settings.
+pub fn define() {
+    GucRegistry::define_int_guc(
+        c"vote_agg.fold_interval",
+        c"Time between two folds of the background worker.",
+        c"A committed vote is in the feed after at most this time plus one fold.",
+        &FOLD_INTERVAL,
+        10,
+        60_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"vote_agg.feed_retention",
+        c"How long the feed keeps a message.",
+        c"A reader that was away for longer starts again from a snapshot. The newest message of a match is always kept.",
+        &FEED_RETENTION,
+        1,
+        31_536_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_string_guc(
+        c"vote_agg.channel",
+        c"The channel on which folds notify.",
+        c"Taken by the session that folds.",
+        &CHANNEL,
+        GucContext::Suset,
+        GucFlags::IS_NAME,
+    );
+    GucRegistry::define_bool_guc(
+        c"vote_agg.worker",
+        c"Starts a background worker that folds when votes come in.",
+        c"When off, something else has to call vote_agg.fold() again and again.",
+        &WORKER,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_int_guc(
+        c"vote_agg.worker_idle_exit",
+        c"The background worker leaves after this time without votes.",
+        c"The next vote starts it again.",
+        &WORKER_IDLE_EXIT,
+        1,
+        86_400,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_bool_guc(
+        c"vote_agg.auto_open",
+        c"The first vote opens a match that was not opened before.",
+        c"When off, votes for such a match are refused.",
+        &AUTO_OPEN,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_int_guc(
+        c"vote_agg.turn_size",
+        c"Size from which a heap of pending votes gives way to the other, so that its disk space can be given back.",
+        c"",
+        &TURN_SIZE,
+        128,
+        i32::MAX / 2,
+        GucContext::Suset,
+        GucFlags::UNIT_BLOCKS,
+    );
+    GucRegistry::define_enum_guc(
+        c"vote_agg.test_pause",
+        c"For tests: waits at this point while advisory lock 20240721 is held.",
+        c"",
+        &TEST_PAUSE,
+        GucContext::Suset,
+        GucFlags::NO_SHOW_ALL,
+    );
+    // SAFETY: a flag of the server, read in its only thread; the name is a constant.
+    #[allow(unsafe_code, reason = "server variable and a call with a constant")]
+    unsafe {
+        if pg_sys::process_shared_preload_libraries_in_progress {
+            GucRegistry::define_string_guc(
+                c"vote_agg.databases",
+                c"Databases whose workers start with the server, separated by commas.",
+                c"Needs vote_agg in shared_preload_libraries.",
+                &DATABASES,
+                GucContext::Postmaster,
+                GucFlags::empty(),
+            );
+        }
+        pg_sys::MarkGUCPrefixReserved(c"vote_agg".as_ptr());
+    }
+}
+
+/// Time between two folds.
+pub fn fold_interval() -> Duration {
+    Duration::from_millis(FOLD_INTERVAL.get().unsigned_abs().into())
+}
+
+/// How long the feed keeps a message, in microseconds.
+pub fn feed_retention() -> i64 {
+    i64::from(FEED_RETENTION.get()) * 1_000_000
+}
+
+/// May a worker be started?
+pub fn worker() -> bool {
+    WORKER.get()
+}
+
+/// When an idle worker leaves.
+pub fn worker_idle_exit() -> Duration {
+    Duration::from_secs(WORKER_IDLE_EXIT.get().unsigned_abs().into())
+}
+
+/// The databases whose workers start with the server.
+pub fn databases() -> Vec<String> {
+    let list = DATABASES.get().unwrap_or_default();
+    let names = list.to_string_lossy();
+    names.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
+/// May a vote open a match?
+pub fn auto_open() -> bool {
+    AUTO_OPEN.get()
+}
+
+/// The blocks from which a heap of pending gives way to the other.
+pub fn turn_size() -> u32 {
+    TURN_SIZE.get().unsigned_abs()
+}
+
+/// Waits at `point` if a test asked for it.
+pub fn pause(point: Pause) {
+    if TEST_PAUSE.get() == point {
+        crate::lock::wait_for_tester();
+    }
+}

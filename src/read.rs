@@ -1,0 +1,510 @@
+//! Reading: the folded totals plus what is pending, both in the snapshot of the statement that asks.
+
+use crate::counts::Counts;
+use crate::error::{Result, invalid, refused};
+use crate::feed::Head;
+use crate::fold::recent_minutes;
+use crate::jsonb::JsonbText;
+use crate::matches::{self, Match};
+use crate::pending::{Next, OpenHeap};
+use crate::session;
+use crate::spi::{self, Plan, Sees, Spi};
+use crate::state::State;
+use crate::tables::{now, statement_snapshot};
+use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::iter::{SetOfIterator, TableIterator};
+use pgrx::{IntoDatum, name, pg_extern, pg_sys};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use vote_agg_core::cell::{cell_from_bits, cell_to_bits, roll_up};
+use vote_agg_core::message::{self, CellVotes, CountryVotes, Snapshot, Stats, Votes};
+use vote_agg_core::name::parse_name;
+use vote_agg_core::tally::{self, MINUTE, Tally};
+use vote_agg_core::{CellIndex, Country, Error, Resolution, dominance, parse_resolution};
+
+thread_local! {
+    static CELLS: Plan = const { Plan::new(
+        "SELECT h3_index, votes FROM vote_agg.h3_aggregate WHERE match_id OPERATOR(pg_catalog.=) $1 ORDER BY h3_index",
+        &[pg_sys::TEXTOID]) };
+    static COUNTRIES: Plan = const { Plan::new(
+        "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id OPERATOR(pg_catalog.=) $1",
+        &[pg_sys::TEXTOID]) };
+    // A subquery with LIMIT is looked up key by key; as a join it could become a scan of the whole match.
+    static NEW_CELLS: Plan = const { Plan::new(
+        "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($2) AS c(cell) WHERE (
+            SELECT true FROM vote_agg.h3_aggregate a
+            WHERE a.match_id OPERATOR(pg_catalog.=) $1 AND a.h3_index OPERATOR(pg_catalog.=) c.cell LIMIT 1) IS NULL",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
+    static NEW_COUNTRIES: Plan = const { Plan::new(
+        "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($2) AS c(code) WHERE (
+            SELECT true FROM vote_agg.country_aggregate a
+            WHERE a.match_id OPERATOR(pg_catalog.=) $1 AND a.country_code OPERATOR(pg_catalog.=) c.code LIMIT 1) IS NULL",
+        &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID]) };
+    static TIMELINE: Plan = const { Plan::new(
+        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id OPERATOR(pg_catalog.=) $1",
+        &[pg_sys::TEXTOID]) };
+    static CHANGES: Plan = const { Plan::new(
+        "SELECT seq, at, body FROM vote_agg.feed
+         WHERE match_id OPERATOR(pg_catalog.=) $1 AND seq OPERATOR(pg_catalog.>) $2 ORDER BY seq",
+        &[pg_sys::TEXTOID, pg_sys::INT8OID]) };
+    // From one name of the feed's key to the next, instead of over all its rows.
+    static MATCHES: Plan = const { Plan::new(
+        "WITH RECURSIVE fed(id) AS (
+            SELECT (SELECT f.match_id FROM vote_agg.feed f ORDER BY f.match_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT f.match_id FROM vote_agg.feed f WHERE f.match_id OPERATOR(pg_catalog.>) fed.id ORDER BY f.match_id LIMIT 1)
+            FROM fed WHERE fed.id IS NOT NULL)
+         SELECT id FROM fed WHERE id IS NOT NULL UNION SELECT match_id FROM vote_agg.match",
+        &[]) };
+}
+
+/// A match at one moment: what is folded, and what came since.
+struct Moment {
+    opened: Option<Match>,
+    head: Head,
+    pending: Tally,
+}
+
+impl Moment {
+    fn of(spi: &Spi, match_id: &str) -> Result<Self> {
+        let mut moment = Self::folded(spi, match_id)?;
+        moment.pending = Tally::new(moment.head.teams.clone());
+        each_pending(|row| {
+            if row.match_id == match_id.as_bytes()
+                && let Some(vote) = row.vote()?
+            {
+                moment.pending.add(&vote).map_err(|e| refused(&e))?;
+            }
+            Ok(())
+        })?;
+        Ok(moment)
+    }
+
+    fn folded(spi: &Spi, match_id: &str) -> Result<Self> {
+        let opened = matches::find(session::tables()?.matches, match_id, statement_snapshot())?;
+        let head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
+        let pending = Tally::new(head.teams.clone());
+        Ok(Self { opened, head, pending })
+    }
+
+    fn status(&self) -> &'static str {
+        match &self.opened {
+            Some(opened) => opened.status(now()),
+            None if self.head.seq == 0 && self.pending.distinct() == 0 => "unknown",
+            None => "open",
+        }
+    }
+
+    fn teams(&self) -> &[String] {
+        self.pending.teams()
+    }
+
+    fn totals(&self) -> Result<tally::Counts> {
+        let mut totals = self.head.votes.clone();
+        let pending = self.pending.totals().and_then(|more| tally::add_all(&mut totals, &more));
+        pending.map_err(|e| refused(&e))?;
+        totals.resize(self.teams().len(), 0);
+        Ok(totals)
+    }
+
+    fn per_minute(&self, spi: &Spi, match_id: &str) -> Result<i64> {
+        let now = now();
+        let mut minutes = recent_minutes(spi, match_id, now, Sees::TheCallersMoment)?;
+        for (start, votes) in self.pending.minutes() {
+            minutes.push((start, tally::total(&votes).map_err(|e| refused(&e))?));
+        }
+        Ok(tally::per_minute(now, &minutes))
+    }
+
+    /// Every cell's votes, rolled up.
+    fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<HashMap<CellIndex, tally::Counts>> {
+        let mut cells = HashMap::new();
+        let mut add = |cell, votes: &[i64]| {
+            let cell = resolution.map_or(cell, |resolution| roll_up(cell, resolution));
+            tally::add_all(cells.entry(cell).or_default(), votes).map_err(|e| refused(&e))
+        };
+        spi.each(&CELLS, &[match_id.into_datum()], |row| {
+            let cell = cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?;
+            add(cell, &row.need::<Counts>(2)?.0)
+        })?;
+        for (cell, votes) in self.pending.cells().map_err(|e| refused(&e))? {
+            add(cell, &votes)?;
+        }
+        Ok(cells)
+    }
+
+    fn countries(&self, spi: &Spi, match_id: &str) -> Result<BTreeMap<Country, tally::Counts>> {
+        let mut countries: BTreeMap<Country, tally::Counts> = BTreeMap::new();
+        for row in spi.run(&COUNTRIES, &[match_id.into_datum()], Sees::TheCallersMoment)?.iter() {
+            let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
+            countries.insert(country, row.need::<Counts>(2)?.0);
+        }
+        for (country, votes) in self.pending.countries().map_err(|e| refused(&e))? {
+            tally::add_all(countries.entry(country).or_default(), &votes).map_err(|e| refused(&e))?;
+        }
+        Ok(countries)
+    }
+}
+
+/// Shows every pending row that the calling statement sees.
+fn each_pending(mut see: impl FnMut(&crate::pending::Found) -> Result<()>) -> Result<()> {
+    let (tables, snapshot) = (session::tables()?, statement_snapshot());
+    let state = State::newest(&tables, snapshot)?;
+    for heap in state.heaps() {
+        let open = OpenHeap::open(tables.heap(heap), pg_sys::AccessShareLock)?;
+        open.visit(open.first_block(state.mark(heap)), snapshot, |row| see(row).map(|()| Next::Go))?;
+    }
+    Ok(())
+}
+
+fn named(match_id: Option<&[u8]>) -> Result<&str> {
+    parse_name("match_id", match_id).map_err(|e| refused(&e))
+}
+
+fn resolution_of(value: Option<i32>) -> Result<Option<Resolution>> {
+    value.map(|value| parse_resolution(value.into())).transpose().map_err(|e| refused(&e))
+}
+
+fn time(microseconds: i64) -> Option<TimestampWithTimeZone> {
+    TimestampWithTimeZone::try_from(microseconds).ok()
+}
+
+/// Votes by team as jsonb, only teams that have some.
+fn votes_json(teams: &[String], votes: &[i64]) -> JsonbText {
+    JsonbText(message::to_json(&Votes::some(teams, votes)))
+}
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_realtime_stats(
+    match_id: Option<&[u8]>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(status, String),
+            name!(total_votes, i64),
+            name!(votes, JsonbText),
+            name!(leader, Option<String>),
+            name!(dominance, f64),
+            name!(votes_per_minute, i64),
+            name!(active_cells, i64),
+            name!(active_countries, i64),
+            name!(last_vote_at, Option<TimestampWithTimeZone>),
+            name!(seq, i64),
+            name!(epoch, Option<String>),
+        ),
+    >,
+> {
+    let match_id = named(match_id)?;
+    spi::connect(|spi| {
+        let moment = Moment::of(spi, match_id)?;
+        let (teams, totals) = (moment.teams(), moment.totals()?);
+        let cells = moment.pending.cells().map_err(|e| refused(&e))?;
+        let cells: Vec<i64> = cells.iter().map(|(cell, _)| cell_to_bits(*cell)).collect();
+        let countries = moment.pending.countries().map_err(|e| refused(&e))?;
+        let countries: Vec<String> = countries.iter().map(|(country, _)| country.to_string()).collect();
+        let count = |plan, keys: Option<pg_sys::Datum>| -> Result<i64> {
+            let rows = spi.run(plan, &[match_id.into_datum(), keys], Sees::TheCallersMoment)?;
+            rows.first().map_or(Ok(0), |row| row.need(1))
+        };
+        let new_cells = if cells.is_empty() { 0 } else { count(&NEW_CELLS, Counts(cells).into_datum())? };
+        let new_countries = if countries.is_empty() { 0 } else { count(&NEW_COUNTRIES, countries.into_datum())? };
+        Ok(TableIterator::once((
+            moment.status().to_owned(),
+            tally::total(&totals).map_err(|e| refused(&e))?,
+            JsonbText(message::to_json(&Votes::all(teams, &totals))),
+            dominance::leader(&totals).map(|place| teams[place].clone()),
+            dominance::dominance(&totals),
+            moment.per_minute(spi, match_id)?,
+            moment.head.cells + new_cells,
+            moment.head.countries + new_countries,
+            moment.pending.last_at().max(moment.head.last_vote_at).and_then(time),
+            moment.head.seq,
+            moment.head.epoch.clone(),
+        )))
+    })
+}
+
+/// Rows of one place each, biggest first.
+fn ranked<K: Copy + Ord>(
+    places: impl IntoIterator<Item = (K, tally::Counts)>,
+    min_votes: Option<i64>,
+    max: Option<i32>,
+) -> Result<Vec<(K, i64, tally::Counts)>> {
+    let max = match max {
+        None => usize::MAX,
+        Some(max) => usize::try_from(max).map_err(|_| {
+            invalid(format!("max_cells must not be negative, not {max}"), "Pass how many to keep, or NULL for all.")
+        })?,
+    };
+    let mut rows = Vec::new();
+    for (place, votes) in places {
+        let total = tally::total(&votes).map_err(|e| refused(&e))?;
+        if total >= min_votes.unwrap_or(1) {
+            rows.push((place, total, votes));
+        }
+    }
+    rows.sort_unstable_by_key(|(place, total, _)| (std::cmp::Reverse(*total), *place));
+    rows.truncate(max);
+    Ok(rows)
+}
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_match_aggregates(
+    match_id: Option<&[u8]>,
+    resolution: Option<i32>,
+    min_votes: Option<i64>,
+    max_cells: Option<i32>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(h3_index, String),
+            name!(resolution, i32),
+            name!(total_votes, i64),
+            name!(votes, JsonbText),
+            name!(leader, Option<String>),
+            name!(dominance, f64),
+        ),
+    >,
+> {
+    let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
+    let (teams, rows) = spi::connect(|spi| {
+        let moment = Moment::of(spi, match_id)?;
+        let rows = ranked(moment.cells(spi, match_id, resolution)?, min_votes, max_cells)?;
+        Ok((moment.teams().to_vec(), rows))
+    })?;
+    Ok(TableIterator::new(rows.into_iter().map(move |(cell, total, votes)| {
+        let leader = dominance::leader(&votes).map(|place| teams[place].clone());
+        let resolution = i32::from(u8::from(cell.resolution()));
+        (cell.to_string(), resolution, total, votes_json(&teams, &votes), leader, dominance::dominance(&votes))
+    })))
+}
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_country_aggregates(
+    match_id: Option<&[u8]>,
+    min_votes: Option<i64>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(country_code, String),
+            name!(total_votes, i64),
+            name!(votes, JsonbText),
+            name!(leader, Option<String>),
+            name!(dominance, f64),
+        ),
+    >,
+> {
+    let match_id = named(match_id)?;
+    let (teams, rows) = spi::connect(|spi| {
+        let moment = Moment::of(spi, match_id)?;
+        let rows = ranked(moment.countries(spi, match_id)?, min_votes, None)?;
+        Ok((moment.teams().to_vec(), rows))
+    })?;
+    Ok(TableIterator::new(rows.into_iter().map(move |(country, total, votes)| {
+        let leader = dominance::leader(&votes).map(|place| teams[place].clone());
+        (country.to_string(), total, votes_json(&teams, &votes), leader, dominance::dominance(&votes))
+    })))
+}
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_match_timeline(
+    match_id: Option<&[u8]>,
+    bucket: Option<Interval>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(bucket_start, Option<TimestampWithTimeZone>),
+            name!(team_choice, String),
+            name!(votes, i64),
+            name!(running_total, i64),
+        ),
+    >,
+> {
+    let (match_id, width) = (named(match_id)?, bucket_width(bucket)?);
+    let mut rows = Vec::new();
+    spi::connect(|spi| {
+        let moment = Moment::of(spi, match_id)?;
+        let mut buckets: BTreeMap<i64, tally::Counts> = BTreeMap::new();
+        let mut add = |start: i64, votes: &[i64]| {
+            let bucket = buckets.entry(start - start.rem_euclid(width)).or_default();
+            tally::add_all(bucket, votes).map_err(|e| refused(&e))
+        };
+        spi.each(&TIMELINE, &[match_id.into_datum()], |row| {
+            add(row.need::<TimestampWithTimeZone>(1)?.into(), &row.need::<Counts>(2)?.0)
+        })?;
+        moment.pending.minutes().iter().try_for_each(|(start, votes)| add(*start, votes))?;
+        let mut running = tally::Counts::new();
+        for (start, votes) in buckets {
+            tally::add_all(&mut running, &votes).map_err(|e| refused(&e))?;
+            for (team, votes) in votes.into_iter().enumerate().filter(|(_, votes)| *votes != 0) {
+                rows.push((time(start), moment.teams()[team].clone(), votes, running[team]));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(TableIterator::new(rows))
+}
+
+/// The microseconds of a bucket of whole minutes.
+fn bucket_width(bucket: Option<Interval>) -> Result<i64> {
+    let bucket = bucket.ok_or_else(|| refused(&Error::Null { what: "bucket" }))?;
+    let width = i64::from(bucket.days()) * 1_440 * MINUTE + bucket.micros();
+    if bucket.months() != 0 || width < MINUTE || width % MINUTE != 0 {
+        return Err(invalid(
+            format!("bucket must be a whole number of minutes, at least one, not {bucket}"),
+            "Pass an interval such as '5 minutes'; months have no fixed length.",
+        ));
+    }
+    Ok(width)
+}
+
+type ChangeRow = (i64, Option<TimestampWithTimeZone>, Option<String>, bool);
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_match_changes(
+    match_id: Option<&[u8]>,
+    since_seq: Option<i64>,
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(seq, i64), name!(at, Option<TimestampWithTimeZone>), name!(body, Option<String>), name!(resync, bool)),
+    >,
+> {
+    let match_id = named(match_id)?;
+    let since = since_seq.ok_or_else(|| refused(&Error::Null { what: "since_seq" }))?;
+    if since < 0 {
+        return Err(invalid(
+            format!("since_seq must be at least 0, not {since}"),
+            "Pass the seq of the last change that was applied.",
+        ));
+    }
+    let (head, mut rows) = spi::connect(|spi| {
+        let head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
+        let mut rows: Vec<ChangeRow> = Vec::new();
+        spi.each(&CHANGES, &[match_id.into_datum(), since.into_datum()], |row| {
+            rows.push((row.need(1)?, row.get(2), row.get(3), false));
+            Ok(())
+        })?;
+        Ok((head, rows))
+    })?;
+    let is_gap = rows.first().map_or(since != head.seq, |(seq, ..)| *seq != since + 1);
+    if is_gap {
+        rows = vec![(head.seq, time(head.at).filter(|_| head.seq > 0), None, true)];
+    }
+    Ok(TableIterator::new(rows))
+}
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Result<JsonbText> {
+    let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
+    spi::connect(|spi| {
+        let moment = Moment::folded(spi, match_id)?;
+        let (teams, totals) = (moment.teams(), moment.totals()?);
+        let cells = moment.cells(spi, match_id, resolution)?;
+        let mut cells: Vec<_> = cells.into_iter().filter(|(_, votes)| votes.iter().any(|v| *v != 0)).collect();
+        cells.sort_unstable_by_key(|(cell, _)| *cell);
+        let countries = moment.countries(spi, match_id)?;
+        let at = match moment.head.seq {
+            0 => None,
+            _ => Some(utc_text(spi, moment.head.at)?),
+        };
+        let snapshot = Snapshot {
+            v: message::VERSION,
+            match_id: match_id.into(),
+            seq: moment.head.seq,
+            epoch: moment.head.epoch.as_deref().map(Into::into),
+            at: at.map(Into::into),
+            status: moment.status().into(),
+            resolution: resolution.map(u8::from),
+            stats: Stats::new(teams, &totals, moment.per_minute(spi, match_id)?).map_err(|e| refused(&e))?,
+            cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
+            countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
+        };
+        Ok(JsonbText(message::to_json(&snapshot)))
+    })
+}
+
+fn utc_text(spi: &Spi, at: i64) -> Result<String> {
+    let rows = spi.run(&crate::feed::UTC, &[Some(at.into())], Sees::TheCallersMoment)?;
+    rows.first().map_or_else(|| Ok(String::new()), |row| row.need(1))
+}
+
+/// See the COMMENT in sql/views.sql.
+#[pg_extern(sql = false)]
+fn matches() -> Result<SetOfIterator<'static, String>> {
+    let mut names = BTreeSet::new();
+    spi::connect(|spi| {
+        for row in spi.run(&MATCHES, &[], Sees::TheCallersMoment)?.iter() {
+            names.insert(row.need::<String>(1)?);
+        }
+        each_pending(|row| {
+            if !row.match_id.is_empty() {
+                names.insert(String::from_utf8_lossy(row.match_id).into_owned());
+            }
+            Ok(())
+        })
+    })?;
+    Ok(SetOfIterator::new(names))
+}
+
+/// See the COMMENT in sql/views.sql.
+#[pg_extern(sql = false)]
+fn pending_stats() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(heap, String),
+            name!(is_current, bool),
+            name!(rows, i64),
+            name!(bytes, i64),
+            name!(low_water_bytes, i64),
+            name!(oldest_at, Option<TimestampWithTimeZone>),
+        ),
+    >,
+> {
+    let (tables, snapshot) = (session::tables()?, statement_snapshot());
+    let state = State::newest(&tables, snapshot)?;
+    let block_size = i64::from(pg_sys::BLCKSZ);
+    let mut shown = Vec::new();
+    for heap in [crate::pending::Heap::One, crate::pending::Heap::Two] {
+        let open = OpenHeap::open(tables.heap(heap), pg_sys::AccessShareLock)?;
+        let first = open.first_block(state.mark(heap));
+        let (mut rows, mut oldest) = (0i64, None::<i64>);
+        open.visit(first, snapshot, |row| {
+            if !row.match_id.is_empty() {
+                rows += 1;
+                oldest = Some(oldest.map_or(row.at(), |at| at.min(row.at())));
+            }
+            Ok(Next::Go)
+        })?;
+        let bytes = i64::from(open.blocks()) * block_size;
+        let name = format!("pending_{}", heap as u8);
+        shown.push((name, state.current == heap, rows, bytes, i64::from(first) * block_size, oldest.and_then(time)));
+    }
+    Ok(TableIterator::new(shown))
+}
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn calculate_dominance(votes: JsonbText) -> Result<f64> {
+    let votes: BTreeMap<String, i64> = serde_json::from_str(&votes.0).map_err(|error| {
+        invalid(
+            format!("votes must be a JSON object of whole numbers: {error}"),
+            "Pass votes by team such as {\"home\": 3, \"away\": 1}.",
+        )
+    })?;
+    let votes: Vec<i64> = votes.into_values().collect();
+    match votes.iter().find(|votes| **votes < 0) {
+        Some(negative) => Err(invalid(format!("votes must not be negative, not {negative}"), "Pass numbers of votes from 0 up.")),
+        None => Ok(dominance::dominance(&votes)),
+    }
+}

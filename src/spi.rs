@@ -1,0 +1,186 @@
+//! SQL from inside: statements are prepared once a session and kept.
+//!
+//! pgrx's own SPI client takes a new snapshot for a SELECT as soon as the transaction has an id, so that two queries of
+//! one function would see two moments. Here the caller says what a query sees.
+
+#![allow(unsafe_code, reason = "SPI is the server's own interface")]
+
+use crate::error::{Result, broken};
+use pgrx::{FromDatum, pg_sys};
+use std::cell::Cell;
+use std::ffi::CString;
+use std::thread::LocalKey;
+
+/// What a statement sees.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum Sees {
+    /// What the statement that called us sees: for reading. Nothing can be written, no transaction id is taken.
+    TheCallersMoment,
+    /// Everything committed by now, and what this transaction did.
+    Now,
+}
+
+/// A statement, prepared when it is first run in a session. Names in it are qualified.
+pub struct Plan {
+    sql: &'static str,
+    types: &'static [pg_sys::Oid],
+    kept: Cell<pg_sys::SPIPlanPtr>,
+}
+
+impl Plan {
+    /// The statement and the types of its parameters.
+    pub const fn new(sql: &'static str, types: &'static [pg_sys::Oid]) -> Self {
+        Self { sql, types, kept: Cell::new(std::ptr::null_mut()) }
+    }
+
+    fn prepared(&self) -> Result<pg_sys::SPIPlanPtr> {
+        if self.kept.get().is_null() {
+            let sql = CString::new(self.sql).map_err(|e| broken(e.to_string()))?;
+            let count = i32::try_from(self.types.len()).unwrap_or(i32::MAX);
+            // SAFETY: connected to SPI; the list of types has `count` places.
+            unsafe {
+                let plan = pg_sys::SPI_prepare(sql.as_ptr(), count, self.types.as_ptr().cast_mut());
+                if plan.is_null() || pg_sys::SPI_keepplan(plan) != 0 {
+                    let code = pg_sys::SPI_result;
+                    return Err(broken(format!("SPI_prepare failed with code {code}")));
+                }
+                self.kept.set(plan);
+            }
+        }
+        Ok(self.kept.get())
+    }
+}
+
+/// A connection to SPI. What is allocated while it lasts is freed with it.
+pub struct Spi(());
+
+/// Connects for the time of `act`. An error leaves the cleaning up to the (sub)transaction's abort, as in C.
+///
+/// # Errors
+/// Those of `act`.
+pub fn connect<T>(act: impl FnOnce(&Spi) -> Result<T>) -> Result<T> {
+    // SAFETY: each connect has its finish, or an abort.
+    unsafe {
+        if pg_sys::SPI_connect() != pg_sys::SPI_OK_CONNECT as i32 {
+            return Err(broken("SPI_connect failed".into()));
+        }
+        let result = act(&Spi(()))?;
+        pg_sys::SPI_finish();
+        Ok(result)
+    }
+}
+
+impl Spi {
+    /// Runs a statement; its rows live until the next one runs or the connection ends.
+    ///
+    /// # Errors
+    /// XX000 when SPI itself fails; an SQL error passes through as the server's own.
+    pub fn run(&self, plan: &'static LocalKey<Plan>, args: &[Option<pg_sys::Datum>], sees: Sees) -> Result<Rows<'_>> {
+        let prepared = plan.with(Plan::prepared)?;
+        let (mut values, nulls) = arguments(args);
+        let read_only = sees == Sees::TheCallersMoment;
+        // SAFETY: the lists have one place an argument; the result stays valid while connected.
+        unsafe {
+            // Frees the rows of the statement before: a fold runs thousands.
+            pg_sys::SPI_freetuptable(pg_sys::SPI_tuptable);
+            pg_sys::SPI_tuptable = std::ptr::null_mut();
+            let code = pg_sys::SPI_execute_plan(prepared, values.as_mut_ptr(), nulls.as_ptr(), read_only, 0);
+            if code < 0 {
+                return Err(broken(format!("SPI_execute_plan failed with code {code}")));
+            }
+            Ok(Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize, _spi: self })
+        }
+    }
+
+    /// Runs a query that may return very many rows, and shows them one by one without holding them all.
+    ///
+    /// # Errors
+    /// Those of `see`, and XX000 when SPI itself fails.
+    pub fn each(
+        &self,
+        plan: &'static LocalKey<Plan>,
+        args: &[Option<pg_sys::Datum>],
+        mut see: impl FnMut(&Row) -> Result<()>,
+    ) -> Result<()> {
+        const BATCH: std::ffi::c_long = 1_000;
+        let prepared = plan.with(Plan::prepared)?;
+        let (mut values, nulls) = arguments(args);
+        // SAFETY: as in `run`; the portal is closed here or by the abort.
+        unsafe {
+            let portal = pg_sys::SPI_cursor_open(std::ptr::null(), prepared, values.as_mut_ptr(), nulls.as_ptr(), true);
+            loop {
+                pg_sys::SPI_cursor_fetch(portal, true, BATCH);
+                let rows = Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize, _spi: self };
+                for row in rows.iter() {
+                    see(&row)?;
+                }
+                let is_last = rows.count == 0;
+                pg_sys::SPI_freetuptable(pg_sys::SPI_tuptable);
+                pg_sys::SPI_tuptable = std::ptr::null_mut();
+                pgrx::check_for_interrupts!();
+                if is_last {
+                    pg_sys::SPI_cursor_close(portal);
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+fn arguments(args: &[Option<pg_sys::Datum>]) -> (Vec<pg_sys::Datum>, Vec<std::ffi::c_char>) {
+    let values = args.iter().map(|arg| arg.unwrap_or(pg_sys::Datum::null())).collect();
+    let nulls = args.iter().map(|arg| if arg.is_some() { b' ' } else { b'n' } as std::ffi::c_char).collect();
+    (values, nulls)
+}
+
+/// The rows of a statement.
+pub struct Rows<'a> {
+    table: *mut pg_sys::SPITupleTable,
+    count: usize,
+    _spi: &'a Spi,
+}
+
+impl Rows<'_> {
+    /// How many rows the statement returned or, without RETURNING, changed.
+    pub const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The rows in order.
+    pub fn iter(&self) -> impl Iterator<Item = Row> {
+        let count = if self.table.is_null() { 0 } else { self.count };
+        // SAFETY: the table holds that many rows while the connection lasts.
+        (0..count).map(|i| unsafe { Row { tuple: *(*self.table).vals.add(i), form: (*self.table).tupdesc } })
+    }
+
+    /// The first row.
+    pub fn first(&self) -> Option<Row> {
+        self.iter().next()
+    }
+}
+
+/// One row of a statement.
+pub struct Row {
+    tuple: pg_sys::HeapTuple,
+    form: pg_sys::TupleDesc,
+}
+
+impl Row {
+    /// The value of the column numbered from 1, `None` for NULL.
+    pub fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+        let mut is_null = true;
+        // SAFETY: the row outlives this call; statements here name columns of the type that is asked for.
+        unsafe {
+            let value = pg_sys::SPI_getbinval(self.tuple, self.form, column as i32, &mut is_null);
+            T::from_datum(value, is_null)
+        }
+    }
+
+    /// The value of a column that is never NULL.
+    ///
+    /// # Errors
+    /// XX000 when it is.
+    pub fn need<T: FromDatum>(&self, column: usize) -> Result<T> {
+        self.get(column).ok_or_else(|| broken(format!("column {column} of a query of vote_agg is null")))
+    }
+}

@@ -1,0 +1,159 @@
+//! The extension's tables by name, and single rows of them read below SQL: a vote may not run a query, and a voter has
+//! no right to.
+
+#![allow(unsafe_code, reason = "relations, scans and tuples are the server's own structures")]
+
+use crate::error::{Result, broken};
+use pgrx::{FromDatum, pg_sys};
+use std::ffi::CStr;
+
+/// A table that is open, and locked as it was opened until the transaction ends.
+pub struct Table(pg_sys::Relation);
+
+impl Table {
+    /// Opens a table and locks it in `mode`. Waits only for somebody who changes the table itself.
+    pub fn open(oid: pg_sys::Oid, mode: u32) -> Self {
+        // SAFETY: raises an error when there is no such table.
+        Self(unsafe { pg_sys::table_open(oid, mode as i32) })
+    }
+
+    /// The server's structure, valid as long as this lives.
+    pub const fn as_ptr(&self) -> pg_sys::Relation {
+        self.0
+    }
+
+    /// The file that holds the table; VACUUM FULL, CLUSTER and TRUNCATE change it.
+    pub fn file(&self) -> pg_sys::Oid {
+        // SAFETY: an open relation has its pg_class row.
+        unsafe { (*(*self.0).rd_rel).relfilenode }
+    }
+
+    /// The form of its rows.
+    pub fn row_form(&self) -> pg_sys::TupleDesc {
+        // SAFETY: an open relation has its row type.
+        unsafe { (*self.0).rd_att }
+    }
+
+    /// The newest row (last of the primary key) in `snapshot`.
+    pub fn last_row(&self, snapshot: pg_sys::Snapshot) -> Option<Row> {
+        // SAFETY: the index belongs to the open table; the row is copied before the scan ends.
+        unsafe {
+            let index = pg_sys::index_open(pg_sys::RelationGetPrimaryKeyIndex(self.0), pg_sys::AccessShareLock as i32);
+            let scan = pg_sys::systable_beginscan_ordered(self.0, index, snapshot, 0, std::ptr::null_mut());
+            let row = Row::copy(pg_sys::systable_getnext_ordered(scan, pg_sys::ScanDirection::BackwardScanDirection), self);
+            pg_sys::systable_endscan_ordered(scan);
+            pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
+            row
+        }
+    }
+
+    /// The row whose first column, the primary key, is `key`.
+    pub fn row(&self, key: &str, snapshot: pg_sys::Snapshot) -> Option<Row> {
+        // SAFETY: the key matches the index's only column, text compared as bytes; the row is copied before the scan ends.
+        unsafe {
+            let mut scan_key = pg_sys::ScanKeyData::default();
+            let text = pgrx::IntoDatum::into_datum(key)?;
+            pg_sys::ScanKeyInit(&mut scan_key, 1, pg_sys::BTEqualStrategyNumber as u16, pg_sys::F_TEXTEQ.into(), text);
+            let index = pg_sys::RelationGetPrimaryKeyIndex(self.0);
+            let scan = pg_sys::systable_beginscan(self.0, index, true, snapshot, 1, &mut scan_key);
+            let row = Row::copy(pg_sys::systable_getnext(scan), self);
+            pg_sys::systable_endscan(scan);
+            row
+        }
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // While an error passes through, the server closes the relation itself.
+        if !std::thread::panicking() {
+            // SAFETY: opened in `open`, closed once; the lock stays.
+            unsafe { pg_sys::table_close(self.0, pg_sys::NoLock as i32) };
+        }
+    }
+}
+
+/// A copied row, in the current memory context.
+pub struct Row {
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Row {
+    /// # Safety
+    /// `tuple` is null or a valid row of `table`.
+    unsafe fn copy(tuple: pg_sys::HeapTuple, table: &Table) -> Option<Self> {
+        if tuple.is_null() {
+            return None;
+        }
+        // SAFETY: as promised by the caller; both lists have one place a column.
+        unsafe {
+            let form = table.row_form();
+            let columns = usize::try_from((*form).natts).unwrap_or(0);
+            let mut row = Self { values: vec![pg_sys::Datum::null(); columns], nulls: vec![true; columns] };
+            let tuple = pg_sys::heap_copytuple(tuple);
+            pg_sys::heap_deform_tuple(tuple, form, row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
+            Some(row)
+        }
+    }
+
+    /// The value of the column numbered from 1, `None` for NULL.
+    pub fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+        // SAFETY: callers name the column's type as the install script declares it.
+        unsafe { T::from_datum(self.values[column - 1], self.nulls[column - 1]) }
+    }
+
+    /// The value of a NOT NULL column.
+    pub fn need<T: FromDatum>(&self, column: usize) -> Result<T> {
+        self.get(column).ok_or_else(|| broken(format!("column {column} of a row of vote_agg is null")))
+    }
+}
+
+/// The table `vote_agg.name`, `None` where it does not exist.
+pub fn find(name: &CStr) -> Option<pg_sys::Oid> {
+    // SAFETY: look-ups by constant names; nothing is kept.
+    let oid = unsafe {
+        match pg_sys::get_namespace_oid(c"vote_agg".as_ptr(), true) {
+            pg_sys::InvalidOid => return None,
+            schema => pg_sys::get_relname_relid(name.as_ptr(), schema),
+        }
+    };
+    (oid != pg_sys::InvalidOid).then_some(oid)
+}
+
+/// A snapshot of this very moment, whatever the transaction's isolation level.
+pub struct Latest(pg_sys::Snapshot);
+
+impl Latest {
+    /// Takes it.
+    pub fn take() -> Self {
+        // SAFETY: called inside a transaction; registered, so that it lives until it is dropped.
+        Self(unsafe { pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot()) })
+    }
+
+    /// The server's structure, valid as long as this lives.
+    pub const fn as_ptr(&self) -> pg_sys::Snapshot {
+        self.0
+    }
+}
+
+impl Drop for Latest {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: registered in `take`, given back once.
+            unsafe { pg_sys::UnregisterSnapshot(self.0) };
+        }
+    }
+}
+
+/// The snapshot of the statement that called us.
+pub fn statement_snapshot() -> pg_sys::Snapshot {
+    // SAFETY: a function called from SQL always has one.
+    unsafe { pg_sys::GetActiveSnapshot() }
+}
+
+/// Now, in microseconds since PostgreSQL's epoch.
+pub fn now() -> i64 {
+    // SAFETY: reads the clock.
+    unsafe { pg_sys::GetCurrentTimestamp() }
+}
