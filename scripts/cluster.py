@@ -34,8 +34,9 @@ PORT = 5432  # names the socket file only
 
 
 def as_postgres():
-    """Arguments for subprocess that drop root's rights; the server refuses to run as root."""
-    return {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    """Arguments for subprocess that drop root's rights, which the server refuses, and backtraces, which would be in every error."""
+    drop = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    return {"env": {name: value for name, value in os.environ.items() if name != "RUST_BACKTRACE"}, **drop}
 
 
 class Cluster:

@@ -22,7 +22,7 @@ BEGIN
         coalesce(nullif(pg_catalog.current_setting('vote_agg.channel', true), ''), 'vote_agg'),
         coalesce(f.doorbell, f.body))
     FROM new_feed f
-    WHERE f.at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 minute'
+    WHERE f.at > pg_catalog.clock_timestamp() - interval '1 minute'
     ORDER BY f.match_id, f.seq;
     RETURN NULL;
 END

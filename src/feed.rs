@@ -13,13 +13,13 @@ use vote_agg_core::{CellIndex, Country};
 thread_local! {
     static HEAD: Plan = const { Plan::new(
         "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at
-         FROM vote_agg.feed WHERE match_id OPERATOR(pg_catalog.=) $1 ORDER BY seq DESC LIMIT 1",
+         FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
     /// A time as a message writes it.
     pub static UTC: Plan = const { Plan::new(
         "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')", &[pg_sys::TIMESTAMPTZOID]) };
     static TEAMS: Plan = const { Plan::new(
-        "SELECT teams FROM vote_agg.match WHERE match_id OPERATOR(pg_catalog.=) $1", &[pg_sys::TEXTOID]) };
+        "SELECT teams FROM vote_agg.match WHERE match_id = $1", &[pg_sys::TEXTOID]) };
     static INSERT: Plan = const { Plan::new(
         "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, body, doorbell)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",

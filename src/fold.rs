@@ -37,8 +37,8 @@ thread_local! {
     // A prepared transaction keeps its virtual id until the server restarts.
     static WRITERS: Plan = const { Plan::new(
         "SELECT l.virtualtransaction FROM pg_catalog.pg_locks l
-         WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.database OPERATOR(pg_catalog.=) $1
-           AND l.relation OPERATOR(pg_catalog.=) $2 AND l.mode OPERATOR(pg_catalog.=) 'RowExclusiveLock'
+         WHERE l.locktype = 'relation' AND l.database = $1
+           AND l.relation = $2 AND l.mode = 'RowExclusiveLock'
            AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()",
         &[pg_sys::OIDOID, pg_sys::OIDOID]) };
     static CELLS: Plan = const { Plan::new(
@@ -49,42 +49,42 @@ thread_local! {
         &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
     static COUNTRIES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_aggregate AS a (match_id, country_code, votes)
-         SELECT $1, pg_catalog.chr((u.key OPERATOR(pg_catalog./) 256)::integer)
-                    OPERATOR(pg_catalog.||) pg_catalog.chr((u.key OPERATOR(pg_catalog.%) 256)::integer), u.votes
+         SELECT $1, pg_catalog.chr((u.key / 256)::integer)
+                    || pg_catalog.chr((u.key % 256)::integer), u.votes
          FROM vote_agg.unpack($2) u
          ON CONFLICT (match_id, country_code) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)
          RETURNING a.votes",
         &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
     static MINUTES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.timeline AS a (match_id, bucket, votes)
-         SELECT $1, timestamptz '2000-01-01 00:00:00+00' OPERATOR(pg_catalog.+) pg_catalog.make_interval(mins => u.key::integer), u.votes
+         SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer), u.votes
          FROM vote_agg.unpack($2) u
          ON CONFLICT (match_id, bucket) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)",
         &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
     static ENDING: Plan = const { Plan::new(
         "SELECT match_id, waiting, run FROM vote_agg.match
-         WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at OPERATOR(pg_catalog.<=) $1)",
+         WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at <= $1)",
         &[pg_sys::TIMESTAMPTZOID]) };
     static WAIT: Plan = const { Plan::new(
-        "UPDATE vote_agg.match SET waiting = $3, run = $4 WHERE match_id OPERATOR(pg_catalog.=)
-            (SELECT match_id FROM vote_agg.match WHERE match_id OPERATOR(pg_catalog.=) $2 AND finalized_at IS NULL
-             AND (closed_at IS NOT NULL OR closes_at OPERATOR(pg_catalog.<=) $1) FOR UPDATE SKIP LOCKED)",
+        "UPDATE vote_agg.match SET waiting = $3, run = $4 WHERE match_id =
+            (SELECT match_id FROM vote_agg.match WHERE match_id = $2 AND finalized_at IS NULL
+             AND (closed_at IS NOT NULL OR closes_at <= $1) FOR UPDATE SKIP LOCKED)",
         &[pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID]) };
     // `run IS NOT NULL`: open_match, which may have moved the end meanwhile, clears it.
     static FINALIZE: Plan = const { Plan::new(
-        "UPDATE vote_agg.match SET finalized_at = $1, waiting = NULL, run = NULL WHERE match_id OPERATOR(pg_catalog.=)
-            (SELECT match_id FROM vote_agg.match WHERE match_id OPERATOR(pg_catalog.=) $2 AND finalized_at IS NULL AND run IS NOT NULL
-             AND (closed_at IS NOT NULL OR closes_at OPERATOR(pg_catalog.<=) $1) FOR UPDATE SKIP LOCKED)",
+        "UPDATE vote_agg.match SET finalized_at = $1, waiting = NULL, run = NULL WHERE match_id =
+            (SELECT match_id FROM vote_agg.match WHERE match_id = $2 AND finalized_at IS NULL AND run IS NOT NULL
+             AND (closed_at IS NOT NULL OR closes_at <= $1) FOR UPDATE SKIP LOCKED)",
         &[pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID]) };
     static RECENT: Plan = const { Plan::new(
-        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id OPERATOR(pg_catalog.=) $1 AND bucket OPERATOR(pg_catalog.>=) $2",
+        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id = $1 AND bucket >= $2",
         &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID]) };
     static PRUNE_FEED: Plan = const { Plan::new(
-        "DELETE FROM vote_agg.feed f WHERE f.at OPERATOR(pg_catalog.<) $1 AND EXISTS
-            (SELECT FROM vote_agg.feed newer WHERE newer.match_id OPERATOR(pg_catalog.=) f.match_id AND newer.seq OPERATOR(pg_catalog.>) f.seq)",
+        "DELETE FROM vote_agg.feed f WHERE f.at < $1 AND EXISTS
+            (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)",
         &[pg_sys::TIMESTAMPTZOID]) };
     static PRUNE_LOG: Plan = const { Plan::new(
-        "DELETE FROM vote_agg.fold_log WHERE id OPERATOR(pg_catalog.<) $1", &[pg_sys::INT8OID]) };
+        "DELETE FROM vote_agg.fold_log WHERE id < $1", &[pg_sys::INT8OID]) };
     static LOG: Plan = const { Plan::new(
         "INSERT INTO vote_agg.fold_log VALUES
             ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
@@ -542,9 +542,9 @@ fn log(spi: &Spi, state: &State) -> Result<()> {
         Some(state.pruned_at.into()),
         (state.current as i16).into_datum(),
         state.drained.into_datum(),
-        pg_sys::Oid::from(one.file).into_datum(),
+        Some(pg_sys::Oid::from(one.file).into()),
         i64::from(one.block).into_datum(),
-        pg_sys::Oid::from(two.file).into_datum(),
+        Some(pg_sys::Oid::from(two.file).into()),
         i64::from(two.block).into_datum(),
         state.sized.map(i64::from).into_datum(),
         state.waiting.clone().into_datum(),

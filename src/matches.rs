@@ -90,14 +90,14 @@ thread_local! {
          ON CONFLICT (match_id) DO UPDATE SET closed_at = excluded.closed_at WHERE m.closed_at IS NULL AND m.finalized_at IS NULL",
         &[pg_sys::TEXTOID]) };
     static PURGE: Plan = const { Plan::new(
-        "WITH m AS (DELETE FROM vote_agg.match WHERE match_id OPERATOR(pg_catalog.=) $1),
-              h AS (DELETE FROM vote_agg.h3_aggregate WHERE match_id OPERATOR(pg_catalog.=) $1),
-              c AS (DELETE FROM vote_agg.country_aggregate WHERE match_id OPERATOR(pg_catalog.=) $1),
-              t AS (DELETE FROM vote_agg.timeline WHERE match_id OPERATOR(pg_catalog.=) $1)
-         DELETE FROM vote_agg.feed WHERE match_id OPERATOR(pg_catalog.=) $1",
+        "WITH m AS (DELETE FROM vote_agg.match WHERE match_id = $1),
+              h AS (DELETE FROM vote_agg.h3_aggregate WHERE match_id = $1),
+              c AS (DELETE FROM vote_agg.country_aggregate WHERE match_id = $1),
+              t AS (DELETE FROM vote_agg.timeline WHERE match_id = $1)
+         DELETE FROM vote_agg.feed WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
     static COUNTED: Plan = const { Plan::new(
-        "SELECT votes FROM vote_agg.feed WHERE match_id OPERATOR(pg_catalog.=) $1 ORDER BY seq DESC LIMIT 1",
+        "SELECT votes FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
 }
 

@@ -23,35 +23,35 @@ use vote_agg_core::{CellIndex, Country, Error, Resolution, dominance, parse_reso
 
 thread_local! {
     static CELLS: Plan = const { Plan::new(
-        "SELECT h3_index, votes FROM vote_agg.h3_aggregate WHERE match_id OPERATOR(pg_catalog.=) $1 ORDER BY h3_index",
+        "SELECT h3_index, votes FROM vote_agg.h3_aggregate WHERE match_id = $1 ORDER BY h3_index",
         &[pg_sys::TEXTOID]) };
     static COUNTRIES: Plan = const { Plan::new(
-        "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id OPERATOR(pg_catalog.=) $1",
+        "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
     // A subquery with LIMIT is looked up key by key; as a join it could become a scan of the whole match.
     static NEW_CELLS: Plan = const { Plan::new(
         "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($2) AS c(cell) WHERE (
             SELECT true FROM vote_agg.h3_aggregate a
-            WHERE a.match_id OPERATOR(pg_catalog.=) $1 AND a.h3_index OPERATOR(pg_catalog.=) c.cell LIMIT 1) IS NULL",
+            WHERE a.match_id = $1 AND a.h3_index = c.cell LIMIT 1) IS NULL",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
     static NEW_COUNTRIES: Plan = const { Plan::new(
         "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($2) AS c(code) WHERE (
             SELECT true FROM vote_agg.country_aggregate a
-            WHERE a.match_id OPERATOR(pg_catalog.=) $1 AND a.country_code OPERATOR(pg_catalog.=) c.code LIMIT 1) IS NULL",
+            WHERE a.match_id = $1 AND a.country_code = c.code LIMIT 1) IS NULL",
         &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID]) };
     static TIMELINE: Plan = const { Plan::new(
-        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id OPERATOR(pg_catalog.=) $1",
+        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
     static CHANGES: Plan = const { Plan::new(
         "SELECT seq, at, body FROM vote_agg.feed
-         WHERE match_id OPERATOR(pg_catalog.=) $1 AND seq OPERATOR(pg_catalog.>) $2 ORDER BY seq",
+         WHERE match_id = $1 AND seq > $2 ORDER BY seq",
         &[pg_sys::TEXTOID, pg_sys::INT8OID]) };
     // From one name of the feed's key to the next, instead of over all its rows.
     static MATCHES: Plan = const { Plan::new(
         "WITH RECURSIVE fed(id) AS (
             SELECT (SELECT f.match_id FROM vote_agg.feed f ORDER BY f.match_id LIMIT 1)
             UNION ALL
-            SELECT (SELECT f.match_id FROM vote_agg.feed f WHERE f.match_id OPERATOR(pg_catalog.>) fed.id ORDER BY f.match_id LIMIT 1)
+            SELECT (SELECT f.match_id FROM vote_agg.feed f WHERE f.match_id > fed.id ORDER BY f.match_id LIMIT 1)
             FROM fed WHERE fed.id IS NOT NULL)
          SELECT id FROM fed WHERE id IS NOT NULL UNION SELECT match_id FROM vote_agg.match",
         &[]) };
