@@ -2,23 +2,65 @@
 PG_CONFIG ?= $(shell ls /usr/lib/postgresql/15/bin/pg_config 2>/dev/null || command -v pg_config)
 VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" vote_agg.control)
 PGMAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
+LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
+PGTESTS = $(dir $(shell $(PG_CONFIG) --pgxs))../test
 SQL := $(addprefix sql/,tables.sql write.sql match.sql fold.sql read.sql views.sql grants.sql)
-CARGO_BUILD := PGRX_PG_CONFIG_PATH=$(PG_CONFIG) cargo build --release --locked -p vote_agg --no-default-features --features pg$(PGMAJOR)
+REGRESS = surface cell vote bulk match read feed errors privileges drop
+ISOLATION = $(sort $(patsubst pg_test/specs/%.spec,%,$(wildcard pg_test/specs/*.spec)))
+export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
+CARGO_PG = -p vote_agg --no-default-features --features pg$(PGMAJOR) --locked
+PYTHON = /usr/bin/python3
+TESTS ?=
 
-.PHONY: all install uninstall installcheck test check demo bench lint clean help
+.PHONY: all install uninstall installcheck test check proof demo bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
-	$(CARGO_BUILD)
+	cargo build --release $(CARGO_PG)
 
 build/vote_agg--$(VERSION).sql: $(SQL) vote_agg.control
 	@mkdir -p build
 	@{ printf '%s\n' '\echo Use "CREATE EXTENSION vote_agg" to load this file. \quit'; cat $(SQL); } > $@
 
 install: all ## install into the PostgreSQL of PG_CONFIG
-	install -d '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)' '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension'
-	install -m 755 target/release/libvote_agg.so '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)/vote_agg.so.new'
-	mv '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)/vote_agg.so.new' '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)/vote_agg.so'
-	install -m 644 vote_agg.control build/vote_agg--$(VERSION).sql $(wildcard sql/vote_agg--*.sql) '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension/'
+	install -d '$(LIBDIR)' '$(SHAREDIR)'
+	install -m 755 target/release/libvote_agg.so '$(LIBDIR)/vote_agg.so.new' && mv '$(LIBDIR)/vote_agg.so.new' '$(LIBDIR)/vote_agg.so'
+	install -m 644 vote_agg.control build/vote_agg--$(VERSION).sql $(wildcard sql/vote_agg--*.sql) '$(SHAREDIR)/'
+
+uninstall: ## remove what install put there
+	rm -f '$(LIBDIR)/vote_agg.so' '$(SHAREDIR)'/vote_agg.control '$(SHAREDIR)'/vote_agg--*.sql
+
+installcheck: ## test the installed extension on the running server of PGHOST, PGPORT (needs a superuser)
+	$(PGTESTS)/regress/pg_regress --bindir='$(dir $(PG_CONFIG))' --inputdir=pg_test --outputdir=build/regress --dbname=contrib_regression $(REGRESS)
+	$(PGTESTS)/isolation/pg_isolation_regress --bindir='$(dir $(PG_CONFIG))' --inputdir=pg_test --outputdir=build/isolation --dbname=isolation_regression --load-extension=vote_agg $(ISOLATION)
+
+test: ## everything: set up, lint, unit tests, installcheck and proofs on private clusters
+	scripts/setup
+	$(MAKE) lint check proof
+
+check: install ## the quick part: unit tests and installcheck on a private cluster
+	cargo test --locked -q -p vote_agg_core
+	scripts/cluster.py run -- $(MAKE) installcheck
+
+proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
+	$(PYTHON) -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
+
+demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
+	scripts/setup
+	$(MAKE) install
+	$(PYTHON) scripts/demo.py
+
+bench: install ## ratios against peers, in one run; ARGS=--help
+	$(PYTHON) bench/run.py $(ARGS)
+
+lint: build/vote_agg--$(VERSION).sql ## format, clippy, pgspot
+	cargo fmt --all --check
+	cargo clippy --locked --all-targets -p vote_agg_core -- -D warnings
+	cargo clippy $(CARGO_PG) -- -D warnings
+	build/venv/bin/pgspot build/vote_agg--$(VERSION).sql
+
+clean: ## remove what was built
+	rm -rf build target
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """A private PostgreSQL cluster: its own folder, its own Unix socket, no TCP, run as the user postgres when called by root.
 
-As a module: `with Cluster() as cluster: cluster.connect()`. As a command: `scripts/cluster.py up DIR | down DIR | psql DIR`.
+As a module: `with Cluster() as cluster: cluster.connect()`. As a command: `scripts/cluster.py up DIR | down DIR | psql DIR`,
+or `scripts/cluster.py run -- COMMAND…` for a cluster that lasts as long as the command and is its PGHOST.
 """
 
 import argparse
@@ -146,10 +147,14 @@ def is_zombie(pid):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("action", choices=["up", "down", "psql"])
-    parser.add_argument("dir")
+    parser.add_argument("action", choices=["up", "down", "psql", "run"])
+    parser.add_argument("dir", help="the cluster's folder; for run: the command")
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="for up: lines of postgresql.conf; for psql: its arguments")
     args = parser.parse_args()
+    if args.action == "run":
+        with Cluster() as cluster:
+            environment = {**os.environ, "PGHOST": str(cluster.path), "PGPORT": str(PORT), "PGUSER": "postgres"}
+            return subprocess.run([args.dir, *args.settings], env=environment, check=False).returncode
     path = pathlib.Path(args.dir).absolute()
     if args.action == "up":
         cluster = Cluster(path, **dict(s.split("=", 1) for s in args.settings)).start()

@@ -168,6 +168,9 @@ fn work() {
                 report_failure(&reason);
             }
         }
+        if !guc::worker() {
+            return;
+        }
         match leaving {
             None if last_vote.elapsed() >= guc::worker_idle_exit() => {
                 // First the lock, then a last look: a session that still saw the lock has its vote in that look.

@@ -1,0 +1,75 @@
+-- The feed: contiguous seq, absolute totals, resync, and notifications that fit.
+LOAD 'vote_agg';
+SET vote_agg.worker = off;
+\set VERBOSITY verbose
+\set SHOW_CONTEXT never
+SELECT * FROM get_match_changes('feed', 0);
+SELECT record_vote('feed', 'home', '872a1072bffffff', 'us', 2), record_vote('feed', 'away', NULL::text, NULL, 1);
+SELECT vote_agg.fold();
+SELECT record_vote('feed', 'home', '872a1072bffffff', 'fr', 3);
+SELECT vote_agg.fold();
+-- nothing to fold, nothing to tell
+SELECT vote_agg.fold();
+-- only a country: the total stays, the country is told
+SELECT increment_country_aggregate('feed', 'us', 'away', 9);
+SELECT vote_agg.fold();
+SELECT seq, resync, (body::jsonb - 'at' - 'epoch') #- '{stats,per_minute}' AS body FROM get_match_changes('feed', 0);
+SELECT seq, resync FROM get_match_changes('feed', 2);
+SELECT seq, resync FROM get_match_changes('feed', 3);
+-- a cursor from another history, and one past retention
+SELECT seq, resync, body FROM get_match_changes('feed', 99);
+DELETE FROM vote_agg.feed WHERE match_id = 'feed' AND seq = 1;
+SELECT seq, resync, body FROM get_match_changes('feed', 0);
+SELECT seq, resync FROM get_match_changes('feed', 1);
+SELECT get_match_changes('feed', -1);
+SELECT get_match_changes('feed', NULL);
+-- every key is where the format says
+SELECT string_agg(k, ' ' ORDER BY o) FROM vote_agg.feed f, json_object_keys(f.body::json) WITH ORDINALITY t(k, o) WHERE match_id = 'feed' AND seq = 3;
+-- too much for a notification: the doorbell leaves the lists out
+SELECT bulk_increment('feed', array_agg('home'::text), array_agg(608725924888739839 + i % 7 * (1::bigint << 30) + i / 7 % 7 * (1::bigint << 27) + i / 49 * (1::bigint << 24)))
+FROM generate_series(0, 342) i;
+SELECT vote_agg.fold();
+SELECT seq, length(body) > 7900 AS long, (doorbell::jsonb - 'at' - 'epoch') #- '{stats,per_minute}' AS doorbell FROM vote_agg.feed WHERE match_id = 'feed' ORDER BY seq DESC LIMIT 1;
+SELECT bool_and(octet_length(coalesce(doorbell, body)) <= 7900) FROM vote_agg.feed;
+-- too much for a message: it says resync
+SELECT bulk_increment('feed', array_agg('home'::text), array_agg(608725890529001471 + i % 7 * (1::bigint << 33) + i / 7 % 7 * (1::bigint << 30) + i / 49 % 7 * (1::bigint << 27) + i / 343 * (1::bigint << 24)))
+FROM generate_series(0, 2400) i;
+SELECT vote_agg.fold();
+SELECT body::jsonb ? 'cells' AS cells, body::jsonb ? 'new' AS new, body::jsonb -> 'resync' AS resync FROM vote_agg.feed WHERE match_id = 'feed' ORDER BY seq DESC LIMIT 1;
+-- notified as it is
+LISTEN vote_agg_test;
+SET vote_agg.channel = 'vote_agg_test';
+SELECT record_vote('feed', 'away');
+SELECT vote_agg.fold();
+RESET vote_agg.channel;
+SELECT status, total_votes, seq FROM get_realtime_stats('feed');
+-- one folds at a time, at READ COMMITTED only
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT vote_agg.fold();
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT vote_agg.fold();
+ROLLBACK;
+-- a rolled back fold folds nothing
+SELECT record_vote('feed', 'away');
+BEGIN;
+SELECT vote_agg.fold();
+ROLLBACK;
+SELECT sum(rows) FROM vote_agg.stat_pending;
+SELECT vote_agg.fold();
+SELECT total_rows > 0, last_rows, last_error FROM vote_agg.fold_log ORDER BY id DESC LIMIT 1;
+-- a broken row: said, kept, and the others with it; gone, all is well
+SELECT record_vote('feed', 'away', NULL::text, NULL, 7);
+INSERT INTO vote_agg.pending_1 SELECT 1, 1, now(), true, 'feed', 'home', NULL FROM vote_agg.stat_pending WHERE heap = 'pending_1' AND is_current;
+\set VERBOSITY terse
+SELECT regexp_replace(x.message, '\(\d+,\d+\)', '(…)') FROM (SELECT 1) one, LATERAL (SELECT 'see below' AS message) x;
+DO $$
+BEGIN
+    PERFORM vote_agg.fold();
+EXCEPTION WHEN internal_error THEN
+    RAISE NOTICE '%', regexp_replace(SQLERRM, '\(\d+,\d+\)', '(…)');
+END $$;
+SELECT sum(rows) FROM vote_agg.stat_pending;
+DELETE FROM vote_agg.pending_1 WHERE h3_index = 1;
+SELECT vote_agg.fold();
+SELECT purge_match('feed');
