@@ -3,7 +3,7 @@
 from load import say
 from result import Result, median, ratios
 
-LOOP_VOTES = 5_000
+LOOP_VOTES = 20_000
 
 
 def bulk_json(bench):

@@ -1,31 +1,31 @@
 -- Rights. Nothing is executable by PUBLIC but pure functions; a DBA hands out two sets.
 
 CREATE FUNCTION vote_agg.grant_reader(role name)
-RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql STRICT VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA vote_agg, %I TO %I', '@extschema@', role);
-    EXECUTE pg_catalog.format('GRANT SELECT ON vote_agg.live, vote_agg.stat_fold, vote_agg.stat_pending TO %I', role);
-    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION
-        %1$I.get_realtime_stats(text), %1$I.get_match_aggregates(text, integer, bigint, integer),
-        %1$I.get_country_aggregates(text, bigint), %1$I.get_match_timeline(text, interval),
-        %1$I.get_match_changes(text, bigint), %1$I.get_match_snapshot(text, integer),
-        vote_agg.matches(), vote_agg.pending_stats() TO %2$I', '@extschema@', role);
+    EXECUTE 'GRANT USAGE ON SCHEMA vote_agg, @extschema@ TO ' || pg_catalog.quote_ident(role);
+    EXECUTE 'GRANT SELECT ON vote_agg.live, vote_agg.stat_fold, vote_agg.stat_pending TO ' || pg_catalog.quote_ident(role);
+    EXECUTE 'GRANT EXECUTE ON FUNCTION
+        @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer),
+        @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval),
+        @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
+        vote_agg.matches(), vote_agg.pending_stats() TO ' || pg_catalog.quote_ident(role);
 END
 $$;
 COMMENT ON FUNCTION vote_agg.grant_reader(name) IS 'Lets a role call the read functions and select from the views';
 
 CREATE FUNCTION vote_agg.grant_writer(role name)
-RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql STRICT VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA %I TO %I', '@extschema@', role);
-    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION
-        %1$I.record_vote(text, text, text, text, bigint), %1$I.record_vote(text, text, bigint, text, bigint),
-        %1$I.increment_h3_aggregate(text, text, integer, text, bigint), %1$I.increment_h3_aggregate(text, bigint, integer, text, bigint),
-        %1$I.update_h3_aggregate(text, text, integer, text, bigint), %1$I.update_h3_aggregate(text, bigint, integer, text, bigint),
-        %1$I.increment_country_aggregate(text, text, text, bigint), %1$I.update_country_aggregate(text, text, text, bigint),
-        %1$I.bulk_increment(jsonb), %1$I.bulk_increment(text, text[], bigint[], text[], bigint[]),
-        %1$I.bulk_update_aggregates(jsonb), %1$I.bulk_update_aggregates(text, text[], bigint[], text[], bigint[])
-        TO %2$I', '@extschema@', role);
+    EXECUTE 'GRANT USAGE ON SCHEMA @extschema@ TO ' || pg_catalog.quote_ident(role);
+    EXECUTE 'GRANT EXECUTE ON FUNCTION
+        @extschema@.record_vote(text, text, text, text, bigint), @extschema@.record_vote(text, text, bigint, text, bigint),
+        @extschema@.increment_h3_aggregate(text, text, integer, text, bigint), @extschema@.increment_h3_aggregate(text, bigint, integer, text, bigint),
+        @extschema@.update_h3_aggregate(text, text, integer, text, bigint), @extschema@.update_h3_aggregate(text, bigint, integer, text, bigint),
+        @extschema@.increment_country_aggregate(text, text, text, bigint), @extschema@.update_country_aggregate(text, text, text, bigint),
+        @extschema@.bulk_increment(jsonb), @extschema@.bulk_increment(text, text[], bigint[], text[], bigint[]),
+        @extschema@.bulk_update_aggregates(jsonb), @extschema@.bulk_update_aggregates(text, text[], bigint[], text[], bigint[])
+        TO ' || pg_catalog.quote_ident(role);
 END
 $$;
 COMMENT ON FUNCTION vote_agg.grant_writer(name) IS 'Lets a role call the functions that record votes';

@@ -16,7 +16,7 @@ pub fn parse_cell(bytes: &[u8]) -> Result<CellIndex, Error> {
     let bits = bytes.iter().fold(0u64, |bits, digit| {
         bits << 4 | u64::from(if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 })
     });
-    CellIndex::try_from(bits).map_err(|e| refuse(format!("{e}.")))
+    CellIndex::try_from(bits).map_err(|e| refuse(reason(&e)))
 }
 
 /// Parses a cell from its 64 bits, as PostgreSQL's signed bigint carries them.
@@ -24,7 +24,13 @@ pub fn parse_cell(bytes: &[u8]) -> Result<CellIndex, Error> {
 /// # Errors
 /// [`Error::Cell`] when the bits are no valid cell.
 pub fn cell_from_bits(bits: i64) -> Result<CellIndex, Error> {
-    CellIndex::try_from(bits.cast_unsigned()).map_err(|e| Error::Cell { value: bits.to_string(), reason: format!("{e}.") })
+    CellIndex::try_from(bits.cast_unsigned()).map_err(|e| Error::Cell { value: bits.to_string(), reason: reason(&e) })
+}
+
+/// What h3o has against a number, without the number.
+fn reason(error: &h3o::error::InvalidCellIndex) -> String {
+    let text = error.to_string();
+    format!("The H3 library found: {}.", text.rsplit(": ").next().unwrap_or(&text))
 }
 
 /// The cell's 64 bits as a signed number. Never negative: an H3 cell's top bit is 0.

@@ -15,6 +15,10 @@ CELLS = tuple(
 )
 
 
+SNAKE = ("match_id", "team_choice", "h3_index", "country_code")
+CAMEL = ("matchId", "teamChoice", "h3Index", "countryCode")
+
+
 def placed_vote(rng, match):
     """A vote with a cell and a country."""
     return Vote(match, rng.choice(TEAMS), rng.choice(CELLS), rng.choice(COUNTRIES), rng.choice((1, 1, 1, 7)))
@@ -39,7 +43,7 @@ def bulk_json(votes):
     """All optional keys left out where they can be, in both spellings."""
     elements = []
     for n, vote in enumerate(votes):
-        names = ("match_id", "team_choice", "h3_index", "country_code") if n % 2 else ("matchId", "teamChoice", "h3Index", "countryCode")
+        names = SNAKE if n % 2 else CAMEL
         values = (vote.match, vote.team, vote.cell and f"{vote.cell:x}", vote.country)
         element = {name: value for name, value in zip(names, values) if value is not None}
         elements.append({**element, "votes": vote.votes} if vote.votes != 1 else element)
@@ -47,7 +51,7 @@ def bulk_json(votes):
 
 
 def bulk_arrays(votes):
-    columns = [[vote.team for vote in votes], [vote.cell for vote in votes], [vote.country for vote in votes], [vote.votes for vote in votes]]
+    columns = [[getattr(vote, name) for vote in votes] for name in ("team", "cell", "country", "votes")]
     return "SELECT bulk_increment(%s, %s::text[], %s::bigint[], %s::text[], %s::bigint[])", (votes[0].match, *columns)
 
 
@@ -88,6 +92,6 @@ def bad(rng, match):
             ("SELECT record_vote(%s, 'home', NULL::bigint, NULL, 0)", (match,)),
             ("SELECT increment_h3_aggregate(%s, %s::bigint, 16, 'home')", (match, CELLS[0])),
             ("SELECT bulk_increment(%s, ARRAY['home', 'home'], ARRAY[%s, 1]::bigint[])", (match, CELLS[0])),
-            ("SELECT bulk_increment(jsonb_build_array(jsonb_build_object('match_id', %s::text, 'team_choice', 'home'), '{}'))", (match,)),
+            ("SELECT bulk_increment(%s::jsonb)", (json.dumps([{"match_id": match, "team_choice": "home"}, {}]),)),
         )
     )

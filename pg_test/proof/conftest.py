@@ -26,13 +26,14 @@ def new_cluster():
 
     def start(**settings):
         cluster = Cluster(**{**SETTINGS, **settings})
+        cluster.planted = []  # parts of the lines that a test brings about on purpose
         clusters.append(cluster)
         return cluster.start()
 
     yield start
     found = []
     for cluster in clusters:
-        found += harness.faults(cluster.log_text())
+        found += [line for line in harness.faults(cluster.log_text()) if not any(part in line for part in cluster.planted)]
         cluster.__exit__()
     assert not found, "\n".join(found)
 
@@ -48,8 +49,8 @@ def new_database():
     databases = []
 
     def create(cluster, **options):
-        databases.append(harness.Database(cluster, next(names), **options))
-        return databases[-1]
+        databases.append(harness.Database(cluster, next(names)))
+        return databases[-1].create(**options)
 
     yield create
     for database in databases:
@@ -70,7 +71,8 @@ def still(db):
 
 
 def parameters():
-    return f"PROOF_SEED={harness.SEED} PROOF_SECONDS={harness.SECONDS:g} PROOF_KILLS={harness.KILLS} PROOF_SESSIONS={harness.SESSIONS}"
+    names = ("SEED", "SECONDS", "KILLS", "SESSIONS")
+    return " ".join(f"PROOF_{name}={getattr(harness, name)}" for name in names)
 
 
 def pytest_report_header():

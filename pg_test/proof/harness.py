@@ -59,13 +59,16 @@ def running(*jobs):
 
 
 class Database:
-    """A database with the extension in it."""
+    """A database, usually with the extension in it."""
 
-    def __init__(self, cluster, name, extension=True):
+    def __init__(self, cluster, name):
         self.cluster, self.name = cluster, name
-        cluster.sql(f"CREATE DATABASE {name}")
+
+    def create(self, extension=True):
+        self.cluster.sql(f"CREATE DATABASE {self.name}")
         if extension:
             self.sql("CREATE EXTENSION vote_agg")
+        return self
 
     def connect(self, **options):
         return self.cluster.connect(self.name, **{"options": PATIENT, **options})

@@ -16,10 +16,8 @@ FOLD = "SELECT vote_agg.fold()"
 def grow(db, votes):
     """Many votes, each a row of its own, in one statement; returns what they count."""
     filler = oracle.Vote("m", "away", None, "FR", votes)
-    db.sql(
-        "WITH v AS MATERIALIZED (SELECT record_vote('m', 'away', NULL::bigint, 'FR') FROM generate_series(1, %s)) SELECT count(*) FROM v",
-        votes,
-    )
+    votes_each = "SELECT record_vote('m', 'away', NULL::bigint, 'FR') FROM generate_series(1, %s)"
+    db.sql(f"WITH v AS MATERIALIZED ({votes_each}) SELECT count(*) FROM v", votes)
     return filler
 
 

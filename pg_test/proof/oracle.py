@@ -14,7 +14,7 @@ RESOLUTIONS = (NATIVE, 5, 0)
 
 
 class Vote(NamedTuple):
-    """Something acknowledged: `votes` for a team. Not in the total: it only says where votes came from that are counted already."""
+    """Votes for a team. Not `in_total`: this only says where votes came from that are counted already."""
 
     match: str
     team: str
@@ -90,7 +90,8 @@ def observed(session, match, folded=False):
             "SELECT country_code, total_votes, votes, leader, dominance FROM get_country_aggregates(%s)", (match,)
         ):
             add(tally, "countries", *row)
-        for team, votes in session.execute("SELECT team_choice, sum(votes)::bigint FROM get_match_timeline(%s) GROUP BY 1", (match,)):
+        query = "SELECT team_choice, sum(votes)::bigint FROM get_match_timeline(%s) GROUP BY 1"
+        for team, votes in session.execute(query, (match,)):
             tally["timeline", None, team] += votes
         if folded:
             snapshot = session.execute("SELECT get_match_snapshot(%s)", (match,)).fetchone()[0]
@@ -133,9 +134,10 @@ def one_snapshot(session):
 
 def compare(right, found):
     """Both ways: what is missing and what is too much. Equal when empty."""
-    return {kind: dict(difference) for kind, difference in (("missing", right - found), ("too much", found - right)) if difference}
+    both = {"missing": right - found, "too much": found - right}
+    return {kind: dict(difference) for kind, difference in both.items() if difference}
 
 
 def differences(session, match, journal, folded=False):
-    """Empty when all that is read for `match` equals the journal; `folded` compares the snapshot too, once nothing is pending."""
+    """Empty when all that is read for `match` equals the journal; `folded`: the snapshot too, once nothing is pending."""
     return compare(expected(match, journal, folded), observed(session, match, folded))

@@ -126,6 +126,7 @@ def folder(db):
 
     def run(stop):
         with db.connect() as session:
+            session.execute("SET default_transaction_isolation = 'read committed'")
             while not stop.wait(0.05):
                 session.execute("SELECT vote_agg.fold()")
 

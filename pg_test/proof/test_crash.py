@@ -77,7 +77,8 @@ class Listener:
 
     def look(self, session):
         for match, seen in self.seen.items():
-            rows = session.execute("SELECT seq, body::text, resync FROM get_match_changes(%s, %s)", (match, len(seen))).fetchall()
+            query = "SELECT seq, body::text, resync FROM get_match_changes(%s, %s)"
+            rows = session.execute(query, (match, len(seen))).fetchall()
             for seq, body, resync in rows:
                 assert not resync and seq == len(seen) + 1, (match, seq, len(seen))
                 seen[seq] = body
@@ -85,10 +86,11 @@ class Listener:
     def check(self, session):
         """All that was seen is in the feed, byte by byte, and the feed counts 1, 2, 3 …"""
         for match, seen in self.seen.items():
-            rows = session.execute("SELECT seq, body FROM vote_agg.feed WHERE match_id = %s ORDER BY seq", (match,)).fetchall()
-            assert [seq for seq, _ in rows] == list(range(1, len(rows) + 1))
-            assert len({epoch for (epoch,) in session.execute("SELECT epoch FROM vote_agg.feed WHERE match_id = %s", (match,))}) <= 1
-            assert not seen.items() - dict(rows).items()
+            query = "SELECT seq, epoch, body FROM vote_agg.feed WHERE match_id = %s ORDER BY seq"
+            rows = session.execute(query, (match,)).fetchall()
+            assert [seq for seq, _, _ in rows] == list(range(1, len(rows) + 1))
+            assert len({epoch for _, epoch, _ in rows}) <= 1, "a crash begins no new history"
+            assert not seen.items() - {seq: body for seq, _, body in rows}.items()
 
 
 def finish_prepared(db, rng):
@@ -128,7 +130,7 @@ def kill_worker(db):
 
 
 def kill_voter(db):
-    query = """SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ~ 'record_vote' AND pid <> pg_backend_pid()"""
+    query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^INSERT INTO journal'"
     os.kill(eventually("somebody votes", lambda: db.sql(query))[0][0], signal.SIGKILL)
 
 

@@ -82,7 +82,8 @@ def test_arrivals_are_told_once(still):
                 session.execute("SELECT vote_agg.fold()")
         still.settle()
         assert follower.catch_up()
-    arrived = [Vote("m", team, cell and int(cell, 16), country, n) for message in follower.messages for team, cell, country, n in message["new"]]
+    news = [new for message in follower.messages for new in message["new"]]
+    arrived = [Vote("m", team, cell and int(cell, 16), country, votes) for team, cell, country, votes in news]
     assert not oracle.compare(oracle.expected("m", journal), oracle.expected("m", arrived))
 
 

@@ -69,7 +69,8 @@ def voter(db, number, tally):
                 session.execute("BEGIN")
                 for match in "ab":
                     query, params = calls.record(vote._replace(match=match))
-                    session.execute(f"WITH v AS MATERIALIZED ({query} FROM generate_series(1, {rows})) SELECT count(*) FROM v", params)
+                    query = f"{query} FROM generate_series(1, {rows})"
+                    session.execute(f"WITH v AS MATERIALIZED ({query}) SELECT count(*) FROM v", params)
                     if rng.random() < 0.3:
                         stop.wait(rng.random() / 2)
                 commits, is_prepared = rng.random() < 0.8, rng.random() < 0.2

@@ -117,8 +117,9 @@ def test_autovacuum_hears_of_its_deletes(db):
     eventually("the deletes are in the statistics", lambda: db.value(query) > 0)
 
 
-def test_a_broken_row(db):
+def test_a_broken_row(cluster, db):
     """A superuser's mistake: nothing is lost, the reason is shown, votes are taken, and all goes on once it is removed."""
+    cluster.planted.append('of match "b" is broken')
     with db.connect() as session:
         session.execute(VOTE)
         folded(db)

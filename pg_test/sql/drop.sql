@@ -14,7 +14,7 @@ SELECT record_vote('d', 'home');
 CREATE SCHEMA "Votes of the World";
 CREATE EXTENSION vote_agg SCHEMA "Votes of the World";
 SET search_path = "Votes of the World";
-\set VERBOSITY verbose
+\set VERBOSITY default
 SELECT record_vote('d', 'home', '872a1072bffffff', 'fr');
 SELECT vote_agg.fold();
 SELECT record_vote('d', 'away');

@@ -1,7 +1,7 @@
 -- The feed: contiguous seq, absolute totals, resync, and notifications that fit.
 LOAD 'vote_agg';
 SET vote_agg.worker = off;
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 SELECT * FROM get_match_changes('feed', 0);
 SELECT record_vote('feed', 'home', '872a1072bffffff', 'us', 2), record_vote('feed', 'away', NULL::text, NULL, 1);
@@ -26,18 +26,17 @@ SELECT get_match_changes('feed', NULL);
 -- every key is where the format says
 SELECT string_agg(k, ' ' ORDER BY o) FROM vote_agg.feed f, json_object_keys(f.body::json) WITH ORDINALITY t(k, o) WHERE match_id = 'feed' AND seq = 3;
 -- too much for a notification: the doorbell leaves the lists out
-SELECT bulk_increment('feed', array_agg('home'::text), array_agg(608725924888739839 + i % 7 * (1::bigint << 30) + i / 7 % 7 * (1::bigint << 27) + i / 49 * (1::bigint << 24)))
+SELECT bulk_increment('feed', array_agg('home'::text), array_agg(608725946807091199 + i % 7 * (1::bigint << 30) + i / 7 % 7 * (1::bigint << 27) + i / 49 * (1::bigint << 24)))
 FROM generate_series(0, 342) i;
 SELECT vote_agg.fold();
 SELECT seq, length(body) > 7900 AS long, (doorbell::jsonb - 'at' - 'epoch') #- '{stats,per_minute}' AS doorbell FROM vote_agg.feed WHERE match_id = 'feed' ORDER BY seq DESC LIMIT 1;
 SELECT bool_and(octet_length(coalesce(doorbell, body)) <= 7900) FROM vote_agg.feed;
 -- too much for a message: it says resync
-SELECT bulk_increment('feed', array_agg('home'::text), array_agg(608725890529001471 + i % 7 * (1::bigint << 33) + i / 7 % 7 * (1::bigint << 30) + i / 49 % 7 * (1::bigint << 27) + i / 343 * (1::bigint << 24)))
+SELECT bulk_increment('feed', array_agg('home'::text), array_agg(608725921037287423 + i % 7 * (1::bigint << 33) + i / 7 % 7 * (1::bigint << 30) + i / 49 % 7 * (1::bigint << 27) + i / 343 * (1::bigint << 24)))
 FROM generate_series(0, 2400) i;
 SELECT vote_agg.fold();
 SELECT body::jsonb ? 'cells' AS cells, body::jsonb ? 'new' AS new, body::jsonb -> 'resync' AS resync FROM vote_agg.feed WHERE match_id = 'feed' ORDER BY seq DESC LIMIT 1;
--- notified as it is
-LISTEN vote_agg_test;
+-- another channel
 SET vote_agg.channel = 'vote_agg_test';
 SELECT record_vote('feed', 'away');
 SELECT vote_agg.fold();
@@ -62,7 +61,6 @@ SELECT total_rows > 0, last_rows, last_error FROM vote_agg.fold_log ORDER BY id 
 SELECT record_vote('feed', 'away', NULL::text, NULL, 7);
 INSERT INTO vote_agg.pending_1 SELECT 1, 1, now(), true, 'feed', 'home', NULL FROM vote_agg.stat_pending WHERE heap = 'pending_1' AND is_current;
 \set VERBOSITY terse
-SELECT regexp_replace(x.message, '\(\d+,\d+\)', '(…)') FROM (SELECT 1) one, LATERAL (SELECT 'see below' AS message) x;
 DO $$
 BEGIN
     PERFORM vote_agg.fold();

@@ -1,7 +1,7 @@
 -- A match's life: opened, scheduled, closed, final, purged.
 LOAD 'vote_agg';
 SET vote_agg.worker = off;
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 SELECT open_match('m', ARRAY['home', 'away']);
 SELECT status, total_votes, votes FROM get_realtime_stats('m');
@@ -18,7 +18,7 @@ SELECT open_match('m', NULL, 'infinity');
 SELECT record_vote('m', 'home');
 SELECT open_match('m', NULL, NULL, '2020-01-01');
 SELECT record_vote('m', 'home');
-\set VERBOSITY verbose
+\set VERBOSITY default
 SELECT status FROM get_realtime_stats('m');
 SELECT open_match('m', NULL, '2021-01-01', '2020-01-01 00:00+00');
 SELECT open_match('m', NULL, '2020-01-01', 'infinity');
@@ -28,7 +28,7 @@ SELECT close_match('m');
 SELECT record_vote('m', 'home');
 SELECT bulk_increment('m', ARRAY['home']);
 SELECT increment_country_aggregate('m', 'FR', 'home');
-\set VERBOSITY verbose
+\set VERBOSITY default
 SELECT status, votes FROM get_realtime_stats('m');
 -- closing again is harmless; opening again is refused
 SELECT close_match('m');
@@ -48,7 +48,7 @@ SELECT close_match('r');
 SAVEPOINT s;
 SELECT record_vote('r', 'home');
 ROLLBACK;
-\set VERBOSITY verbose
+\set VERBOSITY default
 SELECT record_vote('r', 'home');
 -- closed before anything was voted, and never opened
 SELECT open_match('empty');

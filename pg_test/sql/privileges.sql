@@ -18,7 +18,7 @@ FROM (VALUES ('vote_agg_nobody'), ('vote_agg_reader'), ('vote_agg_writer')) r(ro
 WHERE n.nspname = 'vote_agg' AND c.relkind IN ('r', 'v') AND (
     has_table_privilege(role, c.oid, 'SELECT') OR has_table_privilege(role, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER'))
 ORDER BY 1, 2::text COLLATE "C";
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 SET ROLE vote_agg_nobody;
 SELECT record_vote('p', 'home');

@@ -1,7 +1,7 @@
 -- Reading: roll-up, filters, order, time line, snapshot.
 LOAD 'vote_agg';
 SET vote_agg.worker = off;
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 -- cells of several resolutions, folded and pending
 SELECT bulk_increment('read', ARRAY['home', 'away', 'home', 'away', 'home'],

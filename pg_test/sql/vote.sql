@@ -15,12 +15,12 @@ SELECT record_vote(match_id => 'vote', team_choice => 'home', country_code => 'f
 SELECT increment_country_aggregate('vote', 'FR', 'home', 2);
 SELECT increment_h3_aggregate('vote', '871fb4662ffffff', 7, 'home', 5);
 SELECT update_h3_aggregate('vote', '871fb4662ffffff', 7, 'home'), update_country_aggregate('vote', 'de', 'away');
-CREATE VIEW numbers AS
+CREATE VIEW numbers AS SELECT * FROM (
 SELECT 'stats' AS what, status AS place, total_votes AS n, votes, leader, round(dominance::numeric, 4) AS dominance, active_cells || ' ' || active_countries AS more
 FROM get_realtime_stats('vote')
 UNION ALL SELECT 'cell', h3_index, total_votes, votes, leader, round(dominance::numeric, 4), resolution::text FROM get_match_aggregates('vote')
 UNION ALL SELECT 'country', country_code, total_votes, votes, leader, round(dominance::numeric, 4), NULL FROM get_country_aggregates('vote')
-UNION ALL SELECT 'timeline', team_choice, sum(votes), NULL, NULL, NULL, max(running_total)::text FROM get_match_timeline('vote') GROUP BY team_choice
+UNION ALL SELECT 'timeline', team_choice, sum(votes), NULL, NULL, NULL, max(running_total)::text FROM get_match_timeline('vote') GROUP BY team_choice) n
 ORDER BY what DESC, place COLLATE "C";
 SELECT * FROM numbers;
 -- rolled back, as a whole and in part

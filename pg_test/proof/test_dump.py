@@ -1,0 +1,111 @@
+"""pg_dump and restore keep everything, folded and pending, taken at rest or under load; the feed goes on."""
+
+import pytest
+
+import calls
+import heaps
+import oracle
+from harness import eventually, random_for, running
+from test_standby import READS
+
+
+def restore(source, target, way):
+    """Dumps one database and restores it into the other, which is empty."""
+    path = source.cluster.path / f"{source.name}.{way}"
+    server = ("-h", source.cluster.path, "-U", "postgres")
+    source.cluster.run("pg_dump", *server, "-d", source.name, f"--format={way}", "-f", path)
+    if way == "plain":
+        source.cluster.run("psql", *server, "-d", target.name, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", path)
+    else:
+        source.cluster.run("pg_restore", *server, "-d", target.name, "--exit-on-error", path)
+
+
+@pytest.fixture
+def target(cluster, new_database):
+    """Where a dump goes: an empty database whose worker leaves what was pending to the test."""
+    database = new_database(cluster, extension=False)
+    database.configure(worker="off")
+    return database
+
+
+@pytest.mark.parametrize("way", ["plain", "custom"])
+def test_restored_at_rest(still, target, way):
+    """What is read is the same, to the byte where it is text; then votes go on and a new history begins in the feed."""
+    rng, journal = random_for("dump"), []
+
+    def vote(db, times):
+        with db.connect() as session:
+            for _ in range(times):
+                statements, votes = calls.some(rng, "m", calls.any_vote)
+                for statement in statements:
+                    session.execute(*statement)
+                journal.extend(votes)
+
+    still.sql("SELECT open_match('declared', ARRAY['x', 'y'])")
+    vote(still, 30)
+    still.settle()
+    vote(still, 10)
+    still.settle()
+    vote(still, 10)
+    assert still.pending() > 0
+    restore(still, target, way)
+    for name in READS.keys() - {"stat_fold", "stat_pending"}:  # these two are about the server's files
+        assert still.sql(READS[name]) == target.sql(READS[name]), name
+    assert target.pending() == still.pending()
+    old_seq, old_epoch = target.sql("SELECT seq, epoch FROM get_realtime_stats('m')")[0]
+    vote(target, 10)
+    with target.connect() as session:
+        assert not oracle.differences(session, "m", journal)
+        target.settle()
+        assert not oracle.differences(session, "m", journal, folded=True)
+    rows = target.sql("SELECT seq, epoch FROM vote_agg.feed WHERE match_id = 'm' ORDER BY seq")
+    assert [seq for seq, _ in rows] == list(range(1, len(rows) + 1)) and len(rows) > old_seq
+    assert old_epoch not in {epoch for seq, epoch in rows if seq > old_seq}
+
+
+def test_pending_votes_of_either_heap_are_restored(still, target):
+    """The marks and whose turn it is stay behind: they are about files."""
+    still.configure(turn_size=heaps.TURN_SIZE)
+    journal = []
+    with still.connect() as late:
+        late.execute("BEGIN")
+        late.execute(heaps.LATE_CALL[0], heaps.LATE_CALL[1:])
+        heaps.turn(still, journal)
+        late.execute("COMMIT")
+    journal += [heaps.LATE, heaps.grow(still, 100)]
+    pending = dict(still.sql("SELECT heap, rows FROM vote_agg.stat_pending"))
+    assert min(pending.values()) > 0, "both heaps have votes that are not folded"
+    restore(still, target, "custom")
+    heaps.equals(target, journal)
+    heaps.fold_on(target, journal, rounds=3)
+    heaps.fold_until_the_mark_moves(target, journal)
+    target.settle()
+    heaps.equals(target, journal)
+
+
+def test_restored_from_a_dump_under_load(db, target):
+    """Folds move votes while they are dumped; the journal is in the same dump, so it says what must be there."""
+    db.sql("CREATE TABLE journal (match text, team text, cell bigint, country text, votes bigint, in_total bool)")
+
+    def voter(number):
+        def run(stop):
+            rng = random_for("dump", number)
+            with db.connect() as session:
+                while not stop.is_set():
+                    statements, votes = calls.some(rng, "m", calls.any_vote)
+                    with session.transaction():
+                        for statement in statements:
+                            session.execute(*statement)
+                        for vote in votes:
+                            session.execute("INSERT INTO journal VALUES (%s, %s, %s, %s, %s, %s)", vote)
+
+        return run
+
+    with running(*map(voter, range(4))):
+        eventually("folds go on", lambda: db.value("SELECT count(*) FROM vote_agg.feed") > 5)
+        restore(db, target, "plain")
+    with target.connect() as session:
+        journal = [oracle.Vote(*row) for row in session.execute("SELECT * FROM journal")]
+        assert journal and not oracle.differences(session, "m", journal)
+        target.settle()
+        assert not oracle.differences(session, "m", journal, folded=True)

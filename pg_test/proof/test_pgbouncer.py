@@ -1,0 +1,109 @@
+"""Votes through PgBouncer in transaction mode: many clients, few sessions, each statement perhaps in another one."""
+
+import collections
+import shutil
+import subprocess
+
+import psycopg
+import pytest
+
+import calls
+import oracle
+from cluster import as_postgres
+from harness import SECONDS, SESSIONS, eventually, random_for, running
+
+PORT = 6432  # names the socket file only
+CONFIG = """
+[databases]
+* = host={path} port=5432
+[pgbouncer]
+listen_addr =
+listen_port = {port}
+unix_socket_dir = {path}
+auth_type = trust
+auth_file = {path}/pgbouncer.users
+pool_mode = transaction
+default_pool_size = 4
+max_client_conn = 200
+logfile = {path}/pgbouncer.log
+"""
+
+
+@pytest.fixture
+def through_bouncer(cluster, db):
+    """Connects a client to `db` through PgBouncer, without named prepared statements, which it can't carry over."""
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
+    assert program, "pgbouncer is not installed: run scripts/setup"
+    config = cluster.path / "pgbouncer.ini"
+    config.write_text(CONFIG.format(path=cluster.path, port=PORT))
+    (cluster.path / "pgbouncer.users").write_text('"postgres" ""\n')
+    bouncer = subprocess.Popen([program, "-q", config], cwd="/", **as_postgres())
+
+    def connect():
+        return psycopg.connect(
+            f"host={cluster.path} port={PORT} dbname={db.name} user=postgres", autocommit=True, prepare_threshold=None
+        )
+
+    try:
+        eventually("PgBouncer listens", (cluster.path / f".s.PGSQL.{PORT}").exists)
+        yield connect
+    finally:
+        bouncer.terminate()
+        bouncer.wait()
+
+
+def test_every_vote_counts_once(db, through_bouncer):
+    journals, backends = [[] for _ in range(SESSIONS)], collections.defaultdict(set)
+
+    def client(number):
+        def run(stop):
+            rng = random_for("client", number)
+            with through_bouncer() as session:
+                while not stop.is_set():
+                    statements, votes = calls.some(rng, "m", calls.any_vote)
+                    if rng.random() < 0.3 and len(statements) == 1:
+                        session.execute(*statements[0])
+                        journals[number] += votes
+                        continue
+                    session.execute("BEGIN")
+                    backends[number].add(session.execute("SELECT pg_backend_pid()").fetchone()[0])
+                    for statement in statements:
+                        session.execute(*statement)
+                    if rng.random() < 0.3:
+                        session.execute("SAVEPOINT s")
+                        with pytest.raises(psycopg.errors.InvalidParameterValue):
+                            session.execute(*calls.bad(rng, "m"))
+                        session.execute("ROLLBACK TO SAVEPOINT s")
+                    if rng.random() < 0.2:
+                        session.execute("ROLLBACK")
+                    else:
+                        session.execute("COMMIT")
+                        journals[number] += votes
+
+        return run
+
+    with running(*map(client, range(SESSIONS))) as stop:
+        stop.wait(SECONDS / 4)
+    assert max(map(len, backends.values())) > 1, "each client had a session of its own: nothing was pooled"
+    journal = sum(journals, [])
+    with db.connect() as session:
+        assert not oracle.differences(session, "m", journal)
+        db.settle()
+        assert not oracle.differences(session, "m", journal, folded=True)
+
+
+def test_a_close_is_seen_through_every_pooled_session(db, through_bouncer):
+    """The cache of open matches is a session's; none may be behind."""
+    sessions = [through_bouncer() for _ in range(8)]
+    for session in sessions:
+        session.execute("BEGIN")
+        session.execute("SELECT record_vote('m', 'home')")
+        session.execute("COMMIT")
+    sessions[0].execute("SELECT close_match('m')")
+    for session in sessions * 2:
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            session.execute("SELECT record_vote('m', 'home')")
+    with db.connect() as direct:
+        assert not oracle.differences(direct, "m", [oracle.Vote("m", "home")] * 8)
+    for session in sessions:
+        session.close()
