@@ -8,7 +8,7 @@ import pytest
 
 import calls
 import oracle
-from harness import SECONDS, SESSIONS, random_for, running
+from harness import SECONDS, SESSIONS, eventually, random_for, running
 
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 ENDS = ("COMMIT", "ROLLBACK", "COMMIT PREPARED", "ROLLBACK PREPARED")
@@ -97,7 +97,8 @@ def canceller(db, voters, rng):
     def run(stop):
         with db.connect() as session:
             while not stop.wait(0.02):
-                session.execute("SELECT pg_cancel_backend(%s)", (rng.choice(voters).pid,))
+                pids = [voter.pid for voter in rng.sample(voters, len(voters) // 2)]
+                session.execute("SELECT pg_cancel_backend(pid) FROM unnest(%s) AS pid", (pids,))
 
     return run
 
@@ -148,7 +149,7 @@ def test_every_acknowledged_vote_is_counted_once(cluster, db):
     with db.connect() as session:
         for match in ("placed", "any"):
             assert not oracle.differences(session, match, journal)
-        db.settle()
+        eventually("the worker folds the rest", lambda: db.pending() == 0)
         for match in ("placed", "any"):
             assert not oracle.differences(session, match, journal, folded=True)
     assert db.value("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == 0
