@@ -448,9 +448,8 @@ impl Ended {
             let is_this_run = run.is_some_and(|run| i64::from(run) == server_run());
             match waiting {
                 Some(waiting) if is_this_run => {
-                    if !waiting.iter().any(|writer| writers.contains(writer)) {
-                        ready.push(match_id);
-                    }
+                    let is_gone = !waiting.iter().any(|writer| writers.contains(writer));
+                    ready.extend(is_gone.then_some(match_id));
                 }
                 _ if is_told => {
                     let args = [Some(at.into()), match_id.into_datum(), writers.clone().into_datum(), Some(server_run().into())];

@@ -4,7 +4,7 @@ use crate::counts::Counts;
 use crate::error::{Result, invalid, refused};
 use crate::feed::Head;
 use crate::fold::recent_minutes;
-use crate::jsonb::JsonbText;
+use crate::jsonb::{Jsonb, JsonbText};
 use crate::matches::{self, Match};
 use crate::pending::{Next, OpenHeap};
 use crate::session;
@@ -14,7 +14,7 @@ use crate::tables::{now, statement_snapshot};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use vote_agg_core::cell::{cell_from_bits, cell_to_bits, roll_up};
 use vote_agg_core::message::{self, CellVotes, CountryVotes, Snapshot, Stats, Votes};
 use vote_agg_core::name::parse_name;
@@ -23,7 +23,7 @@ use vote_agg_core::{CellIndex, Country, Error, Resolution, dominance, parse_reso
 
 thread_local! {
     static CELLS: Plan = const { Plan::new(
-        "SELECT h3_index, votes FROM vote_agg.h3_aggregate WHERE match_id = $1 ORDER BY h3_index",
+        "SELECT h3_index, votes FROM vote_agg.h3_aggregate WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
     static COUNTRIES: Plan = const { Plan::new(
         "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id = $1",
@@ -115,21 +115,18 @@ impl Moment {
         Ok(tally::per_minute(now, &minutes))
     }
 
-    /// Every cell's votes, rolled up.
-    fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<HashMap<CellIndex, tally::Counts>> {
-        let mut cells = HashMap::new();
-        let mut add = |cell, votes: &[i64]| {
-            let cell = resolution.map_or(cell, |resolution| roll_up(cell, resolution));
-            tally::add_all(cells.entry(cell).or_default(), votes).map_err(|e| refused(&e))
-        };
+    /// Every cell's votes, rolled up, in order of cells.
+    fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<Vec<(CellIndex, tally::Counts)>> {
+        let mut cells = self.pending.cells().map_err(|e| refused(&e))?;
         spi.each(&CELLS, &[match_id.into_datum()], |row| {
             let cell = cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?;
-            add(cell, &row.need::<Counts>(2)?.0)
+            cells.push((cell, row.need::<Counts>(2)?.0));
+            Ok(())
         })?;
-        for (cell, votes) in self.pending.cells().map_err(|e| refused(&e))? {
-            add(cell, &votes)?;
+        if let Some(resolution) = resolution {
+            cells.iter_mut().for_each(|(cell, _)| *cell = roll_up(*cell, resolution));
         }
-        Ok(cells)
+        tally::merged(cells).map_err(|e| refused(&e))
     }
 
     fn countries(&self, spi: &Spi, match_id: &str) -> Result<BTreeMap<Country, tally::Counts>> {
@@ -169,8 +166,8 @@ fn time(microseconds: i64) -> Option<TimestampWithTimeZone> {
 }
 
 /// Votes by team as jsonb, only teams that have some.
-fn votes_json(teams: &[String], votes: &[i64]) -> JsonbText {
-    JsonbText(message::to_json(&Votes::some(teams, votes)))
+fn votes_json(teams: &[String], votes: &[i64]) -> Result<Jsonb> {
+    Jsonb::of(&Votes::some(teams, votes))
 }
 
 /// See the COMMENT in sql/read.sql.
@@ -183,7 +180,7 @@ fn get_realtime_stats(
         (
             name!(status, String),
             name!(total_votes, i64),
-            name!(votes, JsonbText),
+            name!(votes, Jsonb),
             name!(leader, Option<String>),
             name!(dominance, f64),
             name!(votes_per_minute, i64),
@@ -212,7 +209,7 @@ fn get_realtime_stats(
         Ok(TableIterator::once((
             moment.status().to_owned(),
             tally::total(&totals).map_err(|e| refused(&e))?,
-            JsonbText(message::to_json(&Votes::all(teams, &totals))),
+            Jsonb::of(&Votes::all(teams, &totals))?,
             dominance::leader(&totals).map(|place| teams[place].clone()),
             dominance::dominance(&totals),
             moment.per_minute(spi, match_id)?,
@@ -263,7 +260,7 @@ fn get_match_aggregates(
             name!(h3_index, String),
             name!(resolution, i32),
             name!(total_votes, i64),
-            name!(votes, JsonbText),
+            name!(votes, Jsonb),
             name!(leader, Option<String>),
             name!(dominance, f64),
         ),
@@ -275,11 +272,12 @@ fn get_match_aggregates(
         let rows = ranked(moment.cells(spi, match_id, resolution)?, min_votes, max_cells)?;
         Ok((moment.teams().to_vec(), rows))
     })?;
-    Ok(TableIterator::new(rows.into_iter().map(move |(cell, total, votes)| {
+    let shown = rows.into_iter().map(|(cell, total, votes)| {
         let leader = dominance::leader(&votes).map(|place| teams[place].clone());
         let resolution = i32::from(u8::from(cell.resolution()));
-        (cell.to_string(), resolution, total, votes_json(&teams, &votes), leader, dominance::dominance(&votes))
-    })))
+        Ok((cell.to_string(), resolution, total, votes_json(&teams, &votes)?, leader, dominance::dominance(&votes)))
+    });
+    Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
 }
 
 /// See the COMMENT in sql/read.sql.
@@ -293,7 +291,7 @@ fn get_country_aggregates(
         (
             name!(country_code, String),
             name!(total_votes, i64),
-            name!(votes, JsonbText),
+            name!(votes, Jsonb),
             name!(leader, Option<String>),
             name!(dominance, f64),
         ),
@@ -305,10 +303,11 @@ fn get_country_aggregates(
         let rows = ranked(moment.countries(spi, match_id)?, min_votes, None)?;
         Ok((moment.teams().to_vec(), rows))
     })?;
-    Ok(TableIterator::new(rows.into_iter().map(move |(country, total, votes)| {
+    let shown = rows.into_iter().map(|(country, total, votes)| {
         let leader = dominance::leader(&votes).map(|place| teams[place].clone());
-        (country.to_string(), total, votes_json(&teams, &votes), leader, dominance::dominance(&votes))
-    })))
+        Ok((country.to_string(), total, votes_json(&teams, &votes)?, leader, dominance::dominance(&votes)))
+    });
+    Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
 }
 
 /// See the COMMENT in sql/read.sql.
@@ -404,14 +403,12 @@ fn get_match_changes(
 
 /// See the COMMENT in sql/read.sql.
 #[pg_extern(sql = false)]
-fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Result<JsonbText> {
+fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Result<Jsonb> {
     let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
     spi::connect(|spi| {
         let moment = Moment::folded(spi, match_id)?;
         let (teams, totals) = (moment.teams(), moment.totals()?);
         let cells = moment.cells(spi, match_id, resolution)?;
-        let mut cells: Vec<_> = cells.into_iter().filter(|(_, votes)| votes.iter().any(|v| *v != 0)).collect();
-        cells.sort_unstable_by_key(|(cell, _)| *cell);
         let countries = moment.countries(spi, match_id)?;
         let at = match moment.head.seq {
             0 => None,
@@ -429,7 +426,7 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
             cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
             countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
         };
-        Ok(JsonbText(message::to_json(&snapshot)))
+        Jsonb::of(&snapshot)
     })
 }
 

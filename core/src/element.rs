@@ -295,7 +295,7 @@ mod tests {
         })
         .expect("good");
         assert_eq!(seen, 2);
-        assert_eq!(each("[]", |_| panic!("no element")), Ok(()));
+        assert_eq!(each("[]", |_| Err(Error::NoVotes { votes: 0 })), Ok(()));
     }
 
     #[test]

@@ -77,7 +77,9 @@ impl Error {
             Self::EmptyName { .. } | Self::LongName { .. } | Self::UnprintableName { .. } => {
                 "Names have 1 to 200 bytes of UTF-8 without control characters."
             }
-            Self::Cell { .. } => "A cell is written as 15 hexadecimal digits, such as 872a1072bffffff; one given as a number needs a cast to bigint.",
+            Self::Cell { .. } => {
+                "A cell is written as 15 hexadecimal digits, such as 872a1072bffffff; one given as a number needs a cast to bigint."
+            }
             Self::Resolution { .. } => "Resolutions run from 0 (coarsest) to 15 (finest).",
             Self::FinerResolution { .. } => "Pass a resolution not finer than the cell's own, or NULL for the cell's own.",
             Self::Country { .. } => "Use an ISO 3166-1 alpha-2 code such as FR; XK (Kosovo) and ZZ (unknown) are allowed.",

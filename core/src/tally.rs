@@ -55,6 +55,23 @@ pub fn total(counts: &[i64]) -> Result<i64, Error> {
     counts.iter().try_fold(0, |total, votes| sum(total, *votes))
 }
 
+/// The places in order, each once, with the sums of their votes; places without any are left out.
+///
+/// # Errors
+/// [`Error::ManyVotes`] when a sum leaves 64 bits.
+pub fn merged<K: Copy + Ord>(mut places: Vec<(K, Counts)>) -> Result<Vec<(K, Counts)>, Error> {
+    places.sort_unstable_by_key(|(place, _)| *place);
+    let mut merged: Vec<(K, Counts)> = Vec::with_capacity(places.len());
+    for (place, votes) in places {
+        match merged.last_mut() {
+            Some((last, sums)) if *last == place => add_all(sums, &votes)?,
+            _ => merged.push((place, votes)),
+        }
+    }
+    merged.retain(|(_, votes)| votes.iter().any(|votes| *votes != 0));
+    Ok(merged)
+}
+
 fn sum(a: i64, b: i64) -> Result<i64, Error> {
     a.checked_add(b).ok_or(Error::ManyVotes { votes: i128::from(a) + i128::from(b) })
 }
@@ -275,6 +292,14 @@ mod tests {
         assert_eq!(per_minute(MINUTE + MINUTE / 4, &[(0, 60), (MINUTE, 1)]), 46);
         assert_eq!(per_minute(3 * MINUTE, &[(0, 60)]), 0);
         assert_eq!(per_minute(-1, &[(-MINUTE, 5)]), 5);
+    }
+
+    #[test]
+    fn merging_sums_each_place_once() {
+        assert_eq!(merged::<u8>(vec![]), Ok(vec![]));
+        let places = vec![(2, vec![1]), (1, vec![0, 5]), (2, vec![3, 4]), (3, vec![0]), (1, vec![])];
+        assert_eq!(merged(places), Ok(vec![(1, vec![0, 5]), (2, vec![4, 4])]));
+        assert!(merged(vec![(1, vec![i64::MAX]), (1, vec![1])]).is_err());
     }
 
     #[test]
