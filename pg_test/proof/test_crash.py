@@ -4,8 +4,6 @@ Each vote comes with a row of the table `journal` in the same transaction, so th
 of the commits that nobody acknowledged took place.
 """
 
-import os
-import signal
 import time
 
 import psycopg
@@ -13,7 +11,7 @@ import pytest
 
 import calls
 import oracle
-from harness import KILLS, eventually, random_for, running, wait_until_up
+from harness import KILLS, eventually, kill, random_for, running
 
 MATCHES = ("final", "third place")
 VOTERS = 8
@@ -126,19 +124,19 @@ def kill_postmaster(db):
 
 
 def kill_worker(db):
-    os.kill(eventually("a worker runs", db.worker), signal.SIGKILL)
+    kill(db.cluster, eventually("a worker runs", db.worker))
 
 
 def kill_voter(db):
     query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^INSERT INTO journal'"
-    os.kill(eventually("somebody votes", lambda: db.sql(query))[0][0], signal.SIGKILL)
+    kill(db.cluster, eventually("somebody votes", lambda: db.sql(query))[0][0])
 
 
 @pytest.mark.parametrize(
-    ("kill", "times"), [(kill_postmaster, KILLS), (kill_worker, max(1, KILLS // 2)), (kill_voter, max(1, KILLS // 2))]
+    ("how", "times"), [(kill_postmaster, KILLS), (kill_worker, max(1, KILLS // 2)), (kill_voter, max(1, KILLS // 2))]
 )
-def test_killed_under_load(own, kill, times):
-    rng = random_for(kill.__name__)
+def test_killed_under_load(own, how, times):
+    rng = random_for(how.__name__)
     voters, listener = [], Listener(own)
     for life in range(times):
         voters += [Voter(own, f"{life}/{n}") for n in range(VOTERS)]
@@ -146,8 +144,7 @@ def test_killed_under_load(own, kill, times):
             eventually("votes are acknowledged", lambda: all(voter.acknowledged for voter in voters[-VOTERS:]))
             eventually("the worker folds", lambda: len(listener.seen[MATCHES[0]]) > 2 * life)
             time.sleep(rng.random())  # a random moment
-            kill(own)
-            wait_until_up(own.cluster)
+            how(own)
         check(own, voters, listener)
         finish_prepared(own, rng)
         check(own, voters, listener)
@@ -158,7 +155,6 @@ def test_the_worker_comes_back_after_a_crash(own):
     """With the next vote, whatever died."""
     own.sql("SELECT record_vote('final', 'home')")
     kill_worker(own)
-    wait_until_up(own.cluster)
     own.sql("SELECT record_vote('final', 'home')")
     eventually("the worker has folded both votes", lambda: own.pending() == 0)
     with own.connect() as session:

@@ -1,13 +1,10 @@
 """Low water through crashes: the server or one session dies while a vote or a fold stands at a named step."""
 
-import os
-import signal
-
 import psycopg
 import pytest
 
 from debugger import FOLD_POINTS, VOTE_POINTS, Debugger
-from harness import wait_until_up
+from harness import kill
 from heaps import FOLD, LATE, LATE_CALL, ROWS, TURN_SIZE, empty, equals, fold_on, fold_until_the_mark_moves, grow, turn
 
 
@@ -23,20 +20,19 @@ def kill_server(cluster, _session=None):
 
 
 def kill_session(cluster, session):
-    os.kill(session.info.backend_pid, signal.SIGKILL)
-    wait_until_up(cluster)
+    kill(cluster, session.info.backend_pid)
 
 
-@pytest.mark.parametrize("kill", [kill_server, kill_session])
+@pytest.mark.parametrize("how", [kill_server, kill_session])
 @pytest.mark.parametrize("point", [*VOTE_POINTS, *FOLD_POINTS])
-def test_a_crash_at_each_step(cluster, still, point, kill):
+def test_a_crash_at_each_step(cluster, still, point, how):
     journal = []
     fold_until_the_mark_moves(still, journal)
     journal.append(grow(still, ROWS))
     statement = LATE_CALL if point in VOTE_POINTS else (FOLD,)
     with Debugger(still) as debugger:
         stopped = debugger.stop_at(point, *statement)
-        kill(cluster, debugger.sessions[0])
+        how(cluster, debugger.sessions[0])
         with pytest.raises(psycopg.OperationalError):
             stopped.result()
         assert debugger.sessions[0].broken

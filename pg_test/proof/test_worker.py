@@ -109,6 +109,31 @@ def test_sigterm_in_the_middle_of_a_fold(db, point):
     equals(db, 4, folded=True)
 
 
+@pytest.mark.parametrize("how", ["idle", "prepared"])
+def test_the_transaction_that_started_it_is_still_open(db, how):
+    """When the worker has gone, anybody else's vote starts the next one."""
+    with db.connect() as starter, db.connect() as other:
+        starter.execute("BEGIN")
+        starter.execute(VOTE)
+        pid = eventually("a worker runs", db.worker)
+        if how == "prepared":
+            starter.execute(f"PREPARE TRANSACTION '{db.name}'")
+        other.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        eventually("it goes", lambda: not workers(db))
+        votes = 0
+
+        def voted_and_folded():
+            nonlocal votes
+            other.execute(VOTE)
+            votes += 1
+            return db.pending() == 0
+
+        eventually("another worker folds", voted_and_folded)
+        starter.execute(f"COMMIT PREPARED '{db.name}'" if how == "prepared" else "COMMIT")
+        folded(db)
+        equals(db, votes + 1, folded=True)
+
+
 def test_autovacuum_hears_of_its_deletes(db):
     """A worker that does not report leaves the heaps to grow for ever."""
     db.sql(VOTE)
@@ -167,9 +192,16 @@ def test_drop_and_create_in_sessions_that_have_voted(db):
         with pytest.raises(psycopg.errors.UndefinedFunction):
             session.execute(VOTE)
         other.execute("CREATE EXTENSION vote_agg")
-        session.execute(VOTE)
-        folded(db)
-        equals(db, 1, folded=True)
+        votes = 0
+
+        def voted_and_folded():
+            nonlocal votes
+            session.execute(VOTE)
+            votes += 1
+            return db.pending() == 0
+
+        eventually("a new worker folds", voted_and_folded)
+        equals(db, votes, folded=True)
 
 
 def test_drop_database_while_it_runs(cluster, new_database):

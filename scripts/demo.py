@@ -1,0 +1,236 @@
+#!/usr/bin/python3
+"""Votes from the world's cities, live in this terminal, then the proof that every one was counted.
+
+Runs a private PostgreSQL with the installed extension, opens a match and votes from 16 sessions for DEMO_SECONDS
+(default 20). Each session keeps a journal of the votes whose commit was acknowledged; at the end the journals and what
+the extension counted must be the same, by team, country and cell: exit status 1 if not. In a terminal the server then
+stays, for a look with psql, until Enter or Ctrl-C; nothing remains of it after that.
+"""
+
+import argparse
+import contextlib
+import csv
+import itertools
+import multiprocessing
+import os
+import pathlib
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
+from typing import NamedTuple
+
+import psycopg
+from cluster import Cluster
+from live import Live
+
+ROOT = pathlib.Path(__file__).parent.parent
+MATCH = "final"
+HOME, AWAY = TEAMS = ["home", "away"]
+SESSIONS = 16
+SHOWN = 5  # differences, should there be any
+PATIENCE = 30  # seconds for the feed to catch up; it takes a fraction of one
+FORK = multiprocessing.get_context("fork")
+STOP = FORK.Event()  # tells the sessions to end early
+
+
+class City(NamedTuple):
+    name: str
+    country_code: str
+    h3_index: str
+    population: int
+
+
+def read_cities():
+    """Biggest first."""
+    with open(ROOT / "fixtures" / "cities.tsv", encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        return [City(row["name"], row["country_code"], row["h3_index"], int(row["population"])) for row in rows]
+
+
+@contextlib.contextmanager
+def private_cluster():
+    """A server that flushes every commit to disk, gone at the end whatever happens, a Ctrl-C while it starts included."""
+    with tempfile.TemporaryDirectory(prefix="vote_agg.demo.") as folder:
+        cluster = Cluster(folder, fsync="on")
+        try:
+            yield cluster.start()
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C would leave the server behind
+            cluster.stop("immediate")
+
+
+def prepare(cluster):
+    """The extension, the match, and two roles that may do what they need and no more."""
+    with cluster.connect() as session:
+        session.execute("CREATE EXTENSION vote_agg")
+        session.execute("SELECT open_match(%s, %s)", [MATCH, TEAMS])
+        session.execute("CREATE ROLE fan LOGIN")
+        session.execute("SELECT vote_agg.grant_writer('fan')")
+        session.execute("CREATE ROLE viewer LOGIN")
+        session.execute("SELECT vote_agg.grant_reader('viewer')")
+
+
+# Voting
+
+
+def leaning(country_code):
+    """The chance that somebody from this country votes for the home team: another one for each, the same in every run."""
+    return random.Random(country_code).uniform(0.1, 0.9)
+
+
+def vote(number, dsn, cities, until):
+    """One session of fans. Returns its journal: acknowledged votes by team, cell and country."""
+    chance = random.Random(number)
+    weights = list(itertools.accumulate(city.population for city in cities))
+    home = {city.country_code: leaning(city.country_code) for city in cities}
+    journal = Counter()
+    with psycopg.connect(dsn, autocommit=True) as session:
+        while time.monotonic() < until and not STOP.is_set():
+            city = chance.choices(cities, cum_weights=weights)[0]
+            team = HOME if chance.random() < home[city.country_code] else AWAY
+            ballot = [MATCH, team, city.h3_index, city.country_code]
+            session.execute("SELECT record_vote(%s, %s, %s, %s)", ballot, prepare=True)
+            journal[team, city.h3_index, city.country_code] += 1
+    return journal
+
+
+def run_votes(cluster, cities, seconds, live):
+    """Votes from all sessions while the picture follows. Returns the joint journal, and what is counted at that moment."""
+    until = time.monotonic() + seconds
+    # Ctrl-C reaches the whole process group, but only this process decides what it means.
+    ignore = {"initializer": signal.signal, "initargs": [signal.SIGINT, signal.SIG_IGN]}
+    with ProcessPoolExecutor(SESSIONS, mp_context=FORK, **ignore) as sessions:
+        try:
+            futures = [sessions.submit(vote, number, cluster.dsn(user="fan"), cities, until) for number in range(SESSIONS)]
+            while True:
+                done, running = wait(futures, timeout=live.interval, return_when=FIRST_EXCEPTION)
+                journals = [future.result() for future in done]
+                if not running:
+                    return sum(journals, Counter()), read_counted(live.viewer)
+                live.refresh(f"{SESSIONS} sessions voting · {max(until - time.monotonic(), 0):.0f} s left")
+        finally:
+            STOP.set()
+
+
+# The proof
+
+
+def by_kind(total, votes, countries, cells):
+    """Counts to compare, each by its key; `countries` and `cells` are pairs of a name and its votes by team."""
+    return {
+        "match": Counter({MATCH: total}),
+        "team": Counter(votes),
+        "country and team": Counter({(name, team): n for name, teams in countries for team, n in teams.items()}),
+        "cell and team": Counter({(name, team): n for name, teams in cells for team, n in teams.items()}),
+    }
+
+
+def sent(journal):
+    teams, countries, cells = Counter(), defaultdict(Counter), defaultdict(Counter)
+    for (team, h3_index, country_code), votes in journal.items():
+        teams[team] += votes
+        countries[country_code][team] += votes
+        cells[h3_index][team] += votes
+    return by_kind(teams.total(), teams, countries.items(), cells.items())
+
+
+def read_pending(viewer):
+    return viewer.execute("SELECT sum(rows)::bigint AS rows FROM vote_agg.stat_pending").fetchone().rows
+
+
+def read_counted(viewer):
+    """What the read functions say, and how much of it is still pending."""
+    with viewer.transaction():
+        stats = viewer.execute("SELECT total_votes, votes FROM get_realtime_stats(%s)", [MATCH]).fetchone()
+        countries = viewer.execute("SELECT country_code, votes FROM get_country_aggregates(%s)", [MATCH]).fetchall()
+        cells = viewer.execute("SELECT h3_index, votes FROM get_match_aggregates(%s)", [MATCH]).fetchall()
+        return by_kind(*stats, countries, cells), read_pending(viewer)
+
+
+def read_followed(viewer):
+    """What a follower of the feed knows, once nothing is pending any more."""
+    until = time.monotonic() + PATIENCE
+    while read_pending(viewer):
+        if time.monotonic() > until:
+            sys.exit(f"Votes are still pending after {PATIENCE} seconds: {viewer.execute('TABLE vote_agg.stat_fold').fetchone()}")
+        time.sleep(0.02)
+    state = viewer.execute("SELECT get_match_snapshot(%s) AS state", [MATCH]).fetchone().state
+    return by_kind(state["stats"]["total"], state["stats"]["votes"], state["countries"], state["cells"])
+
+
+def compare(title, sent, counted):
+    """Prints what was sent beside what is counted; true when they are the same."""
+    print(f"\n{title}\n  {'by':<18} {'keys':>7} {'sent':>12} {'counted':>12}")
+    same = True
+    for kind, wanted in sent.items():
+        found = counted[kind]
+        wrong = sorted(key for key in wanted.keys() | found.keys() if wanted[key] != found[key])
+        verdict = f"DIFFERS in {len(wrong):,}" if wrong else "ok"
+        print(f"  {kind:<18} {len(wanted):>7,} {wanted.total():>12,} {found.total():>12,}  {verdict}")
+        for key in wrong[:SHOWN]:
+            print(f"    {key}: sent {wanted[key]:,}, counted {found[key]:,}")
+        same = same and not wrong
+    return same
+
+
+def wait_for_farewell(cluster):
+    """Leaves the server up for a look by hand."""
+    print(f"""
+The server stays up. In another terminal:
+
+  scripts/cluster.py psql {cluster.path}
+
+  SELECT * FROM vote_agg.live \\watch 1
+  SELECT * FROM get_country_aggregates('{MATCH}') LIMIT 10;
+  LISTEN vote_agg;
+  SELECT record_vote('{MATCH}', '{HOME}', '872a1072bffffff', 'US');
+  SELECT 'psql shows notifications after the next command';
+
+Enter or Ctrl-C stops it and removes its folder.""")
+    with contextlib.suppress(KeyboardInterrupt):
+        input()
+
+
+def seconds_to_run():
+    try:
+        seconds = float(os.environ.get("DEMO_SECONDS") or 20)
+    except ValueError:
+        seconds = 0
+    if not 0 < seconds < float("inf"):
+        sys.exit(f"DEMO_SECONDS is {os.environ['DEMO_SECONDS']!r}: give a number of seconds above 0")
+    return seconds
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    sys.stdout.reconfigure(errors="replace")  # a terminal without bars still shows numbers
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the way out that cleans up
+    seconds = seconds_to_run()
+    cities = read_cities()
+    # Several cities can share a cell; it is called after the biggest.
+    names = {city.h3_index: f"{city.name}, {city.country_code}" for city in reversed(cities)}
+    print(f"Starting a private server for {SESSIONS} sessions and {len(cities):,} cities …\n", flush=True)
+    with private_cluster() as cluster:
+        prepare(cluster)
+        with cluster.connect(user="viewer") as viewer:
+            live = Live(viewer, MATCH, TEAMS, names)
+            journal, (counted, pending) = run_votes(cluster, cities, seconds, live)
+            live.finish(f"{SESSIONS} sessions voted for {seconds:g} s · {journal.total() / seconds:,.0f} votes/s")
+            wanted = sent(journal)
+            same = compare(f"Read functions right after the last vote, {pending:,} rows still pending:", wanted, counted)
+            same &= compare("What followers of the feed know, nothing pending any more:", wanted, read_followed(viewer))
+        print("\nEvery vote sent is counted, each once." if same else "\nWhat is counted is not what was sent.")
+        if sys.stdin.isatty():
+            wait_for_farewell(cluster)
+    return 0 if same else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
