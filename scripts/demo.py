@@ -129,7 +129,7 @@ def by_kind(total, votes, countries, cells):
     }
 
 
-def sent(journal):
+def sent_by_kind(journal):
     teams, countries, cells = Counter(), defaultdict(Counter), defaultdict(Counter)
     for (team, h3_index, country_code), votes in journal.items():
         teams[team] += votes
@@ -156,7 +156,8 @@ def read_followed(viewer):
     until = time.monotonic() + PATIENCE
     while read_pending(viewer):
         if time.monotonic() > until:
-            sys.exit(f"Votes are still pending after {PATIENCE} seconds: {viewer.execute('TABLE vote_agg.stat_fold').fetchone()}")
+            fold = viewer.execute("SELECT * FROM vote_agg.stat_fold").fetchone()
+            sys.exit(f"Votes are still pending after {PATIENCE} seconds: {fold}")
         time.sleep(0.02)
     state = viewer.execute("SELECT get_match_snapshot(%s) AS state", [MATCH]).fetchone().state
     return by_kind(state["stats"]["total"], state["stats"]["votes"], state["countries"], state["cells"])
@@ -208,7 +209,8 @@ def seconds_to_run():
 def main():
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     sys.stdout.reconfigure(errors="replace")  # a terminal without bars still shows numbers
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # the way out that cleans up
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))  # the way out that cleans up
     seconds = seconds_to_run()
     cities = read_cities()
     # Several cities can share a cell; it is called after the biggest.
@@ -220,9 +222,9 @@ def main():
             live = Live(viewer, MATCH, TEAMS, names)
             journal, (counted, pending) = run_votes(cluster, cities, seconds, live)
             live.finish(f"{SESSIONS} sessions voted for {seconds:g} s · {journal.total() / seconds:,.0f} votes/s")
-            wanted = sent(journal)
-            same = compare(f"Read functions right after the last vote, {pending:,} rows still pending:", wanted, counted)
-            same &= compare("What followers of the feed know, nothing pending any more:", wanted, read_followed(viewer))
+            sent = sent_by_kind(journal)
+            same = compare(f"Read functions right after the last vote, {pending:,} rows still pending:", sent, counted)
+            same &= compare("What followers of the feed know, nothing pending any more:", sent, read_followed(viewer))
         print("\nEvery vote sent is counted, each once." if same else "\nWhat is counted is not what was sent.")
         if sys.stdin.isatty():
             wait_for_farewell(cluster)

@@ -1,4 +1,4 @@
-"""The live picture of a match between two teams: read in one snapshot, drawn in place in a terminal, a line now and then elsewhere."""
+"""The live picture of a match between two teams: drawn in place in a terminal, elsewhere a line now and then."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ class Live:
         viewer.row_factory = namedtuple_row
         self.is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.interval = 0.5 if self.is_terminal else 2
-        self.history = deque(maxlen=WINDOW)
+        self.history = deque([(time.monotonic(), 0)], maxlen=WINDOW)  # the picture is there before the first vote
         self.drawn = 0
 
     def read(self):
@@ -67,7 +67,7 @@ class Live:
         self.drawn = len(lines)
 
     def picture(self, moment, situation):
-        stats = moment.stats
+        stats, names = moment.stats, self.names
         home, away = self.teams
         leader = f"{stats.leader} leads by {stats.dominance:.1%}" if stats.leader else "nobody leads"
         teams = [f"  {team:<8} {stats.votes.get(team, 0):>11,} {share(stats.votes, team):6.1%}  " for team in self.teams]
@@ -77,13 +77,13 @@ class Live:
             "",
             *(line + "█" * round(share(stats.votes, team) * 50) for line, team in zip(teams, self.teams)),
             "",
-            f"  {stats.total_votes:,} votes {places} · {leader} · {stats.votes_per_minute:,} in a minute",
+            f"  {stats.total_votes:,} votes {places} · {leader} · {stats.votes_per_minute:,} a minute",
             "",
             f"  {'country':<36} {'votes':>9}   {home:<24} {away}",
             *(f"  {c.country_code:<36} {c.total_votes:>9,}   {self.duel(c.votes)}" for c in moment.countries),
             "",
             f"  {'cell':<36} {'votes':>9}   {home:<24} {away}",
-            *(f"  {c.h3_index}  {self.names[c.h3_index]:<19.19} {c.total_votes:>9,}   {self.duel(c.votes)}" for c in moment.cells),
+            *(f"  {c.h3_index}  {names[c.h3_index]:<19.19} {c.total_votes:>9,}   {self.duel(c.votes)}" for c in moment.cells),
             "",
             f"  {fold_line(moment)}",
         ]

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Makes fixtures/cities.tsv: the 5,000 most populous cities of GeoNames, and the biggest one of every country that has none among them.
+"""Makes fixtures/cities.tsv: GeoNames' 5,000 most populous cities, and the biggest of every country that has none there.
 
 The cities come from a pinned package, so the file comes out the same every time. Run scripts/setup first.
 """

@@ -4,14 +4,16 @@
 #![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
 
 use crate::counts::{self, Counts};
+use crate::ending::Ended;
 use crate::error::{Result, broken, refused};
 use crate::feed::{Change, Fold, Head};
 use crate::guc::{self, Pause};
 use crate::lock::Lock;
-use crate::pending::{Next, OpenHeap, SLACK};
+use crate::low_water::{self, Writers};
+use crate::pending::{Next, OpenHeap};
 use crate::session::{self, Tables};
 use crate::spi::{self, Plan, Sees, Spi};
-use crate::state::{Mark, State};
+use crate::state::State;
 use crate::tables::{self, Latest};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
@@ -25,9 +27,6 @@ use vote_agg_core::tally::{self, MINUTE, Tally};
 const MAX_ROWS: i64 = 1_000_000;
 const MAX_SUMS: usize = 200_000;
 
-/// Low water moves in steps of at least this many blocks: each costs an anchor.
-const STEP: u32 = 16;
-
 /// How often rows past their time are deleted, in microseconds.
 const PRUNE_EVERY: i64 = 10_000_000;
 
@@ -36,13 +35,6 @@ thread_local! {
         "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),
                 pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
         &[pg_sys::TIMESTAMPTZOID]) };
-    // A prepared transaction keeps its virtual id until the server restarts.
-    static WRITERS: Plan = const { Plan::new(
-        "SELECT l.virtualtransaction FROM pg_catalog.pg_locks l
-         WHERE l.locktype = 'relation' AND l.database = $1
-           AND l.relation = $2 AND l.mode = 'RowExclusiveLock'
-           AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()",
-        &[pg_sys::OIDOID, pg_sys::OIDOID]) };
     static CELLS: Plan = const { Plan::new(
         "INSERT INTO vote_agg.h3_aggregate AS a (match_id, h3_index, votes)
          SELECT $1, u.key, u.votes FROM vote_agg.unpack($2) u
@@ -63,21 +55,6 @@ thread_local! {
          FROM vote_agg.unpack($2) u
          ON CONFLICT (match_id, bucket) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)",
         &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
-    static ENDING: Plan = const { Plan::new(
-        "SELECT match_id, waiting, run FROM vote_agg.match
-         WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at <= $1)",
-        &[pg_sys::TIMESTAMPTZOID]) };
-    static WAIT: Plan = const { Plan::new(
-        "UPDATE vote_agg.match SET waiting = $3, run = $4 WHERE match_id =
-            (SELECT match_id FROM vote_agg.match WHERE match_id = $2 AND finalized_at IS NULL
-             AND (closed_at IS NOT NULL OR closes_at <= $1) FOR UPDATE SKIP LOCKED)",
-        &[pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID]) };
-    // `run IS NOT NULL`: open_match, which may have moved the end meanwhile, clears it.
-    static FINALIZE: Plan = const { Plan::new(
-        "UPDATE vote_agg.match SET finalized_at = $1, waiting = NULL, run = NULL WHERE match_id =
-            (SELECT match_id FROM vote_agg.match WHERE match_id = $2 AND finalized_at IS NULL AND run IS NOT NULL
-             AND (closed_at IS NOT NULL OR closes_at <= $1) FOR UPDATE SKIP LOCKED)",
-        &[pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID]) };
     static RECENT: Plan = const { Plan::new(
         "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id = $1 AND bucket >= $2",
         &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID]) };
@@ -143,17 +120,15 @@ pub fn once() -> Result<Done> {
         // The order matters: the size, then who writes, then the snapshot that drains (rule 2 in pending.rs).
         let size = current.blocks();
         guc::pause(Pause::FoldSized);
-        let writers = Writers::look(spi, &tables, &state, size >= current.first_block(state.mark(state.current)) + SLACK + STEP)?;
+        let writers = Writers::look(spi, &tables, &state, &current, size)?;
         let ended = Ended::look(spi, &tables, at)?;
 
         let mut drained = Drained::default();
-        let first = state.mark(state.current.other());
         if !state.drained {
-            drained.take(spi, &other, other.first_block(first))?;
+            drained.take(spi, &other, other.first_block(state.mark(state.current.other())))?;
         }
-        let first = current.first_block(state.mark(state.current));
         let others_anchors = std::mem::take(&mut drained.anchors);
-        drained.take(spi, &current, first)?;
+        drained.take(spi, &current, current.first_block(state.mark(state.current)))?;
         guc::pause(Pause::FoldDrained);
 
         let finals = if drained.more { Vec::new() } else { ended.finalize(spi, at)? };
@@ -167,9 +142,9 @@ pub fn once() -> Result<Done> {
                 others_anchors.iter().try_for_each(|tid| other.delete(tid).map(|_| ()))?;
                 state.drained = true;
             }
-            move_mark(&mut state, &writers, &drained, &current, size, first, at)?;
+            low_water::move_mark(&mut state, &writers, &current, size, &drained.anchors, at)?;
             if state.drained && other.blocks() == 0 && current.blocks() >= guc::turn_size() {
-                turn(&mut state, &other);
+                low_water::turn(&mut state, &other);
                 session::invalidate(&tables);
             }
         }
@@ -197,15 +172,6 @@ pub fn once() -> Result<Done> {
         let is_left_over = state.drained && other.blocks() > 0;
         Ok(Done { rows: drained.rows, more: drained.more, to_vacuum: is_left_over.then(|| tables.heap(state.current.other())) })
     })
-}
-
-/// Does any other transaction hold one of the heaps for writing?
-///
-/// # Errors
-/// Those of the server.
-pub fn is_anybody_voting() -> Result<bool> {
-    let tables = Tables::find()?;
-    spi::connect(|spi| Ok(!writers_of(spi, tables.heaps[0])?.is_empty() || !writers_of(spi, tables.heaps[1])?.is_empty()))
 }
 
 /// Notes why a fold failed, in a transaction of its own.
@@ -243,45 +209,8 @@ fn commit_durably() {
     }
 }
 
-/// When this run of the server began: virtual transaction ids mean nothing in another.
-fn server_run() -> i64 {
-    // SAFETY: set at the server's start.
-    unsafe { pg_sys::PgStartTime }
-}
-
 fn milliseconds(microseconds: i64) -> f64 {
     microseconds as f64 / 1_000.0
-}
-
-/// Which other transactions hold `table` for writing.
-fn writers_of(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
-    // SAFETY: set when the process connected.
-    let database = unsafe { pg_sys::MyDatabaseId };
-    let rows = spi.run(&WRITERS, &[database.into_datum(), table.into_datum()], Sees::Now)?;
-    rows.iter().map(|row| row.need(1)).collect()
-}
-
-/// Who is writing to the heaps, seen before the snapshot that drains.
-struct Writers {
-    /// Those of the current heap; `None` where nobody needs to know.
-    current: Option<Vec<String>>,
-    /// Those that were waited for are gone.
-    gone: bool,
-    /// Nobody is left in the other heap.
-    other_is_left: bool,
-}
-
-impl Writers {
-    fn look(spi: &Spi, tables: &Tables, state: &State, has_grown: bool) -> Result<Self> {
-        let current = match state.sized.is_some() || has_grown {
-            true => Some(writers_of(spi, tables.heap(state.current))?),
-            false => None,
-        };
-        let is_here = |writer| current.as_ref().is_none_or(|current| current.contains(writer));
-        let gone = state.run == Some(server_run()) && !state.waiting.iter().any(is_here);
-        let other_is_left = !state.drained && writers_of(spi, tables.heap(state.current.other()))?.is_empty();
-        Ok(Self { current, gone, other_is_left })
-    }
 }
 
 /// What was taken out of pending.
@@ -427,108 +356,6 @@ pub fn recent_minutes(spi: &Spi, match_id: &str, now: i64, sees: Sees) -> Result
             Ok((bucket.into(), tally::total(&row.need::<Counts>(2)?.0).map_err(|e| refused(&e))?))
         })
         .collect()
-}
-
-/// Matches past their end that are not final yet.
-struct Ended {
-    /// Those whose last possible voters are gone.
-    ready: Vec<String>,
-}
-
-impl Ended {
-    /// Looks before the snapshot that drains: what the writers of a match that is ready wrote is drained with it.
-    fn look(spi: &Spi, tables: &Tables, at: i64) -> Result<Self> {
-        type Ending = (String, Option<Vec<String>>, Option<TimestampWithTimeZone>);
-        let rows = spi.run(&ENDING, &[Some(at.into())], Sees::Now)?;
-        let ending: Vec<Ending> = rows.iter().map(|row| Ok((row.need(1)?, row.get(2), row.get(3)))).collect::<Result<_>>()?;
-        if ending.is_empty() {
-            return Ok(Self { ready: Vec::new() });
-        }
-        // A closing transaction is seen before the sessions are told. Its lock goes after that: once nobody holds one,
-        // every vote that locks its heap from now on knows the end.
-        let is_told = writers_of(spi, tables.matches)?.is_empty();
-        let mut writers = writers_of(spi, tables.heaps[0])?;
-        writers.extend(writers_of(spi, tables.heaps[1])?);
-        let mut ready = Vec::new();
-        for (match_id, waiting, run) in ending {
-            let is_this_run = run.is_some_and(|run| i64::from(run) == server_run());
-            match waiting {
-                Some(waiting) if is_this_run => {
-                    let is_gone = !waiting.iter().any(|writer| writers.contains(writer));
-                    ready.extend(is_gone.then_some(match_id));
-                }
-                _ if is_told => {
-                    let args = [Some(at.into()), match_id.into_datum(), writers.clone().into_datum(), Some(server_run().into())];
-                    spi.run(&WAIT, &args, Sees::Now)?;
-                }
-                _ => {}
-            }
-        }
-        Ok(Self { ready })
-    }
-
-    /// Stamps those that are ready, and still ended; returns them.
-    fn finalize(self, spi: &Spi, at: i64) -> Result<Vec<String>> {
-        let mut finals = Vec::new();
-        for match_id in self.ready {
-            if spi.run(&FINALIZE, &[Some(at.into()), match_id.as_str().into_datum()], Sees::Now)?.count() > 0 {
-                finals.push(match_id);
-            }
-        }
-        Ok(finals)
-    }
-}
-
-/// Moves the mark of the current heap to where it may go, or notes where it may go next.
-fn move_mark(
-    state: &mut State,
-    writers: &Writers,
-    drained: &Drained,
-    current: &OpenHeap,
-    size: u32,
-    first: u32,
-    at: i64,
-) -> Result<()> {
-    let is_this_file = state.mark(state.current).file == current.file();
-    if let Some(sized) = state.sized
-        && writers.gone
-        && is_this_file
-        && sized.saturating_sub(SLACK) > first
-    {
-        drained.anchors.iter().try_for_each(|tid| current.delete(tid).map(|_| ()))?;
-        current.insert_anchor(at);
-        state.set_mark(state.current, Mark { file: current.file(), block: sized - SLACK });
-        forget_waiting(state);
-    } else if state.sized.is_some() && (state.run != Some(server_run()) || !is_this_file) {
-        forget_waiting(state);
-    }
-    let mark = current.first_block(state.mark(state.current));
-    if let Some(writing) = &writers.current
-        && state.sized.is_none()
-        && size >= mark + SLACK + STEP
-    {
-        state.sized = Some(size);
-        state.waiting = writing.clone();
-        state.run = Some(server_run());
-        // The file that the size is about.
-        state.set_mark(state.current, Mark { file: current.file(), block: mark });
-    }
-    Ok(())
-}
-
-fn forget_waiting(state: &mut State) {
-    state.sized = None;
-    state.waiting = Vec::new();
-    state.run = None;
-}
-
-/// Gives the turn to the other heap, which is empty. Votes that did not hear of it yet still go into this one, which is
-/// drained until nobody is left in it.
-fn turn(state: &mut State, other: &OpenHeap) {
-    state.current = state.current.other();
-    state.set_mark(state.current, Mark { file: other.file(), block: 0 });
-    state.drained = false;
-    forget_waiting(state);
 }
 
 fn log(spi: &Spi, state: &State) -> Result<()> {

@@ -2,12 +2,14 @@
 
 mod bulk;
 mod counts;
+mod ending;
 mod error;
 mod feed;
 mod fold;
 mod guc;
 mod jsonb;
 mod lock;
+mod low_water;
 mod matches;
 mod pending;
 mod read;

@@ -7,7 +7,7 @@
 
 use crate::error::{Result, broken};
 use crate::lock::Lock;
-use crate::{fold, guc, tables};
+use crate::{fold, guc, low_water, tables};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{IntoDatum, PgLogLevel, PgTryBuilder, ereport, pg_guard, pg_sys};
@@ -178,7 +178,7 @@ fn work() {
                 leaving = Some(Instant::now());
             }
             Some(since) if since.elapsed() >= LINGER => {
-                let is_anybody_voting = in_transaction(fold::is_anybody_voting).unwrap_or(true);
+                let is_anybody_voting = in_transaction(low_water::is_anybody_voting).unwrap_or(true);
                 if !is_anybody_voting && matches!(in_transaction(fold::once), Ok(done) if done.rows == 0) {
                     return;
                 }

@@ -2,7 +2,6 @@
 
 import json
 
-import psycopg
 import pytest
 
 import calls
@@ -193,55 +192,3 @@ def test_only_folds_notify(still):
         assert [notification.payload for notification in heard] == ["after the vote"]
         still.settle()
         eventually("the fold's notification", lambda: listener.execute("SELECT 1") and len(heard) == 2)
-
-
-def test_closing_waits_for_voters_in_flight(still):
-    """The final message comes once every transaction that voted in time has ended, prepared ones too, and counts them."""
-    journal = [Vote("m", "home", None, None, votes) for votes in (1, 10, 100, 1000)]
-    with still.connect() as session, still.connect() as open_one, still.connect() as preparing, still.connect() as rolled_back:
-        follower = Follower(session, "m")
-        session.execute(*calls.record(journal[0]))
-        for voter, vote in ((open_one, journal[1]), (preparing, journal[2]), (rolled_back, journal[3])):
-            voter.execute("BEGIN")
-            voter.execute(*calls.record(vote))
-        preparing.execute("PREPARE TRANSACTION 'in time'")
-        session.execute("SELECT close_match('m')")
-        for late in (session, preparing):
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-                late.execute(*calls.record(journal[0]))
-
-        def fold_and_look(status):
-            for _ in range(5):
-                session.execute("SELECT record_vote('other', 'home')")
-                session.execute("SELECT vote_agg.fold()")
-            assert session.execute("SELECT status FROM get_realtime_stats('m')").fetchone()[0] == status
-            assert follower.catch_up()
-            return [message for message in follower.messages if message.get("final")]
-
-        assert not fold_and_look("closed")
-        open_one.execute("COMMIT")
-        rolled_back.execute("ROLLBACK")
-        assert not fold_and_look("closed")
-        session.execute("COMMIT PREPARED 'in time'")
-        (final,) = fold_and_look("final")
-        assert final["stats"]["total"] == 111 and follower.messages[-1] == final
-        assert fold_and_look("final") == [final], "there is one final message"
-        assert not follower.differences(journal[:3])
-        assert not oracle.differences(session, "m", journal[:3], folded=True)
-
-
-def test_a_vote_after_the_close_in_an_old_transaction_is_refused(still):
-    """Whatever the isolation level: its snapshot is old, the match is closed all the same. What it counted before stays."""
-    for level in ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"):
-        match = f"m {level}"
-        with still.connect() as session, still.connect() as other:
-            session.execute(f"BEGIN ISOLATION LEVEL {level}")
-            session.execute(*calls.record(Vote(match, "home")))
-            other.execute(*calls.record(Vote(match, "home")))
-            other.execute("SELECT close_match(%s)", (match,))
-            session.execute("SAVEPOINT s")
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-                session.execute(*calls.record(Vote(match, "home")))
-            session.execute("ROLLBACK TO SAVEPOINT s")
-            session.execute("COMMIT")
-            assert not oracle.differences(other, match, [Vote(match, "home")] * 2)

@@ -3,6 +3,8 @@
 The worker is off: each step is the test's own, and each comparison with the oracle reads through the marks as they are.
 """
 
+import contextlib
+
 import pytest
 
 from debugger import FOLD_POINTS, VOTE_POINTS, Debugger
@@ -10,7 +12,7 @@ from heaps import (
     FOLD, LATE, LATE_CALL, ROUNDS, ROWS, TURN_SIZE, current, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn,
 )  # fmt: skip
 
-WHERE = (*VOTE_POINTS, "idle", "savepoint", "prepared")
+WHERE = (*VOTE_POINTS, "idle", "savepoint", "prepared", "prepared late")
 
 
 class Late:
@@ -33,18 +35,26 @@ class Late:
         if self.where == "savepoint":
             self.session.execute("RELEASE SAVEPOINT s")
         if self.where == "prepared":
-            self.session.execute(f"PREPARE TRANSACTION '{self.name}'")
+            self.prepare()
         return self
 
     def __exit__(self, *error):
         self.debugger.__exit__(*error)
         self.session.close()
 
+    def prepare(self):
+        self.session.execute(f"PREPARE TRANSACTION '{self.name}'")
+
+    def half_way(self):
+        """Folds have gone on; some writers are prepared only now."""
+        if self.where == "prepared late":
+            self.prepare()
+
     def end(self, how):
         self.debugger.go_on()
         if self.where in VOTE_POINTS:
             self.vote.result()
-        self.session.execute(f"{how} PREPARED '{self.name}'" if self.where == "prepared" else how)
+        self.session.execute(f"{how} PREPARED '{self.name}'" if "prepared" in self.where else how)
 
 
 @pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])
@@ -54,7 +64,9 @@ def test_a_late_writer(still, where, how):
     journal = []
     fold_until_the_mark_moves(still, journal)
     with Late(still, where) as late:
-        fold_on(still, journal)
+        fold_on(still, journal, rounds=ROUNDS // 2)
+        late.half_way()
+        fold_on(still, journal, rounds=ROUNDS // 2)
         late.end(how)
         if how == "COMMIT":
             journal.append(LATE)
@@ -72,6 +84,7 @@ def test_a_late_writer_while_heaps_take_turns(still, where):
     with Late(still, where) as late:
         turn(still, journal)
         equals(still, journal)
+        late.half_way()
         fold_on(still, journal, rounds=3)
         late.end("COMMIT")
         journal.append(LATE)
@@ -203,3 +216,43 @@ def test_the_other_heap_is_vacuumed_with_late_votes_in_it(still, how):
         equals(still, journal)
     empty(still)
     equals(still, journal)
+
+
+def test_sessions_go_on_filling_the_block_they_began(still):
+    """Each votes more rarely than the one before it; the heap's end is ever further away from its block."""
+    journal = []
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(still.connect()) for _ in range(8)]
+        for number in range(1, 25):
+            journal.append(grow(still, ROWS // 2))
+            for pace, session in enumerate(sessions, start=1):
+                if number % pace == 0:
+                    session.execute(LATE_CALL[0], LATE_CALL[1:])
+                    journal.append(LATE)
+            equals(still, journal)
+            still.sql(FOLD)
+    fold_until_the_mark_moves(still, journal)
+
+
+@pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])
+def test_a_voter_folds_in_its_own_transaction(still, how):
+    """It counts its own votes, and its lock on the heap is no reason to think that nobody writes."""
+    journal = []
+    fold_until_the_mark_moves(still, journal)
+    with still.connect() as session, Late(still, "idle") as late:
+        session.execute("BEGIN")
+        for _ in range(3):
+            session.execute(LATE_CALL[0], LATE_CALL[1:])
+            journal.append(grow(still, ROWS))
+            assert session.execute(FOLD).fetchone()[0] == ROWS + 1
+            session.execute(LATE_CALL[0], LATE_CALL[1:])
+            session.execute("SAVEPOINT s")
+            session.execute(FOLD)
+            session.execute("ROLLBACK TO SAVEPOINT s")
+            equals(still, journal)
+        session.execute(how)
+        late.end("COMMIT")
+        journal += [LATE] * (7 if how == "COMMIT" else 1)
+        equals(still, journal)
+        fold_on(still, journal)
+    fold_until_the_mark_moves(still, journal)

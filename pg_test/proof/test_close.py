@@ -1,0 +1,121 @@
+"""The end of a match: final means final, and every vote that was taken in time is in it."""
+
+import psycopg
+import pytest
+
+import calls
+import oracle
+from debugger import Debugger
+from follower import Follower
+from harness import eventually, running
+from oracle import Vote
+
+REFUSED = psycopg.errors.ObjectNotInPrerequisiteState
+ONE = Vote("m", "home")
+
+
+def status(session):
+    return session.execute("SELECT status FROM get_realtime_stats('m')").fetchone()[0]
+
+
+def test_closing_waits_for_voters_in_flight(still):
+    """The final message comes once every transaction that voted in time has ended, prepared ones too, and counts them."""
+    journal = [Vote("m", "home", None, None, votes) for votes in (1, 10, 100, 1000)]
+    with still.connect() as session, still.connect() as open_one, still.connect() as preparing, still.connect() as rolled_back:
+        follower = Follower(session, "m")
+        session.execute(*calls.record(journal[0]))
+        for voter, vote in ((open_one, journal[1]), (preparing, journal[2]), (rolled_back, journal[3])):
+            voter.execute("BEGIN")
+            voter.execute(*calls.record(vote))
+        preparing.execute("PREPARE TRANSACTION 'in time'")
+        session.execute("SELECT close_match('m')")
+        for late in (session, preparing):
+            with pytest.raises(REFUSED):
+                late.execute(*calls.record(journal[0]))
+
+        def fold_and_look(expected):
+            for _ in range(5):
+                session.execute("SELECT record_vote('other', 'home')")
+                session.execute("SELECT vote_agg.fold()")
+            assert status(session) == expected
+            assert follower.catch_up()
+            return [message for message in follower.messages if message.get("final")]
+
+        assert not fold_and_look("closed")
+        open_one.execute("COMMIT")
+        rolled_back.execute("ROLLBACK")
+        assert not fold_and_look("closed")
+        session.execute("COMMIT PREPARED 'in time'")
+        (final,) = fold_and_look("final")
+        assert final["stats"]["total"] == 111 and follower.messages[-1] == final
+        assert fold_and_look("final") == [final], "there is one final message"
+        assert not follower.differences(journal[:3])
+        assert not oracle.differences(session, "m", journal[:3], folded=True)
+
+
+def test_a_vote_after_the_close_in_an_old_transaction_is_refused(still):
+    """Whatever the isolation level: its snapshot is old, the match is closed all the same. What it counted before stays."""
+    for level in ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"):
+        match = f"m {level}"
+        with still.connect() as session, still.connect() as other:
+            session.execute(f"BEGIN ISOLATION LEVEL {level}")
+            session.execute(*calls.record(Vote(match, "home")))
+            other.execute(*calls.record(Vote(match, "home")))
+            other.execute("SELECT close_match(%s)", (match,))
+            session.execute("SAVEPOINT s")
+            with pytest.raises(REFUSED):
+                session.execute(*calls.record(Vote(match, "home")))
+            session.execute("ROLLBACK TO SAVEPOINT s")
+            session.execute("COMMIT")
+            assert not oracle.differences(other, match, [Vote(match, "home")] * 2)
+
+
+@pytest.mark.parametrize("point", ["vote:locked", "vote:looked"])
+def test_a_vote_stands_still_while_the_match_closes(still, point):
+    """One that has not looked yet is refused. One that has looked counts, and the match is not final before that."""
+    with still.connect() as session:
+        session.execute(*calls.record(ONE))
+        with Debugger(still) as debugger:
+            query, params = calls.record(ONE)
+            vote = debugger.stop_at(point, query, *params)
+            session.execute("SELECT close_match('m')")
+            for _ in range(5):
+                session.execute("SELECT vote_agg.fold()")
+            assert status(session) == "closed"
+            debugger.go_on()
+            if point == "vote:locked":
+                with pytest.raises(REFUSED):
+                    vote.result()
+            else:
+                vote.result()
+        for _ in range(5):
+            session.execute("SELECT vote_agg.fold()")
+        assert status(session) == "final"
+        assert not oracle.differences(session, "m", [ONE] * (2 if point == "vote:looked" else 1), folded=True)
+
+
+def test_the_time_is_up_during_a_long_call(still):
+    """A call that began in time and went on for longer: its votes are in the final totals or refused, never added later."""
+
+    def folder(stop):
+        with still.connect() as session:
+            while not stop.wait(0.01):
+                session.execute("SELECT vote_agg.fold()")
+
+    with still.connect() as session, running(folder):
+        session.execute(*calls.record(ONE))
+        session.execute("CREATE TEMP TABLE long AS SELECT array_fill('home'::text, ARRAY[5000000]) AS teams")
+        session.execute("SELECT open_match('m', closes_at => clock_timestamp() + '0.05 s')")
+        try:
+            taken = session.execute("SELECT bulk_increment('m', teams) FROM long").fetchone()[0]
+        except REFUSED:
+            taken = 0
+        eventually("the match is final", lambda: status(session) == "final")
+        session.execute("SELECT record_vote('other', 'home')")
+        still.settle()
+        follower = Follower(session, "m")
+        follower.seq = 0
+        assert follower.catch_up()
+        assert [message["stats"]["total"] for message in follower.messages if message.get("final")] == [1 + taken]
+        assert follower.messages[-1]["final"]
+        assert not oracle.differences(session, "m", [ONE._replace(votes=1 + taken)], folded=True)

@@ -1,0 +1,127 @@
+//! Low water and the turns of the two heaps: rules 2 and 3 of pending.rs. Called by a fold, in its transaction.
+
+#![allow(unsafe_code, reason = "reads variables of the server")]
+
+use crate::error::Result;
+use crate::pending::{OpenHeap, SLACK};
+use crate::session::Tables;
+use crate::spi::{self, Plan, Sees, Spi};
+use crate::state::{Mark, State};
+use pgrx::{IntoDatum, pg_sys};
+
+/// Low water moves in steps of at least this many blocks: each costs an anchor.
+const STEP: u32 = 16;
+
+thread_local! {
+    // A prepared transaction keeps its virtual id until the server restarts.
+    static WRITERS: Plan = const { Plan::new(
+        "SELECT l.virtualtransaction FROM pg_catalog.pg_locks l
+         WHERE l.locktype = 'relation' AND l.database = $1
+           AND l.relation = $2 AND l.mode = 'RowExclusiveLock'
+           AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()",
+        &[pg_sys::OIDOID, pg_sys::OIDOID]) };
+}
+
+/// When this run of the server began: virtual transaction ids mean nothing in another.
+pub fn server_run() -> i64 {
+    // SAFETY: set at the server's start.
+    unsafe { pg_sys::PgStartTime }
+}
+
+/// Which other transactions hold `table` for writing.
+pub fn writers_of(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
+    // SAFETY: set when the process connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let rows = spi.run(&WRITERS, &[database.into_datum(), table.into_datum()], Sees::Now)?;
+    rows.iter().map(|row| row.need(1)).collect()
+}
+
+/// Does any other transaction hold one of the heaps for writing?
+///
+/// # Errors
+/// Those of the server.
+pub fn is_anybody_voting() -> Result<bool> {
+    let tables = Tables::find()?;
+    spi::connect(|spi| Ok(!writers_of(spi, tables.heaps[0])?.is_empty() || !writers_of(spi, tables.heaps[1])?.is_empty()))
+}
+
+/// Who is writing to the heaps, seen before the snapshot that drains.
+pub struct Writers {
+    /// Those of the current heap; `None` where nobody needs to know.
+    current: Option<Vec<String>>,
+    /// Those that were waited for are gone.
+    gone: bool,
+    /// Nobody is left in the other heap.
+    pub other_is_left: bool,
+}
+
+impl Writers {
+    /// Looks. Those of the current heap are listed when its `size` allows a new mark, or a mark waits for some of them.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub fn look(spi: &Spi, tables: &Tables, state: &State, heap: &OpenHeap, size: u32) -> Result<Self> {
+        let mark = heap.first_block(state.mark(state.current));
+        let current = match state.sized.is_some() || size >= mark + SLACK + STEP {
+            true => Some(writers_of(spi, tables.heap(state.current))?),
+            false => None,
+        };
+        let is_here = |writer| current.as_ref().is_none_or(|current| current.contains(writer));
+        let gone = state.run == Some(server_run()) && !state.waiting.iter().any(is_here);
+        let other_is_left = !state.drained && writers_of(spi, tables.heap(state.current.other()))?.is_empty();
+        Ok(Self { current, gone, other_is_left })
+    }
+}
+
+/// Moves the mark of the current heap to where it may go, or notes where it may go next. `size` was read before `writers`
+/// were listed, and `anchors` were found by the drain that followed.
+///
+/// # Errors
+/// XX000 when somebody edited an anchor.
+pub fn move_mark(
+    state: &mut State,
+    writers: &Writers,
+    current: &OpenHeap,
+    size: u32,
+    anchors: &[pg_sys::ItemPointerData],
+    at: i64,
+) -> Result<()> {
+    let is_this_file = state.mark(state.current).file == current.file();
+    match state.sized {
+        Some(sized) if is_this_file && writers.gone => {
+            anchors.iter().try_for_each(|tid| current.delete(tid).map(|_| ()))?;
+            current.insert_anchor(at);
+            state.set_mark(state.current, Mark { file: current.file(), block: sized - SLACK });
+            forget_waiting(state);
+        }
+        Some(_) if !is_this_file || state.run != Some(server_run()) => forget_waiting(state),
+        _ => {}
+    }
+    let mark = current.first_block(state.mark(state.current));
+    if let Some(writing) = &writers.current
+        && state.sized.is_none()
+        && size >= mark + SLACK + STEP
+    {
+        state.sized = Some(size);
+        state.waiting = writing.clone();
+        state.run = Some(server_run());
+        // The file that the size is about.
+        state.set_mark(state.current, Mark { file: current.file(), block: mark });
+    }
+    Ok(())
+}
+
+fn forget_waiting(state: &mut State) {
+    state.sized = None;
+    state.waiting = Vec::new();
+    state.run = None;
+}
+
+/// Gives the turn to the other heap, which is empty. Votes that did not hear of it yet still go into this one, which is
+/// drained until nobody is left in it.
+pub fn turn(state: &mut State, other: &OpenHeap) {
+    state.current = state.current.other();
+    state.set_mark(state.current, Mark { file: other.file(), block: 0 });
+    state.drained = false;
+    forget_waiting(state);
+}
