@@ -6,7 +6,7 @@ AS 'MODULE_PATHNAME', 'matches_wrapper';
 COMMENT ON FUNCTION vote_agg.matches() IS 'Every match that was opened or has votes';
 
 CREATE VIEW vote_agg.live AS
-SELECT m.match_id, s.status, s.total_votes, s.votes, s.leader, round(s.dominance::numeric, 4) AS dominance,
+SELECT m.match_id, s.status, s.total_votes, s.votes, s.leader, pg_catalog.round(s.dominance::numeric, 4) AS dominance,
        s.votes_per_minute, s.active_cells, s.active_countries, s.last_vote_at
 FROM vote_agg.matches() AS m(match_id)
 CROSS JOIN LATERAL @extschema@.get_realtime_stats(m.match_id) AS s
@@ -31,8 +31,9 @@ LEFT JOIN LATERAL (SELECT * FROM vote_agg.fold_log ORDER BY id DESC LIMIT 1) AS 
 LEFT JOIN LATERAL (
     -- The worker holds this lock as long as it lives; 21 is its class in locks of the extension.
     SELECT l.pid FROM pg_catalog.pg_locks l
-    WHERE l.locktype = 'advisory' AND l.objsubid = 21 AND l.granted
-      AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+    WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_catalog.=) 21 AND l.granted
+      AND l.database OPERATOR(pg_catalog.=) (
+          SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
     LIMIT 1) AS w ON true;
 COMMENT ON VIEW vote_agg.stat_fold IS
 'The folder: folds and rows so far, the last fold''s rows, duration and lag (age of its oldest vote when it was done), the worker''s process, the last error';
