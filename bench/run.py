@@ -25,6 +25,7 @@ from result import table  # noqa: E402
 
 ROWS = {
     "hot_votes": rows_vote.hot_votes,
+    "slow_disk": rows_vote.slow_disk,
     "bulk_json": rows_bulk.bulk_json,
     "bulk_arrays": rows_bulk.bulk_arrays,
     "stats": rows_read.stats,
@@ -51,7 +52,8 @@ def machine(cluster):
     settings = ", ".join(f"{name} = {value}" for name, value in SETTINGS.items())
     return (
         f"{cpu}, {os.cpu_count()} cores, {memory:.0f} GB memory, Linux {os.uname().release.split('-')[0]}, PostgreSQL {version}; "
-        f"a flush (fdatasync of 8 kB) takes {flush_cost(cluster)} µs. pgbench runs on the same machine. "
+        f"a flush (fdatasync of 8 kB) takes {flush_cost(cluster)} µs. pgbench runs on the same machine; "
+        f"load average before the run {os.getloadavg()[0]:.1f}. "
         f"Settings: {settings}; everything else, autovacuum and synchronous_commit = on among it, at its default."
     )
 

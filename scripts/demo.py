@@ -35,6 +35,7 @@ SHOWN = 5  # differences, should there be any
 PATIENCE = 30  # seconds for the feed to catch up; it takes a fraction of one
 FORK = multiprocessing.get_context("fork")
 STOP = FORK.Event()  # tells the sessions to end early
+ENDINGS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class City(NamedTuple):
@@ -51,6 +52,17 @@ def read_cities():
         return [City(row["name"], row["country_code"], row["h3_index"], int(row["population"])) for row in rows]
 
 
+def ignore_endings():
+    """From here on things are put away: an impatient second Ctrl-C would leave some of them behind."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def end(number, _):
+    ignore_endings()
+    sys.exit(128 + number)
+
+
 @contextlib.contextmanager
 def private_cluster():
     """A server that flushes every commit to disk, gone at the end whatever happens, a Ctrl-C while it starts included."""
@@ -59,7 +71,7 @@ def private_cluster():
         try:
             yield cluster.start()
         finally:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C would leave the server behind
+            ignore_endings()
             cluster.stop("immediate")
 
 
@@ -101,11 +113,13 @@ def vote(number, dsn, cities, until):
 def run_votes(cluster, cities, seconds, live):
     """Votes from all sessions while the picture follows. Returns the joint journal, and what is counted at that moment."""
     until = time.monotonic() + seconds
-    # Ctrl-C reaches the whole process group, but only this process decides what it means.
-    ignore = {"initializer": signal.signal, "initargs": [signal.SIGINT, signal.SIG_IGN]}
-    with ProcessPoolExecutor(SESSIONS, mp_context=FORK, **ignore) as sessions:
+    with ProcessPoolExecutor(SESSIONS, mp_context=FORK) as sessions:
         try:
+            # Ctrl-C reaches the whole process group. The sessions inherit this mask and leave it to this process, which
+            # in turn must not be thrown out of the executor half-way through its start.
+            signal.pthread_sigmask(signal.SIG_BLOCK, ENDINGS)
             futures = [sessions.submit(vote, number, cluster.dsn(user="fan"), cities, until) for number in range(SESSIONS)]
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDINGS)
             while True:
                 done, running = wait(futures, timeout=live.interval, return_when=FIRST_EXCEPTION)
                 journals = [future.result() for future in done]
@@ -192,7 +206,8 @@ The server stays up. In another terminal:
   SELECT 'psql shows notifications after the next command';
 
 Enter or Ctrl-C stops it and removes its folder.""")
-    with contextlib.suppress(KeyboardInterrupt):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt, EOFError):
         input()
 
 
@@ -209,8 +224,8 @@ def seconds_to_run():
 def main():
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     sys.stdout.reconfigure(errors="replace")  # a terminal without bars still shows numbers
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: sys.exit(128 + number))  # the way out that cleans up
+    for number in ENDINGS:
+        signal.signal(number, end)
     seconds = seconds_to_run()
     cities = read_cities()
     # Several cities can share a cell; it is called after the biggest.
@@ -232,7 +247,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
+    sys.exit(main())

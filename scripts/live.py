@@ -1,6 +1,7 @@
 """The live picture of a match between two teams: drawn in place in a terminal, elsewhere a line now and then."""
 
 import os
+import shutil
 import sys
 import time
 from collections import deque
@@ -60,7 +61,7 @@ class Live:
             print("", *lines, sep="\n", flush=True)
             return
         # No line may wrap and none may scroll off, or the cursor would not find its way back up.
-        size = os.get_terminal_size()
+        size = shutil.get_terminal_size()
         lines = [line[: size.columns - 1] for line in lines][: size.lines - 1]
         back_up = f"\x1b[{self.drawn}A\r" if self.drawn else ""
         print(back_up + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J", end="", flush=True)
@@ -71,18 +72,18 @@ class Live:
         home, away = self.teams
         leader = f"{stats.leader} leads by {stats.dominance:.1%}" if stats.leader else "nobody leads"
         teams = [f"  {team:<8} {stats.votes.get(team, 0):>11,} {share(stats.votes, team):6.1%}  " for team in self.teams]
-        places = f"from {stats.active_cells:,} cells in {stats.active_countries:,} countries"
         return [
             f"match {self.match} · {situation}",
             "",
             *(line + "█" * round(share(stats.votes, team) * 50) for line, team in zip(teams, self.teams)),
             "",
-            f"  {stats.total_votes:,} votes {places} · {leader} · {stats.votes_per_minute:,} a minute",
+            f"  {stats.total_votes:,} votes · {leader} · {stats.votes_per_minute:,} a minute",
+            f"  from {stats.active_cells:,} cells in {stats.active_countries:,} countries",
             "",
-            f"  {'country':<36} {'votes':>9}   {home:<24} {away}",
+            f"  {'country':<36} {'votes':>9}   {home:<20} {away}",
             *(f"  {c.country_code:<36} {c.total_votes:>9,}   {self.duel(c.votes)}" for c in moment.countries),
             "",
-            f"  {'cell':<36} {'votes':>9}   {home:<24} {away}",
+            f"  {'cell':<36} {'votes':>9}   {home:<20} {away}",
             *(f"  {c.h3_index}  {names[c.h3_index]:<19.19} {c.total_votes:>9,}   {self.duel(c.votes)}" for c in moment.cells),
             "",
             f"  {fold_line(moment)}",
@@ -93,7 +94,7 @@ class Live:
         teams = ", ".join(f"{team} {share(votes, team):.1%}" for team in self.teams)
         return f"{moment.stats.total_votes:>9,} votes, {rate:>6,.0f}/s, {teams}; {fold_line(moment)}"
 
-    def duel(self, votes, width=20):
+    def duel(self, votes, width=16):
         """The shares of the two teams as one bar."""
         part = share(votes, self.teams[0])
         full = round(part * width)

@@ -294,7 +294,7 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
     for (match_id, (head, tally)) in &drained.matches {
         let (cells, countries) = (tally.cells().map_err(|e| refused(&e))?, tally.countries().map_err(|e| refused(&e))?);
         let (cells, new_cells) = upsert(spi, &CELLS, match_id, tally, cells, |cell| cell::cell_to_bits(*cell))?;
-        let country_key = |country: &Country| country.as_str().bytes().fold(0, |key, letter| key * 256 + i64::from(letter));
+        let country_key = |country: &Country| i64::from(country.number());
         let (countries, new_countries) = upsert(spi, &COUNTRIES, match_id, tally, countries, country_key)?;
         let minutes = tally.minutes();
         let packed = counts::pack(tally.teams().len(), minutes.iter().map(|(start, votes)| (start / MINUTE, votes)));

@@ -37,6 +37,12 @@ impl Country {
         known.ok_or_else(|| Error::Country { value: String::from_utf8_lossy(bytes).into_owned() })
     }
 
+    /// The two letters as one number, never 0.
+    #[must_use]
+    pub fn number(self) -> u16 {
+        u16::from_be_bytes(self.0)
+    }
+
     /// The code, such as `FR`.
     #[must_use]
     pub fn as_str(&self) -> &str {
