@@ -8,6 +8,7 @@ mod feed;
 mod fold;
 mod guc;
 mod jsonb;
+mod known;
 mod lock;
 mod low_water;
 mod matches;

@@ -5,6 +5,7 @@ use crate::error::{Result, invalid, refused};
 use crate::feed::Head;
 use crate::fold::recent_minutes;
 use crate::jsonb::{Jsonb, JsonbText};
+use crate::known;
 use crate::matches::{self, Match};
 use crate::pending::{Next, OpenHeap};
 use crate::session;
@@ -28,16 +29,8 @@ thread_local! {
     static COUNTRIES: Plan = const { Plan::new(
         "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
-    // A subquery with LIMIT is looked up key by key; as a join it could become a scan of the whole match.
-    static NEW_CELLS: Plan = const { Plan::new(
-        "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($2) AS c(cell) WHERE (
-            SELECT true FROM vote_agg.h3_aggregate a
-            WHERE a.match_id = $1 AND a.h3_index = c.cell LIMIT 1) IS NULL",
-        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
-    static NEW_COUNTRIES: Plan = const { Plan::new(
-        "SELECT pg_catalog.count(*) FROM pg_catalog.unnest($2) AS c(code) WHERE (
-            SELECT true FROM vote_agg.country_aggregate a
-            WHERE a.match_id = $1 AND a.country_code = c.code LIMIT 1) IS NULL",
+    static KNOWN_COUNTRIES: Plan = const { Plan::new(
+        "SELECT pg_catalog.count(*) FROM vote_agg.country_aggregate WHERE match_id = $1 AND country_code = ANY ($2)",
         &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID]) };
     static TIMELINE: Plan = const { Plan::new(
         "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id = $1",
@@ -197,15 +190,15 @@ fn get_realtime_stats(
         let moment = Moment::of(spi, match_id)?;
         let (teams, totals) = (moment.teams(), moment.totals()?);
         let cells = moment.pending.cells().map_err(|e| refused(&e))?;
-        let cells: Vec<i64> = cells.iter().map(|(cell, _)| cell_to_bits(*cell)).collect();
+        let new_cells = known::count_new(spi, match_id, &moment.head, cells.iter().map(|(cell, _)| cell_to_bits(*cell)))?;
         let countries = moment.pending.countries().map_err(|e| refused(&e))?;
         let countries: Vec<String> = countries.iter().map(|(country, _)| country.to_string()).collect();
-        let count = |plan, keys: Option<pg_sys::Datum>| -> Result<i64> {
-            let rows = spi.run(plan, &[match_id.into_datum(), keys], Sees::TheCallersMoment)?;
-            rows.first().map_or(Ok(0), |row| row.need(1))
-        };
-        let new_cells = if cells.is_empty() { 0 } else { count(&NEW_CELLS, Counts(cells).into_datum())? };
-        let new_countries = if countries.is_empty() { 0 } else { count(&NEW_COUNTRIES, countries.into_datum())? };
+        let mut new_countries = countries.len() as i64;
+        if new_countries > 0 {
+            let args = [match_id.into_datum(), countries.into_datum()];
+            let known = spi.run(&KNOWN_COUNTRIES, &args, Sees::TheCallersMoment)?;
+            new_countries -= known.first().map_or(Ok(0), |row| row.need::<i64>(1))?;
+        }
         Ok(TableIterator::once((
             moment.status().to_owned(),
             tally::total(&totals).map_err(|e| refused(&e))?,
