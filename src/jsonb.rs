@@ -11,6 +11,7 @@ use pgrx::{FromDatum, IntoDatum, pg_sys};
 use serde::ser::{self, Impossible, Serialize, Serializer};
 use std::ffi::CStr;
 use std::fmt;
+use std::ops::Range;
 
 /// A jsonb argument's text.
 pub struct JsonbText(pub String);
@@ -225,25 +226,35 @@ impl ser::SerializeTupleStruct for Children<'_> {
 /// An object whose pairs are being collected: they are stored in order of their keys, all keys before all values.
 struct Pairs<'a> {
     writer: &'a mut Writer,
-    key: Vec<u8>,
-    pairs: Vec<(Vec<u8>, u32, Writer)>,
+    /// Keys and values as they came, each value at a multiple of 4.
+    collected: Writer,
+    key: Range<usize>,
+    pairs: Vec<(Range<usize>, u32, Range<usize>)>,
 }
 
 impl Pairs<'_> {
-    fn add<T: Serialize + ?Sized>(&mut self, key: Vec<u8>, value: &T) -> Result<(), Error> {
-        let mut writer = Writer::default();
-        let entry = value.serialize(&mut writer)?;
-        self.pairs.push((key, entry, writer));
+    fn add_key(&mut self, key: &[u8]) {
+        let start = self.collected.bytes.len();
+        self.collected.bytes.extend(key);
+        self.key = start..self.collected.bytes.len();
+    }
+
+    fn add_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        self.collected.align();
+        let start = self.collected.bytes.len();
+        let entry = value.serialize(&mut self.collected)?;
+        self.pairs.push((self.key.clone(), entry, start..self.collected.bytes.len()));
         Ok(())
     }
 
     fn finish(mut self) -> Result<u32, Error> {
+        let bytes = &self.collected.bytes;
         // jsonb's order: by length, then by bytes. Keys come from maps and structs, so none is there twice.
-        self.pairs.sort_unstable_by(|(a, ..), (b, ..)| (a.len(), a).cmp(&(b.len(), b)));
+        self.pairs.sort_unstable_by(|(a, ..), (b, ..)| (a.len(), &bytes[a.clone()]).cmp(&(b.len(), &bytes[b.clone()])));
         let mut children = self.writer.begin(JB_FOBJECT, self.pairs.len(), 2 * self.pairs.len());
         for (key, ..) in &self.pairs {
             let start = children.writer.bytes.len();
-            children.writer.bytes.extend(key);
+            children.writer.bytes.extend(&bytes[key.clone()]);
             let entry = children.writer.entry(JENTRY_ISSTRING, start)?;
             children.note(entry)?;
         }
@@ -252,7 +263,7 @@ impl Pairs<'_> {
             if matches!(entry & JENTRY_TYPEMASK, JENTRY_ISCONTAINER | JENTRY_ISNUMERIC) {
                 children.writer.align();
             }
-            children.writer.bytes.extend(&value.bytes);
+            children.writer.bytes.extend(&bytes[value.clone()]);
             let entry = children.writer.entry(entry & JENTRY_TYPEMASK, start)?;
             children.note(entry)?;
         }
@@ -264,16 +275,15 @@ impl ser::SerializeMap for Pairs<'_> {
     type Ok = u32;
     type Error = Error;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Error> {
-        let mut writer = Writer::default();
-        if key.serialize(&mut writer)? & JENTRY_TYPEMASK != JENTRY_ISSTRING {
+        let start = self.collected.bytes.len();
+        if key.serialize(&mut self.collected)? & JENTRY_TYPEMASK != JENTRY_ISSTRING {
             return Err(Error("a key of a JSON object is no text".into()));
         }
-        self.key = writer.bytes;
+        self.key = start..self.collected.bytes.len();
         Ok(())
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let key = std::mem::take(&mut self.key);
-        self.add(key, value)
+        self.add_value(value)
     }
     fn end(self) -> Result<u32, Error> {
         self.finish()
@@ -284,7 +294,8 @@ impl ser::SerializeStruct for Pairs<'_> {
     type Ok = u32;
     type Error = Error;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Error> {
-        self.add(key.into(), value)
+        self.add_key(key.as_bytes());
+        self.add_value(value)
     }
     fn end(self) -> Result<u32, Error> {
         self.finish()
@@ -419,7 +430,7 @@ impl<'a> Serializer for &'a mut Writer {
         Error::unused()
     }
     fn serialize_map(self, length: Option<usize>) -> Result<Pairs<'a>, Error> {
-        Ok(Pairs { writer: self, key: Vec::new(), pairs: Vec::with_capacity(length.unwrap_or(0)) })
+        Ok(Pairs { writer: self, collected: Writer::default(), key: 0..0, pairs: Vec::with_capacity(length.unwrap_or(0)) })
     }
     fn serialize_struct(self, _: &'static str, length: usize) -> Result<Pairs<'a>, Error> {
         self.serialize_map(Some(length))
