@@ -23,7 +23,11 @@ SETTINGS = {
 CLIENTS = 64
 COUNTRIES = ("FR", "DE", "BR", "US")
 # bench.cell in pgbench's arithmetic: a digit for the country, then three at random, which makes 343 cells a country.
-CELL = f"\\set cell {0x872A00000FFFFFF} + {{digit}} * {1 << 33} + " + " + ".join(f"random(0, 6) * {1 << bit}" for bit in (30, 27, 24)) + "\n"
+CELL = (
+    f"\\set cell {0x872A00000FFFFFF} + {{digit}} * {1 << 33} + "
+    + " + ".join(f"random(0, 6) * {1 << bit}" for bit in (30, 27, 24))
+    + "\n"
+)
 
 
 def say(text):
@@ -129,7 +133,10 @@ class Bench:
             return time.perf_counter() - started
 
     def clear_peers(self, dbname="bench"):
-        self.sql("TRUNCATE peer.bare, peer.cell_votes, peer.country_votes, peer.match_votes, peer.cell_json, peer.pending", dbname=dbname)
+        self.sql(
+            "TRUNCATE peer.bare, peer.cell_votes, peer.country_votes, peer.match_votes, peer.cell_json, peer.pending",
+            dbname=dbname,
+        )
 
     def worker_pid(self, dbname="bench"):
         return self.sql("SELECT worker_pid FROM vote_agg.stat_fold", dbname=dbname)[0][0]

@@ -38,9 +38,13 @@ def fold(bench):
             bench.drain()
     say("  " + ", ".join(f"{name}: {median(values):.2f} s" for name, values in seconds.items()))
     return [
-        Result("fold of 1,000,000 rows into 160,000 keys against plain SQL", ratios(seconds["plain"], seconds["ours"]), ("≥", 1.0),
-               f"{median(seconds['ours']):.2f} against {median(seconds['plain']):.2f} s"),
-    ]  # fmt: skip
+        Result(
+            "fold of 1,000,000 rows into 160,000 keys against plain SQL",
+            ratios(seconds["plain"], seconds["ours"]),
+            ("≥", 1.0),
+            f"{median(seconds['ours']):.2f} against {median(seconds['plain']):.2f} s",
+        ),
+    ]
 
 
 def latency(bench):
@@ -82,6 +86,11 @@ def latency(bench):
     info = f"{len(waits):,} probes at {rate:,.0f} votes/s, fold_interval {FOLD_INTERVAL} ms, longest {max(waits):.0f} ms"
     say(f"  {info}")
     return [
-        Result("commit to NOTIFY received, half load, p50 against fold_interval", [percentile(waits, 0.5) / FOLD_INTERVAL], ("≤", 1), info),
+        Result(
+            "commit to NOTIFY received, half load, p50 against fold_interval",
+            [percentile(waits, 0.5) / FOLD_INTERVAL],
+            ("≤", 1),
+            info,
+        ),
         Result("the same, p99", [percentile(waits, 0.99) / FOLD_INTERVAL], ("≤", 3)),
     ]

@@ -9,6 +9,7 @@ import datetime
 import os
 import pathlib
 import re
+import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -19,7 +20,7 @@ import rows_fold  # noqa: E402
 import rows_long  # noqa: E402
 import rows_read  # noqa: E402
 import rows_vote  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import PG_CONFIG, Cluster  # noqa: E402
 from load import SETTINGS, Bench, say  # noqa: E402
 from result import table  # noqa: E402
 
@@ -81,6 +82,8 @@ def main():
     if unknown := set(only) - set(ROWS):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
 
+    library = pathlib.Path(subprocess.check_output([PG_CONFIG, "--pkglibdir"], text=True).strip(), "vote_agg.so")
+    installed = library.stat().st_mtime
     results = []
     with Cluster(**SETTINGS) as cluster:
         about = machine(cluster)
@@ -88,6 +91,8 @@ def main():
         for name in (name for name in ROWS if name in only):
             say(name)
             results += ROWS[name](bench)
+    if library.stat().st_mtime != installed:
+        raise SystemExit("another build was installed meanwhile: the figures are of two versions")
     text = report(results, about, args)
     print(text)
     if args.write:

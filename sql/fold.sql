@@ -5,11 +5,12 @@ RETURNS bigint[] LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME',
 COMMENT ON FUNCTION vote_agg.add_votes(bigint[], bigint[]) IS 'The sum of two lists of counts, team by team (internal)';
 
 CREATE FUNCTION vote_agg.unpack(packed bytea)
-RETURNS TABLE (key bigint, votes bigint[]) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'unpack_wrapper';
+RETURNS TABLE (key bigint, place tid, votes bigint[]) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'unpack_wrapper';
 COMMENT ON FUNCTION vote_agg.unpack(bytea) IS 'The lists of counts that a fold passes to its statements in one value (internal)';
 
 CREATE FUNCTION vote_agg.fold()
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS 'MODULE_PATHNAME', 'fold_wrapper';
 COMMENT ON FUNCTION vote_agg.fold() IS
 'Folds all pending votes that this transaction can see; returns the rows folded, 0 when somebody else is folding';

@@ -87,6 +87,9 @@ CREATE TABLE vote_agg.feed (
     cells bigint NOT NULL,
     countries bigint NOT NULL,
     last_vote_at timestamptz,
+    minute timestamptz NOT NULL,
+    minute_votes bigint NOT NULL,
+    before_votes bigint NOT NULL,
     body text NOT NULL,
     doorbell text,
     PRIMARY KEY (match_id, seq)
@@ -97,6 +100,7 @@ COMMENT ON COLUMN vote_agg.feed.epoch IS 'Names the history that seq belongs to'
 COMMENT ON COLUMN vote_agg.feed.born IS 'When the match was first folded, part of the epoch: a purged match that comes back starts a new history';
 COMMENT ON COLUMN vote_agg.feed.cells IS 'How many cells have votes';
 COMMENT ON COLUMN vote_agg.feed.countries IS 'How many countries have votes';
+COMMENT ON COLUMN vote_agg.feed.minute IS 'The newest minute with votes, which minute_votes is about; before_votes is about the minute before it';
 COMMENT ON COLUMN vote_agg.feed.doorbell IS 'What NOTIFY carries where the body has no room';
 CREATE INDEX feed_at ON vote_agg.feed USING brin (at);
 COMMENT ON INDEX vote_agg.feed_at IS 'Finds rows older than vote_agg.feed_retention';

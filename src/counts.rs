@@ -4,6 +4,7 @@
 
 use crate::error::{self, refused};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::itemptr::{item_pointer_to_u64, u64_to_item_pointer};
 use pgrx::{FromDatum, IntoDatum, name, pg_extern, pg_sys};
 use vote_agg_core::tally;
 
@@ -80,13 +81,16 @@ fn add_votes(mut votes: Counts, more: Counts) -> error::Result<Counts> {
     Ok(votes)
 }
 
-/// Packs counts by key for `unpack`: the number of teams, then the key and one number a team for each entry.
-pub fn pack(teams: usize, entries: impl ExactSizeIterator<Item = (i64, impl AsRef<[i64]>)>) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(8 + entries.len() * 8 * (teams + 1));
+/// Counts of a key, and where its row lies (anywhere for a new one).
+pub type Entry<'a> = (i64, pg_sys::ItemPointerData, &'a tally::Counts);
+
+/// Packs entries for `unpack`: the number of teams, then the key, the place and one number a team for each entry.
+pub fn pack(teams: usize, entries: &[Entry]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(8 + entries.len() * 8 * (teams + 2));
     packed.extend((teams as u64).to_ne_bytes());
-    for (key, counts) in entries {
+    for (key, place, counts) in entries {
         packed.extend(key.to_ne_bytes());
-        let counts = counts.as_ref();
+        packed.extend(item_pointer_to_u64(*place).to_ne_bytes());
         packed.extend((0..teams).flat_map(|team| counts.get(team).copied().unwrap_or(0).to_ne_bytes()));
     }
     packed
@@ -94,13 +98,17 @@ pub fn pack(teams: usize, entries: impl ExactSizeIterator<Item = (i64, impl AsRe
 
 /// The rows of what `pack` packed: one parameter carries any number of lists into a statement.
 #[pg_extern(sql = false)]
-fn unpack(packed: &[u8]) -> pgrx::iter::TableIterator<'static, (name!(key, i64), name!(votes, Counts))> {
+fn unpack(
+    packed: &[u8],
+) -> pgrx::iter::TableIterator<'static, (name!(key, i64), name!(place, pg_sys::ItemPointerData), name!(votes, Counts))> {
     let numbers: Vec<i64> = packed.chunks_exact(8).filter_map(|n| n.try_into().ok().map(i64::from_ne_bytes)).collect();
-    let width = numbers.first().map_or(0, |teams| usize::try_from(*teams).unwrap_or(0)) + 1;
+    let width = numbers.first().map_or(0, |teams| usize::try_from(*teams).unwrap_or(0)) + 2;
     let mut at = 1;
     pgrx::iter::TableIterator::new(std::iter::from_fn(move || {
         let entry = numbers.get(at..at + width)?;
         at += width;
-        Some((entry[0], Counts(entry[1..].to_vec())))
+        let mut place = pg_sys::ItemPointerData::default();
+        u64_to_item_pointer(entry[1].cast_unsigned(), &mut place);
+        Some((entry[0], place, Counts(entry[2..].to_vec())))
     }))
 }

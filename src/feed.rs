@@ -7,12 +7,12 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::borrow::Cow;
 use vote_agg_core::message::{self, CellVotes, Code, CountryVotes, Hex, Message, NewVotes, Votes};
-use vote_agg_core::tally::{self, Tally};
+use vote_agg_core::tally::{self, Recent, Tally};
 use vote_agg_core::{CellIndex, Country};
 
 thread_local! {
     static HEAD: Plan = const { Plan::new(
-        "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at
+        "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, minute, minute_votes, before_votes
          FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
     /// A time as a message writes it.
@@ -21,10 +21,12 @@ thread_local! {
     static TEAMS: Plan = const { Plan::new(
         "SELECT teams FROM vote_agg.match WHERE match_id = $1", &[pg_sys::TEXTOID]) };
     static INSERT: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, body, doorbell)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at,
+             minute, minute_votes, before_votes, body, doorbell)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID,
-          pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID, pg_sys::TEXTOID]) };
+          pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID,
+          pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID]) };
 }
 
 /// The folded totals of a match: its newest feed row. Times are microseconds since PostgreSQL's epoch.
@@ -41,6 +43,7 @@ pub struct Head {
     pub cells: i64,
     pub countries: i64,
     pub last_vote_at: Option<i64>,
+    pub recent: Recent,
 }
 
 impl Head {
@@ -63,6 +66,7 @@ impl Head {
                 cells: row.need(7)?,
                 countries: row.need(8)?,
                 last_vote_at: time(&row, 9),
+                recent: Recent { minute: time(&row, 10).unwrap_or_default(), votes: row.need(11)?, before: row.need(12)? },
             },
         };
         let opened_with: Option<Vec<String>> = spi.run(&TEAMS, &key(), sees)?.first().and_then(|row| row.get(1));
@@ -95,7 +99,6 @@ pub struct Change<'a> {
     /// Cells and countries that have votes now and had none before, less those that lost their last.
     pub new_cells: i64,
     pub new_countries: i64,
-    pub per_minute: i64,
     pub is_final: bool,
 }
 
@@ -112,8 +115,9 @@ impl Change<'_> {
         let change = self.tally.totals().and_then(|totals| tally::add_all(&mut votes, &totals));
         change.map_err(|e| refused(&e))?;
         votes.resize(teams.len(), 0);
+        let recent = self.head.recent.after(&self.tally.minutes()).map_err(|e| refused(&e))?;
 
-        let message = self.message(fold, &epoch, &votes)?;
+        let message = self.message(fold, &epoch, &votes, recent.per_minute(fold.at))?;
         let body = message::to_json(&message);
         let doorbell = (body.len() > message::MAX_NOTIFY_BYTES).then(|| message::to_json(&message.partial()));
         let args = [
@@ -127,13 +131,16 @@ impl Change<'_> {
             (self.head.cells + self.new_cells).into_datum(),
             (self.head.countries + self.new_countries).into_datum(),
             self.tally.last_at().max(self.head.last_vote_at).map(Into::into),
+            Some(recent.minute.into()),
+            recent.votes.into_datum(),
+            recent.before.into_datum(),
             body.as_str().into_datum(),
             doorbell.into_datum(),
         ];
         spi.run(&INSERT, &args, Sees::Now).map(|_| ())
     }
 
-    fn message<'m>(&'m self, fold: &'m Fold, epoch: &'m str, votes: &[i64]) -> Result<Message<'m>> {
+    fn message<'m>(&'m self, fold: &'m Fold, epoch: &'m str, votes: &[i64], per_minute: i64) -> Result<Message<'m>> {
         let teams = self.tally.teams();
         let fits = self.cells.len() <= message::MAX_CELLS && self.tally.distinct() <= message::MAX_CELLS;
         let cells = || self.cells.iter().map(|(cell, counts)| CellVotes(*cell, Votes::some(teams, counts))).collect();
@@ -151,7 +158,7 @@ impl Change<'_> {
             prev: self.head.seq,
             epoch: epoch.into(),
             at: fold.at_text.as_str().into(),
-            stats: message::Stats::new(teams, votes, self.per_minute).map_err(|e| refused(&e))?,
+            stats: message::Stats::new(teams, votes, per_minute).map_err(|e| refused(&e))?,
             cells: fits.then(cells),
             countries: Some(countries.collect()),
             new: fits.then(arrived),

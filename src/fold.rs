@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
 
-use crate::counts::{self, Counts};
+use crate::aggregate::{self, Table};
 use crate::ending::Ended;
 use crate::error::{Result, broken, refused};
 use crate::feed::{Change, Fold, Head};
@@ -15,7 +15,6 @@ use crate::session::{self, Tables};
 use crate::spi::{self, Plan, Sees, Spi};
 use crate::state::State;
 use crate::tables::{self, Latest};
-use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Country;
@@ -35,29 +34,6 @@ thread_local! {
         "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),
                 pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
         &[pg_sys::TIMESTAMPTZOID]) };
-    static CELLS: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.h3_aggregate AS a (match_id, h3_index, votes)
-         SELECT $1, u.key, u.votes FROM vote_agg.unpack($2) u
-         ON CONFLICT (match_id, h3_index) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)
-         RETURNING a.votes",
-        &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
-    static COUNTRIES: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.country_aggregate AS a (match_id, country_code, votes)
-         SELECT $1, pg_catalog.chr((u.key / 256)::integer)
-                    || pg_catalog.chr((u.key % 256)::integer), u.votes
-         FROM vote_agg.unpack($2) u
-         ON CONFLICT (match_id, country_code) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)
-         RETURNING a.votes",
-        &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
-    static MINUTES: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.timeline AS a (match_id, bucket, votes)
-         SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer), u.votes
-         FROM vote_agg.unpack($2) u
-         ON CONFLICT (match_id, bucket) DO UPDATE SET votes = vote_agg.add_votes(a.votes, excluded.votes)",
-        &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
-    static RECENT: Plan = const { Plan::new(
-        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id = $1 AND bucket >= $2",
-        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID]) };
     static PRUNE_FEED: Plan = const { Plan::new(
         "DELETE FROM vote_agg.feed f WHERE f.at < $1 AND EXISTS
             (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)",
@@ -292,15 +268,10 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
         Fold { at, at_text: row.need(2)?, server: format!("{system} {} {}", row.need::<String>(1)?, database.to_u32()) }
     };
     for (match_id, (head, tally)) in &drained.matches {
-        let (cells, countries) = (tally.cells().map_err(|e| refused(&e))?, tally.countries().map_err(|e| refused(&e))?);
-        let (cells, new_cells) = upsert(spi, &CELLS, match_id, tally, cells, |cell| cell::cell_to_bits(*cell))?;
+        let (cells, new_cells) = add(spi, Table::Cells, match_id, tally, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
         let country_key = |country: &Country| i64::from(country.number());
-        let (countries, new_countries) = upsert(spi, &COUNTRIES, match_id, tally, countries, country_key)?;
-        let minutes = tally.minutes();
-        let packed = counts::pack(tally.teams().len(), minutes.iter().map(|(start, votes)| (start / MINUTE, votes)));
-        if !minutes.is_empty() {
-            spi.run(&MINUTES, &[match_id.as_str().into_datum(), packed.as_slice().into_datum()], Sees::Now)?;
-        }
+        let (countries, new_countries) = add(spi, Table::Countries, match_id, tally, tally.countries(), country_key)?;
+        add(spi, Table::Minutes, match_id, tally, Ok(tally.minutes()), |start| start / MINUTE)?;
         let change = Change {
             match_id,
             head: head.clone(),
@@ -309,7 +280,6 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
             countries,
             new_cells,
             new_countries,
-            per_minute: tally::per_minute(at, &recent_minutes(spi, match_id, at, Sees::Now)?),
             is_final: finals.contains(match_id),
         };
         change.publish(spi, &fold)?;
@@ -317,45 +287,25 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
     Ok(())
 }
 
-/// Adds counts by key; returns the new totals, and how many keys have votes now that had none.
-fn upsert<K>(
+/// Adds counts by key; returns the new totals, and how many keys have votes now that had none, less those that lost theirs.
+fn add<K>(
     spi: &Spi,
-    plan: &'static std::thread::LocalKey<Plan>,
+    table: Table,
     match_id: &str,
     tally: &Tally,
-    changes: Vec<(K, tally::Counts)>,
+    changes: std::result::Result<Vec<(K, tally::Counts)>, vote_agg_core::Error>,
     key: impl Fn(&K) -> i64,
 ) -> Result<(Vec<(K, tally::Counts)>, i64)> {
-    if changes.is_empty() {
-        return Ok((changes, 0));
-    }
-    let packed = counts::pack(tally.teams().len(), changes.iter().map(|(k, votes)| (key(k), votes)));
-    let rows = spi.run(plan, &[match_id.into_datum(), packed.as_slice().into_datum()], Sees::Now)?;
-    if rows.count() != changes.len() {
-        return Err(broken(format!("{} keys were folded into {} rows", changes.len(), rows.count())));
-    }
+    let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(|e| refused(&e))?.into_iter().unzip();
+    let changes: Vec<(i64, tally::Counts)> = keys.iter().map(key).zip(changes).collect();
+    let totals = aggregate::add(spi, table, match_id, tally.teams().len(), &changes)?;
     let mut newly = 0;
-    let mut totals = Vec::with_capacity(changes.len());
-    for ((k, change), row) in changes.into_iter().zip(rows.iter()) {
-        let new = row.need::<Counts>(1)?.0;
-        let total = tally::total(&new).map_err(|e| refused(&e))?;
-        let had = total - tally::total(&change).map_err(|e| refused(&e))?;
+    for (total, (_, change)) in totals.iter().zip(&changes) {
+        let total = tally::total(total).map_err(|e| refused(&e))?;
+        let had = total - tally::total(change).map_err(|e| refused(&e))?;
         newly += i64::from(total > 0) - i64::from(had > 0);
-        totals.push((k, new));
     }
-    Ok((totals, newly))
-}
-
-/// The folded votes of the minute that `now` is in and the one before.
-pub fn recent_minutes(spi: &Spi, match_id: &str, now: i64, sees: Sees) -> Result<Vec<(i64, i64)>> {
-    let from = now - now.rem_euclid(MINUTE) - MINUTE;
-    let rows = spi.run(&RECENT, &[match_id.into_datum(), Some(from.into())], sees)?;
-    rows.iter()
-        .map(|row| {
-            let bucket = row.need::<TimestampWithTimeZone>(1)?;
-            Ok((bucket.into(), tally::total(&row.need::<Counts>(2)?.0).map_err(|e| refused(&e))?))
-        })
-        .collect()
+    Ok((keys.into_iter().zip(totals).collect(), newly))
 }
 
 fn log(spi: &Spi, state: &State) -> Result<()> {

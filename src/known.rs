@@ -1,8 +1,10 @@
-//! Which cells a match has in its aggregates already, as far as this session saw: so that `active_cells` need not look up
-//! every pending cell at each read. Measured at 8,000 votes/s over 100,000 cells: a read costs 0.4 ms of processor time instead of 2.
+//! Which cells and countries a match has in its aggregates already, as far as this session saw: so that a read of the stats
+//! need not look up every pending one. Measured at 8,000 votes/s over 100,000 cells: it costs 0.4 ms of processor time
+//! instead of 2.
 //!
-//! A folded cell stays until the match is purged, and then its history has another beginning (`born`).
+//! What is folded stays until the match is purged, and then its history has another beginning (`born`).
 
+use crate::aggregate::Table;
 use crate::counts::Counts;
 use crate::error::Result;
 use crate::feed::Head;
@@ -11,14 +13,18 @@ use foldhash::{HashMap, HashSet};
 use pgrx::{IntoDatum, pg_sys};
 use std::cell::RefCell;
 
-/// How many cells a session remembers, of all matches together, before it starts again: some 5 MB.
-const MAX_CELLS: usize = 200_000;
+/// How many keys a session remembers, of all matches together, before it starts again: some 5 MB.
+const MAX_KEYS: usize = 200_000;
 
 thread_local! {
-    static FIND: Plan = const { Plan::new(
+    static FIND_CELLS: Plan = const { Plan::new(
         "SELECT h3_index FROM vote_agg.h3_aggregate WHERE match_id = $1 AND h3_index = ANY ($2)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
-    static KNOWN: RefCell<HashMap<String, Known>> = RefCell::new(HashMap::with_hasher(foldhash::fast::RandomState::default()));
+    static FIND_COUNTRIES: Plan = const { Plan::new(
+        "SELECT k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_aggregate a ON a.match_id = $1
+           AND a.country_code = pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer)",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
+    static KNOWN: RefCell<HashMap<(Table, String), Known>> = RefCell::new(HashMap::with_hasher(foldhash::fast::RandomState::default()));
 }
 
 #[derive(Default)]
@@ -26,29 +32,30 @@ struct Known {
     born: Option<i64>,
     /// They were seen when the match was at this seq: an older snapshot may not have them.
     seq: i64,
-    cells: HashSet<i64>,
+    keys: HashSet<i64>,
 }
 
-/// How many of the `cells` are not in the aggregates of the match, as the calling statement sees them.
+/// How many of the keys (as in [`Table`]) are not in the match's aggregates, as the calling statement sees them.
 ///
 /// # Errors
 /// Those of the server.
-pub fn count_new(spi: &Spi, match_id: &str, head: &Head, cells: impl Iterator<Item = i64>) -> Result<i64> {
+pub fn count_new(spi: &Spi, table: Table, match_id: &str, head: &Head, keys: impl Iterator<Item = i64>) -> Result<i64> {
     // Taken out while in use, so that an error that passes through leaves nothing borrowed.
     let mut matches = KNOWN.take();
-    if matches.values().map(|known| known.cells.len()).sum::<usize>() > MAX_CELLS {
+    if matches.values().map(|known| known.keys.len()).sum::<usize>() > MAX_KEYS {
         matches.clear();
     }
-    let known = matches.entry(match_id.to_owned()).or_default();
+    let known = matches.entry((table, match_id.to_owned())).or_default();
     if known.born != head.born || head.seq < known.seq {
         *known = Known { born: head.born, ..Known::default() };
     }
     known.seq = head.seq;
-    let unknown: Vec<i64> = cells.filter(|cell| !known.cells.contains(cell)).collect();
+    let unknown: Vec<i64> = keys.filter(|key| !known.keys.contains(key)).collect();
     let mut new = unknown.len() as i64;
     if new > 0 && head.seq > 0 {
-        for row in spi.run(&FIND, &[match_id.into_datum(), Counts(unknown).into_datum()], Sees::TheCallersMoment)?.iter() {
-            known.cells.insert(row.need(1)?);
+        let find = if table == Table::Cells { &FIND_CELLS } else { &FIND_COUNTRIES };
+        for row in spi.run(find, &[match_id.into_datum(), Counts(unknown).into_datum()], Sees::TheCallersMoment)?.iter() {
+            known.keys.insert(row.need(1)?);
             new -= 1;
         }
     }

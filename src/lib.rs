@@ -1,5 +1,6 @@
 //! vote_agg: live vote counting by place. What SQL sees is in `sql/`; each topic there has its file here.
 
+mod aggregate;
 mod bulk;
 mod counts;
 mod ending;

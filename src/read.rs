@@ -1,9 +1,9 @@
 //! Reading: the folded totals plus what is pending, both in the snapshot of the statement that asks.
 
+use crate::aggregate::Table;
 use crate::counts::Counts;
 use crate::error::{Result, invalid, refused};
 use crate::feed::Head;
-use crate::fold::recent_minutes;
 use crate::jsonb::{Jsonb, JsonbText};
 use crate::known;
 use crate::matches::{self, Match};
@@ -29,9 +29,6 @@ thread_local! {
     static COUNTRIES: Plan = const { Plan::new(
         "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
-    static KNOWN_COUNTRIES: Plan = const { Plan::new(
-        "SELECT pg_catalog.count(*) FROM vote_agg.country_aggregate WHERE match_id = $1 AND country_code = ANY ($2)",
-        &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID]) };
     static TIMELINE: Plan = const { Plan::new(
         "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
@@ -99,13 +96,9 @@ impl Moment {
         Ok(totals)
     }
 
-    fn per_minute(&self, spi: &Spi, match_id: &str) -> Result<i64> {
-        let now = now();
-        let mut minutes = recent_minutes(spi, match_id, now, Sees::TheCallersMoment)?;
-        for (start, votes) in self.pending.minutes() {
-            minutes.push((start, tally::total(&votes).map_err(|e| refused(&e))?));
-        }
-        Ok(tally::per_minute(now, &minutes))
+    fn per_minute(&self) -> Result<i64> {
+        let recent = self.head.recent.after(&self.pending.minutes()).map_err(|e| refused(&e))?;
+        Ok(recent.per_minute(now()))
     }
 
     /// Every cell's votes, rolled up, in order of cells.
@@ -190,22 +183,18 @@ fn get_realtime_stats(
         let moment = Moment::of(spi, match_id)?;
         let (teams, totals) = (moment.teams(), moment.totals()?);
         let cells = moment.pending.cells().map_err(|e| refused(&e))?;
-        let new_cells = known::count_new(spi, match_id, &moment.head, cells.iter().map(|(cell, _)| cell_to_bits(*cell)))?;
+        let cells = cells.iter().map(|(cell, _)| cell_to_bits(*cell));
         let countries = moment.pending.countries().map_err(|e| refused(&e))?;
-        let countries: Vec<String> = countries.iter().map(|(country, _)| country.to_string()).collect();
-        let mut new_countries = countries.len() as i64;
-        if new_countries > 0 {
-            let args = [match_id.into_datum(), countries.into_datum()];
-            let known = spi.run(&KNOWN_COUNTRIES, &args, Sees::TheCallersMoment)?;
-            new_countries -= known.first().map_or(Ok(0), |row| row.need::<i64>(1))?;
-        }
+        let countries = countries.iter().map(|(country, _)| i64::from(country.number()));
+        let new_cells = known::count_new(spi, Table::Cells, match_id, &moment.head, cells)?;
+        let new_countries = known::count_new(spi, Table::Countries, match_id, &moment.head, countries)?;
         Ok(TableIterator::once((
             moment.status().to_owned(),
             tally::total(&totals).map_err(|e| refused(&e))?,
             Jsonb::of(&Votes::all(teams, &totals))?,
             dominance::leader(&totals).map(|place| teams[place].clone()),
             dominance::dominance(&totals),
-            moment.per_minute(spi, match_id)?,
+            moment.per_minute()?,
             moment.head.cells + new_cells,
             moment.head.countries + new_countries,
             moment.pending.last_at().max(moment.head.last_vote_at).and_then(time),
@@ -415,7 +404,7 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
             at: at.map(Into::into),
             status: moment.status().into(),
             resolution: resolution.map(u8::from),
-            stats: Stats::new(teams, &totals, moment.per_minute(spi, match_id)?).map_err(|e| refused(&e))?,
+            stats: Stats::new(teams, &totals, moment.per_minute()?).map_err(|e| refused(&e))?,
             cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
             countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
         };

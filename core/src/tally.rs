@@ -78,14 +78,48 @@ fn sum(a: i64, b: i64) -> Result<i64, Error> {
     a.checked_add(b).ok_or(Error::ManyVotes { votes: i128::from(a) + i128::from(b) })
 }
 
-/// Votes in the last minute, from buckets of whole minutes: those of the minute that `now` is in, and of the minute before
-/// the part that is less than a minute ago, as if its votes had come evenly (the sliding window counter).
-#[must_use]
-pub fn per_minute(now: i64, minutes: &[(i64, i64)]) -> i64 {
-    let this = now - now.rem_euclid(MINUTE);
-    let votes = |bucket| minutes.iter().filter(|(start, _)| *start == bucket).map(|(_, votes)| i128::from(*votes)).sum::<i128>();
-    let rest = i128::from(MINUTE - (now - this));
-    i64::try_from(votes(this) + votes(this - MINUTE) * rest / i128::from(MINUTE)).unwrap_or(i64::MAX)
+/// The votes of the newest minute that has any, and of the minute before it.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Recent {
+    /// Where the newest minute starts.
+    pub minute: i64,
+    pub votes: i64,
+    pub before: i64,
+}
+
+impl Recent {
+    /// The same after more votes came, given by minute in order of time. Those of older minutes are left out.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn after(mut self, minutes: &[(i64, Counts)]) -> Result<Self, Error> {
+        for (minute, votes) in minutes {
+            let votes = total(votes)?;
+            if *minute == self.minute {
+                self.votes = sum(self.votes, votes)?;
+            } else if *minute > self.minute {
+                let before = if *minute == self.minute + MINUTE { self.votes } else { 0 };
+                self = Self { minute: *minute, votes, before };
+            } else if *minute == self.minute - MINUTE {
+                self.before = sum(self.before, votes)?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// Votes in the minute that ends `now`: those of this minute, and of the minute before the part that is less than a
+    /// minute ago, as if its votes had come evenly (the sliding window counter).
+    #[must_use]
+    pub fn per_minute(&self, now: i64) -> i64 {
+        let this = now - now.rem_euclid(MINUTE);
+        let (votes, before) = match self.minute {
+            minute if minute >= this => (self.votes, self.before),
+            minute if minute == this - MINUTE => (0, self.votes),
+            _ => (0, 0),
+        };
+        let rest = i128::from(before) * i128::from(MINUTE - (now - this)) / i128::from(MINUTE);
+        votes.saturating_add(i64::try_from(rest).unwrap_or(i64::MAX))
+    }
 }
 
 /// A row of pending.
@@ -296,11 +330,21 @@ mod tests {
 
     #[test]
     fn the_last_minute_slides() {
-        assert_eq!(per_minute(0, &[]), 0);
-        assert_eq!(per_minute(MINUTE, &[(0, 60), (MINUTE, 1)]), 61);
-        assert_eq!(per_minute(MINUTE + MINUTE / 4, &[(0, 60), (MINUTE, 1)]), 46);
-        assert_eq!(per_minute(3 * MINUTE, &[(0, 60)]), 0);
-        assert_eq!(per_minute(-1, &[(-MINUTE, 5)]), 5);
+        let after = |recent: Recent, minutes: &[(i64, i64)]| {
+            let minutes: Vec<_> = minutes.iter().map(|(minute, votes)| (minute * MINUTE, vec![*votes])).collect();
+            recent.after(&minutes).expect("small")
+        };
+        let none = Recent::default();
+        assert_eq!((none.per_minute(0), after(none, &[])), (0, none));
+        let recent = after(none, &[(7, 60), (8, 1)]);
+        assert_eq!(recent, Recent { minute: 8 * MINUTE, votes: 1, before: 60 });
+        assert_eq!(recent.per_minute(8 * MINUTE), 61);
+        assert_eq!(recent.per_minute(8 * MINUTE + MINUTE / 4), 46);
+        assert_eq!(recent.per_minute(9 * MINUTE), 1);
+        assert_eq!(recent.per_minute(10 * MINUTE), 0);
+        // late, very late, and after a gap
+        assert_eq!(after(recent, &[(6, 5), (7, 2), (8, 3)]), Recent { minute: 8 * MINUTE, votes: 4, before: 62 });
+        assert_eq!(after(recent, &[(10, 3)]), Recent { minute: 10 * MINUTE, votes: 3, before: 0 });
     }
 
     #[test]
