@@ -53,26 +53,29 @@ COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the secon
 CREATE TABLE vote_agg.h3_aggregate (
     match_id text COLLATE "C" NOT NULL,
     h3_index bigint NOT NULL,
-    votes bigint[] NOT NULL,
-    PRIMARY KEY (match_id, h3_index)
+    votes bigint[] NOT NULL
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE vote_agg.h3_aggregate IS 'Folded votes by match and cell';
+CREATE INDEX h3_aggregate_key ON vote_agg.h3_aggregate (match_id, h3_index);
+COMMENT ON INDEX vote_agg.h3_aggregate_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 
 CREATE TABLE vote_agg.country_aggregate (
     match_id text COLLATE "C" NOT NULL,
     country_code text COLLATE "C" NOT NULL,
-    votes bigint[] NOT NULL,
-    PRIMARY KEY (match_id, country_code)
+    votes bigint[] NOT NULL
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE vote_agg.country_aggregate IS 'Folded votes by match and country';
+CREATE INDEX country_aggregate_key ON vote_agg.country_aggregate (match_id, country_code);
+COMMENT ON INDEX vote_agg.country_aggregate_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 
 CREATE TABLE vote_agg.timeline (
     match_id text COLLATE "C" NOT NULL,
     bucket timestamptz NOT NULL,
-    votes bigint[] NOT NULL,
-    PRIMARY KEY (match_id, bucket)
+    votes bigint[] NOT NULL
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE vote_agg.timeline IS 'Folded votes by match and minute, by the clock of the call that recorded them';
+CREATE INDEX timeline_key ON vote_agg.timeline (match_id, bucket);
+COMMENT ON INDEX vote_agg.timeline_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 
 -- A match's totals are those of its newest feed row: an append, found by a backward scan of the key, costs the same
 -- however many versions an old snapshot keeps alive. An updated counter row would not.

@@ -93,10 +93,9 @@ pub fn once() -> Result<Done> {
 
     spi::connect(|spi| {
         let at = tables::now();
-        // The order matters: the size, then who writes, then the snapshot that drains (rule 2 in pending.rs).
-        let size = current.blocks();
         guc::pause(Pause::FoldSized);
-        let writers = Writers::look(spi, &tables, &state, &current, size)?;
+        // The order matters: who is gone, then the snapshot that drains what they wrote.
+        let writers = Writers::look(spi, &tables, &state)?;
         let ended = Ended::look(spi, &tables, at)?;
 
         let mut drained = Drained::default();
@@ -118,7 +117,7 @@ pub fn once() -> Result<Done> {
                 others_anchors.iter().try_for_each(|tid| other.delete(tid).map(|_| ()))?;
                 state.drained = true;
             }
-            low_water::move_mark(&mut state, &writers, &current, size, &drained.anchors, at)?;
+            low_water::move_mark(spi, tables.heap(state.current), &mut state, &writers, &current, &drained.anchors, at)?;
             if state.drained && other.blocks() == 0 && current.blocks() >= guc::turn_size() {
                 low_water::turn(&mut state, &other);
                 session::invalidate(&tables);

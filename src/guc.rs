@@ -25,7 +25,7 @@ pub enum Pause {
     /// A vote has looked and is not written yet.
     #[name = c"vote:looked"]
     VoteLooked,
-    /// A fold has read the heap's size and not listed the writers yet.
+    /// A fold has its lock and has looked at nothing yet; or has appended an anchor and not listed the writers yet.
     #[name = c"fold:sized"]
     FoldSized,
     /// A fold has taken its rows out of pending and not counted them yet.

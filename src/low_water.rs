@@ -3,7 +3,8 @@
 #![allow(unsafe_code, reason = "reads variables of the server")]
 
 use crate::error::Result;
-use crate::pending::{OpenHeap, SLACK};
+use crate::guc::{self, Pause};
+use crate::pending::{OpenHeap, SLACK, block_of};
 use crate::session::Tables;
 use crate::spi::{self, Plan, Sees, Spi};
 use crate::state::{Mark, State};
@@ -47,50 +48,47 @@ pub fn is_anybody_voting() -> Result<bool> {
 
 /// Who is writing to the heaps, seen before the snapshot that drains.
 pub struct Writers {
-    /// Those of the current heap; `None` where nobody needs to know.
-    current: Option<Vec<String>>,
-    /// Those that were waited for are gone.
+    /// A mark waits for nobody any more.
     gone: bool,
     /// Nobody is left in the other heap.
     pub other_is_left: bool,
 }
 
 impl Writers {
-    /// Looks. Those of the current heap are listed when its `size` allows a new mark, or a mark waits for some of them.
+    /// Looks.
     ///
     /// # Errors
     /// Those of the server.
-    pub fn look(spi: &Spi, tables: &Tables, state: &State, heap: &OpenHeap, size: u32) -> Result<Self> {
-        let mark = heap.first_block(state.mark(state.current));
-        let current = match state.sized.is_some() || size >= mark + SLACK + STEP {
-            true => Some(writers_of(spi, tables.heap(state.current))?),
-            false => None,
+    pub fn look(spi: &Spi, tables: &Tables, state: &State) -> Result<Self> {
+        let gone = state.sized.is_some() && state.run == Some(server_run()) && {
+            let current = writers_of(spi, tables.heap(state.current))?;
+            !state.waiting.iter().any(|writer| current.contains(writer))
         };
-        let is_here = |writer| current.as_ref().is_none_or(|current| current.contains(writer));
-        let gone = state.run == Some(server_run()) && !state.waiting.iter().any(is_here);
         let other_is_left = !state.drained && writers_of(spi, tables.heap(state.current.other()))?.is_empty();
-        Ok(Self { current, gone, other_is_left })
+        Ok(Self { gone, other_is_left })
     }
 }
 
-/// Moves the mark of the current heap to where it may go, or notes where it may go next. `size` was read before `writers`
-/// were listed, and `anchors` were found by the drain that followed.
+/// Moves the mark of the current heap to where it may go, and notes where it may go next. The `anchors` were found by the
+/// drain that followed the look at the `writers`.
 ///
 /// # Errors
-/// XX000 when somebody edited an anchor.
+/// XX000 when somebody edited an anchor; those of the server.
 pub fn move_mark(
+    spi: &Spi,
+    table: pg_sys::Oid,
     state: &mut State,
     writers: &Writers,
     current: &OpenHeap,
-    size: u32,
     anchors: &[pg_sys::ItemPointerData],
     at: i64,
 ) -> Result<()> {
     let is_this_file = state.mark(state.current).file == current.file();
     match state.sized {
         Some(sized) if is_this_file && writers.gone => {
-            anchors.iter().try_for_each(|tid| current.delete(tid).map(|_| ()))?;
-            current.insert_anchor(at);
+            for anchor in anchors.iter().filter(|tid| block_of(tid) != sized - 1) {
+                current.delete(anchor)?;
+            }
             state.set_mark(state.current, Mark { file: current.file(), block: sized - SLACK });
             forget_waiting(state);
         }
@@ -98,14 +96,13 @@ pub fn move_mark(
         _ => {}
     }
     let mark = current.first_block(state.mark(state.current));
-    if let Some(writing) = &writers.current
-        && state.sized.is_none()
-        && size >= mark + SLACK + STEP
-    {
-        state.sized = Some(size);
-        state.waiting = writing.clone();
+    if state.sized.is_none() && current.blocks() >= mark + SLACK + STEP {
+        // The order matters: from the anchor on, the heap cannot get shorter; then who writes. Who locks it later looks later.
+        state.sized = Some(current.insert_anchor(at) + 1);
+        guc::pause(Pause::FoldSized);
+        state.waiting = writers_of(spi, table)?;
         state.run = Some(server_run());
-        // The file that the size is about.
+        // The file that this is about.
         state.set_mark(state.current, Mark { file: current.file(), block: mark });
     }
     Ok(())

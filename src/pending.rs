@@ -3,10 +3,10 @@
 //! A vote is one `heap_insert`: no index, no row lock, no query. Three rules make low water (see ARCHITECTURE.md) right;
 //! they are kept here and in fold.rs:
 //! 1. A writer locks the heap, then looks where it ends, then appends at most [`SLACK`] blocks below that end.
-//! 2. The mark moves to `SLACK` blocks below a size that a fold read, once every writer that held its lock when the size
-//!    was read is gone, and the rows they wrote have been folded.
-//! 3. A row of its own, the anchor, lives at or above the mark as long as the mark counts. So neither VACUUM nor a crash
-//!    can make the file shorter than the mark.
+//! 2. A fold appends an anchor, a row without a match, and then lists who holds the lock of a writer. Once those are gone,
+//!    and a fold has drained what they wrote, the mark moves to `SLACK` blocks below the anchor's end.
+//! 3. The anchor stays until the mark that stands on the next one counts. While it lives neither VACUUM nor a crash makes
+//!    the file shorter, so who locks the heap after the listing looks at an end that is not below the anchor's.
 
 #![allow(unsafe_code, reason = "appends, scans and deletes of a heap are the server's own interface")]
 
@@ -15,6 +15,7 @@ use crate::guc;
 use crate::session;
 use crate::state::Mark;
 use crate::tables::Table;
+use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
 use vote_agg_core::name::parse_name;
 use vote_agg_core::tally::Vote;
@@ -53,6 +54,12 @@ impl Heap {
             Self::Two => Self::One,
         }
     }
+}
+
+/// The block that a row lies in.
+pub fn block_of(tid: &pg_sys::ItemPointerData) -> u32 {
+    // SAFETY: reads the structure it is given.
+    unsafe { item_pointer_get_block_number(tid) }
 }
 
 /// What a visitor of rows wants next.
@@ -132,15 +139,19 @@ impl OpenHeap {
 
     /// Rule 1: forgets the block that this session was filling when it lies too far below the end.
     pub fn look_at_end(&self) {
-        let end = self.blocks();
-        // SAFETY: an open relation; the target block is this session's own note.
+        self.forget_block_below(self.blocks().saturating_sub(SLACK));
+        guc::pause(guc::Pause::VoteLooked);
+    }
+
+    fn forget_block_below(&self, block: u32) {
+        // SAFETY: an open relation; the target block is this session's own note. `blocks` has opened its storage, if
+        // nothing else did.
         unsafe {
             let storage = (*self.0.as_ptr()).rd_smgr;
-            if !storage.is_null() && (*storage).smgr_targblock < end.saturating_sub(SLACK) {
+            if !storage.is_null() && (*storage).smgr_targblock < block {
                 (*storage).smgr_targblock = pg_sys::InvalidBlockNumber;
             }
         }
-        guc::pause(guc::Pause::VoteLooked);
     }
 
     /// Appends one vote at the end.
@@ -156,10 +167,10 @@ impl OpenHeap {
         );
     }
 
-    /// Appends an anchor: no match, no votes.
-    pub fn insert_anchor(&self, at: i64) {
-        self.look_at_end();
-        self.append("", None, 0, at, false, "", None);
+    /// Appends an anchor at the very end: no match, no votes. Returns its block.
+    pub fn insert_anchor(&self, at: i64) -> u32 {
+        self.forget_block_below(self.blocks());
+        self.append("", None, 0, at, false, "", None)
     }
 
     #[allow(clippy::too_many_arguments, reason = "one a column")]
@@ -172,7 +183,7 @@ impl OpenHeap {
         in_total: bool,
         team: &str,
         country: Option<&Country>,
-    ) {
+    ) -> u32 {
         let country = country.map(Country::as_str);
         let mut nulls = [false; COLUMNS];
         nulls[0] = cell.is_none();
@@ -193,10 +204,12 @@ impl OpenHeap {
             let tuple = pg_sys::heap_form_tuple(self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
             let command = pg_sys::GetCurrentCommandId(true);
             pg_sys::heap_insert(self.0.as_ptr(), tuple, command, pg_sys::HEAP_INSERT_SKIP_FSM as i32, std::ptr::null_mut());
+            let block = block_of(&(*tuple).t_self);
             pg_sys::pfree(tuple.cast());
             for (value, _) in values.iter().zip(nulls).skip(4).filter(|(_, null)| !null) {
                 pg_sys::pfree(value.cast_mut_ptr());
             }
+            block
         }
     }
 
@@ -227,7 +240,7 @@ impl OpenHeap {
                 if matches!(see(&found)?, Next::Stop) {
                     break;
                 }
-                let seen = pgrx::itemptr::item_pointer_get_block_number(&(*tuple).t_self);
+                let seen = block_of(&(*tuple).t_self);
                 if seen != block {
                     block = seen;
                     pgrx::check_for_interrupts!();
@@ -293,7 +306,7 @@ impl<'a> Found<'a> {
             })
         };
         parse_name("match_id", Some(self.match_id)).and_then(|_| parse()).map(Some).map_err(|error: vote_agg_core::Error| {
-            let (block, offset) = pgrx::itemptr::item_pointer_get_both(self.tid);
+            let (block, offset) = item_pointer_get_both(self.tid);
             broken(format!(
                 "the pending row at ({block},{offset}) of match {} is broken: {error}",
                 quoted(&String::from_utf8_lossy(self.match_id))

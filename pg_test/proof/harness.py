@@ -103,6 +103,10 @@ class Database:
         return self.value("SELECT worker_pid FROM vote_agg.stat_fold")
 
     def drop(self):
+        """Whatever a test that failed has left in it."""
+        prepared = "SELECT gid FROM pg_prepared_xacts WHERE database = %s"
+        for (name,) in self.cluster.sql(prepared, self.name):
+            self.sql(f"ROLLBACK PREPARED '{name}'")
         self.cluster.sql(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
 
 

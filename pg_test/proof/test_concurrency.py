@@ -183,3 +183,30 @@ def test_a_prepared_vote_holds_nobody_up(still):
         assert not oracle.differences(other, "m", [vote] * 4)
         still.settle()
         assert not oracle.differences(other, "m", [vote] * 4, folded=True)
+
+
+def test_a_fold_that_was_rolled_back_leaves_nothing_behind(still):
+    """Whatever a session remembers of it for speed is forgotten: other folds give the same seq to other content."""
+    votes = [oracle.Vote("m", "home", cell, country) for cell, country in zip(calls.CELLS[5:9], calls.COUNTRIES)]
+    with still.connect() as session, still.connect() as other:
+        for how in ("ROLLBACK", "ROLLBACK TO SAVEPOINT s"):
+            other.execute(*calls.record(votes[2]))
+            other.execute("SELECT vote_agg.fold()")
+            session.execute("BEGIN")
+            session.execute("SAVEPOINT s")
+            session.execute(*calls.record(votes[0]))
+            session.execute("SELECT vote_agg.fold()")
+            session.execute(*calls.record(votes[0]))
+            assert session.execute("SELECT active_cells, active_countries FROM get_realtime_stats('m')").fetchone() == (2, 2)
+            session.execute(how)
+            if how != "ROLLBACK":
+                session.execute("COMMIT")
+            other.execute(*calls.record(votes[1]))
+            other.execute("SELECT vote_agg.fold()")
+            other.execute(*calls.record(votes[0]))
+            for reader in (other, session):
+                assert not oracle.differences(reader, "m", votes[:3])
+            session.execute("SELECT vote_agg.fold()")
+            session.execute("SELECT purge_match('m')")
+            for reader in (other, session):
+                assert not oracle.differences(reader, "m", [])

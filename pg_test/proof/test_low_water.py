@@ -8,53 +8,9 @@ import contextlib
 import pytest
 
 from debugger import FOLD_POINTS, VOTE_POINTS, Debugger
-from heaps import (
-    FOLD, LATE, LATE_CALL, ROUNDS, ROWS, TURN_SIZE, current, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn,
-)  # fmt: skip
-
-WHERE = (*VOTE_POINTS, "idle", "savepoint", "prepared", "prepared late")
-
-
-class Late:
-    """A writer that has locked the heap, stands somewhere, and ends long after others went on."""
-
-    def __init__(self, db, where):
-        self.where, self.name = where, f"late in {db.name}"
-        self.session = db.connect()
-        self.debugger = Debugger(db)
-
-    def __enter__(self):
-        self.debugger.__enter__()
-        self.session.execute("BEGIN")
-        if self.where in VOTE_POINTS:
-            self.vote = self.debugger.stop_at(self.where, *LATE_CALL, session=self.session)
-            return self
-        if self.where == "savepoint":
-            self.session.execute("SAVEPOINT s")
-        self.session.execute(LATE_CALL[0], LATE_CALL[1:])
-        if self.where == "savepoint":
-            self.session.execute("RELEASE SAVEPOINT s")
-        if self.where == "prepared":
-            self.prepare()
-        return self
-
-    def __exit__(self, *error):
-        self.debugger.__exit__(*error)
-        self.session.close()
-
-    def prepare(self):
-        self.session.execute(f"PREPARE TRANSACTION '{self.name}'")
-
-    def half_way(self):
-        """Folds have gone on; some writers are prepared only now."""
-        if self.where == "prepared late":
-            self.prepare()
-
-    def end(self, how):
-        self.debugger.go_on()
-        if self.where in VOTE_POINTS:
-            self.vote.result()
-        self.session.execute(f"{how} PREPARED '{self.name}'" if "prepared" in self.where else how)
+from heaps import FOLD, LATE, LATE_CALL, ROUNDS, ROWS, TURN_SIZE
+from heaps import current, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn
+from late import WHERE, Late
 
 
 @pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])
@@ -162,59 +118,6 @@ def test_old_snapshots_see_what_they_saw(still):
         old.close()
     empty(still)
     turn(still, journal)
-    equals(still, journal)
-
-
-@pytest.mark.parametrize("how", ["TRUNCATE", "FREEZE, TRUNCATE", "FULL"])
-@pytest.mark.parametrize("pending", [0, 10])
-def test_somebody_vacuums_by_hand(still, how, pending):
-    """The heap may become shorter, or another file; the next votes must not lie where the mark says that nothing counts."""
-    journal = []
-    fold_until_the_mark_moves(still, journal)
-    still.settle()
-    for _ in range(2):
-        if pending:
-            journal.append(grow(still, pending))
-        tend(still, how)
-        equals(still, journal)
-        # Past the old mark without any fold in between.
-        journal.append(grow(still, 2 * ROUNDS * ROWS))
-        equals(still, journal)
-        fold_on(still, journal, rounds=2)
-    fold_until_the_mark_moves(still, journal)
-
-
-def test_an_old_snapshot_survives_vacuum_full(still):
-    """Its votes are in another file then, below the mark that it sees. It must not have read yet, else it holds a lock."""
-    journal = []
-    fold_until_the_mark_moves(still, journal)
-    with still.connect() as old:
-        journal.append(grow(still, ROWS))
-        old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        old.execute("SELECT 1")
-        then = list(journal)
-        fold_on(still, journal, rounds=2)
-        tend(still, "FULL")
-        equals(still, then, old)
-        fold_on(still, journal, rounds=2)
-        equals(still, then, old)
-
-
-@pytest.mark.parametrize("how", ["TRUNCATE", "FULL"])
-def test_the_other_heap_is_vacuumed_with_late_votes_in_it(still, how):
-    """Votes that came late into the heap whose turn is over are neither lost nor read twice."""
-    still.configure(turn_size=TURN_SIZE)
-    journal = []
-    with Late(still, "idle") as late:
-        turn(still, journal)
-        late.end("COMMIT")
-        journal.append(LATE)
-        tend(still, how)
-        equals(still, journal)
-        fold_on(still, journal, rounds=2)
-        tend(still, how)
-        equals(still, journal)
-    empty(still)
     equals(still, journal)
 
 

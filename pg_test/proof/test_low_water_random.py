@@ -23,6 +23,7 @@ SELECT coalesce((SELECT total_votes FROM get_realtime_stats('a')), 0),
        coalesce((SELECT sum(total_votes) FROM get_match_aggregates('a')), 0),
        coalesce((SELECT sum(total_votes) FROM get_country_aggregates('b')), 0)
 """
+TABLES = ("pending_1", "pending_2", "pending_1", "pending_2", "h3_aggregate", "country_aggregate", "timeline", "feed", "fold_log")
 VACUUMS = ("TRUNCATE", "TRUNCATE off", "FREEZE, TRUNCATE", "FULL")
 TURN_SIZES = ("1MB", "2MB", "4MB")
 
@@ -116,7 +117,7 @@ def numbers(session):
 
 
 def vacuumer(db):
-    """A DBA who vacuums the heaps all the time. Where he can't have a heap at once he gives up: 55P03."""
+    """A DBA who vacuums all the time. Where he can't have a table at once he gives up: 55P03."""
 
     def run(stop):
         rng = random_for("vacuumer")
@@ -124,7 +125,7 @@ def vacuumer(db):
             session.execute("SET lock_timeout = '200ms'")
             while not stop.wait(rng.random() / 4):
                 try:
-                    session.execute(f"VACUUM ({rng.choice(VACUUMS)}) vote_agg.pending_{rng.choice((1, 2))}")
+                    session.execute(f"VACUUM ({rng.choice(VACUUMS)}) vote_agg.{rng.choice(TABLES)}")
                 except psycopg.errors.LockNotAvailable:
                     pass
 
