@@ -25,9 +25,10 @@ const TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::BYTEAOID];
 const FIND_TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID];
 
 thread_local! {
+    // IS NOT DISTINCT FROM keeps the planner from the index: it would reach for the match's rows instead of the places.
     static UPDATE_CELLS: Plan = const { Plan::new(
         "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
-         WHERE a.ctid = u.place AND a.match_id = $1 AND a.h3_index = u.key
+         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1 AND a.h3_index IS NOT DISTINCT FROM u.key
          RETURNING a.votes, a.ctid, u.key", TYPES) };
     static INSERT_CELLS: Plan = const { Plan::new(
         "INSERT INTO vote_agg.h3_aggregate (match_id, h3_index, votes)
@@ -36,8 +37,8 @@ thread_local! {
         "SELECT a.ctid, a.h3_index FROM vote_agg.h3_aggregate a WHERE a.match_id = $1 AND a.h3_index = ANY ($2)", FIND_TYPES) };
     static UPDATE_COUNTRIES: Plan = const { Plan::new(
         "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
-         WHERE a.ctid = u.place AND a.match_id = $1
-           AND a.country_code = pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer)
+         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
+           AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer)
          RETURNING a.votes, a.ctid, u.key", TYPES) };
     static INSERT_COUNTRIES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_aggregate (match_id, country_code, votes)
@@ -48,8 +49,8 @@ thread_local! {
            AND a.country_code = pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer)", FIND_TYPES) };
     static UPDATE_MINUTES: Plan = const { Plan::new(
         "UPDATE vote_agg.timeline a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
-         WHERE a.ctid = u.place AND a.match_id = $1
-           AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer)
+         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
+           AND a.bucket IS NOT DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer)
          RETURNING a.votes, a.ctid, u.key", TYPES) };
     static INSERT_MINUTES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.timeline (match_id, bucket, votes)
@@ -89,7 +90,7 @@ impl Table {
     }
 }
 
-/// Adds the changes, which are in order of their keys, each key once; returns the new counts in the same order.
+/// Adds the changes, which are in order of their keys (as numbers), each key once; returns the new counts in the same order.
 ///
 /// # Errors
 /// 22003 when a count leaves 64 bits; XX000 when a row is neither found nor made.

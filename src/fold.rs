@@ -69,7 +69,7 @@ fn fold() -> Result<i64> {
 pub struct Done {
     /// Pending rows folded.
     pub rows: i64,
-    /// There are more than one fold takes.
+    /// There is more to do at once: votes that one fold does not take, or a mark that waits for nobody.
     pub more: bool,
     /// The heap whose turn is over holds nothing but dead rows, whose space VACUUM can give back.
     pub to_vacuum: Option<pg_sys::Oid>,
@@ -112,12 +112,14 @@ pub fn once() -> Result<Done> {
         }
         publish(spi, &drained, &finals, at)?;
 
+        let mut is_mark_free = false;
         if !drained.more {
             if !state.drained && writers.other_is_left {
                 others_anchors.iter().try_for_each(|tid| other.delete(tid).map(|_| ()))?;
                 state.drained = true;
             }
-            low_water::move_mark(spi, tables.heap(state.current), &mut state, &writers, &current, &drained.anchors, at)?;
+            let table = tables.heap(state.current);
+            is_mark_free = low_water::move_mark(spi, table, &mut state, &writers, &current, &drained.anchors, at)?;
             if state.drained && other.blocks() == 0 && current.blocks() >= guc::turn_size() {
                 low_water::turn(&mut state, &other);
                 session::invalidate(&tables);
@@ -145,7 +147,11 @@ pub fn once() -> Result<Done> {
         }
         guc::pause(Pause::FoldDone);
         let is_left_over = state.drained && other.blocks() > 0;
-        Ok(Done { rows: drained.rows, more: drained.more, to_vacuum: is_left_over.then(|| tables.heap(state.current.other())) })
+        Ok(Done {
+            rows: drained.rows,
+            more: drained.more || is_mark_free,
+            to_vacuum: is_left_over.then(|| tables.heap(state.current.other())),
+        })
     })
 }
 

@@ -4,6 +4,8 @@
 //!
 //! What is folded stays until the match is purged, and then its history has another beginning (`born`).
 
+#![allow(unsafe_code, reason = "reads the transaction's state")]
+
 use crate::aggregate::Table;
 use crate::counts::Counts;
 use crate::error::Result;
@@ -49,13 +51,20 @@ pub fn count_new(spi: &Spi, table: Table, match_id: &str, head: &Head, keys: imp
     if known.born != head.born || head.seq < known.seq {
         *known = Known { born: head.born, ..Known::default() };
     }
-    known.seq = head.seq;
+    // What this transaction itself folded may never be.
+    // SAFETY: reads the transaction's state.
+    let may_remember = unsafe { pg_sys::GetCurrentTransactionIdIfAny() } == pg_sys::InvalidTransactionId;
+    if may_remember {
+        known.seq = head.seq;
+    }
     let unknown: Vec<i64> = keys.filter(|key| !known.keys.contains(key)).collect();
     let mut new = unknown.len() as i64;
     if new > 0 && head.seq > 0 {
         let find = if table == Table::Cells { &FIND_CELLS } else { &FIND_COUNTRIES };
         for row in spi.run(find, &[match_id.into_datum(), Counts(unknown).into_datum()], Sees::TheCallersMoment)?.iter() {
-            known.keys.insert(row.need(1)?);
+            if may_remember {
+                known.keys.insert(row.need(1)?);
+            }
             new -= 1;
         }
     }

@@ -70,7 +70,7 @@ impl Writers {
 }
 
 /// Moves the mark of the current heap to where it may go, and notes where it may go next. The `anchors` were found by the
-/// drain that followed the look at the `writers`.
+/// drain that followed the look at the `writers`. Returns whether a next mark was noted that waits for nobody.
 ///
 /// # Errors
 /// XX000 when somebody edited an anchor; those of the server.
@@ -82,7 +82,7 @@ pub fn move_mark(
     current: &OpenHeap,
     anchors: &[pg_sys::ItemPointerData],
     at: i64,
-) -> Result<()> {
+) -> Result<bool> {
     let is_this_file = state.mark(state.current).file == current.file();
     match state.sized {
         Some(sized) if is_this_file && writers.gone => {
@@ -104,8 +104,9 @@ pub fn move_mark(
         state.run = Some(server_run());
         // The file that this is about.
         state.set_mark(state.current, Mark { file: current.file(), block: mark });
+        return Ok(state.waiting.is_empty());
     }
-    Ok(())
+    Ok(false)
 }
 
 fn forget_waiting(state: &mut State) {

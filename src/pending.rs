@@ -14,7 +14,7 @@ use crate::error::{Result, broken, quoted};
 use crate::guc;
 use crate::session;
 use crate::state::Mark;
-use crate::tables::Table;
+use crate::tables::{self, Table};
 use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
 use vote_agg_core::name::parse_name;
@@ -83,8 +83,8 @@ pub struct Found<'a> {
 /// Those of [`session::check_match`]; nothing is written then.
 pub fn append(match_id: &str, votes: &[Vote]) -> Result<()> {
     let table = session::lock_current_heap()?;
-    let now = votes.first().map_or(0, |vote| vote.at);
-    session::check_match(match_id, votes.iter().map(|vote| vote.team), now)?;
+    // The clock is read after the lock, not before: a vote that was held up on its way must not slip in after the end.
+    session::check_match(match_id, votes.iter().map(|vote| vote.team), tables::now())?;
     let heap = OpenHeap::open(table, pg_sys::NoLock)?;
     heap.look_at_end();
     for vote in votes {

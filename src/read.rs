@@ -205,10 +205,11 @@ fn get_realtime_stats(
 }
 
 /// Rows of one place each, biggest first.
-fn ranked<K: Copy + Ord>(
+fn ranked<K>(
     places: impl IntoIterator<Item = (K, tally::Counts)>,
     min_votes: Option<i64>,
     max: Option<i32>,
+    number: impl Fn(&K) -> u64,
 ) -> Result<Vec<(K, i64, tally::Counts)>> {
     let max = match max {
         None => usize::MAX,
@@ -223,7 +224,7 @@ fn ranked<K: Copy + Ord>(
             rows.push((place, total, votes));
         }
     }
-    rows.sort_unstable_by_key(|(place, total, _)| (std::cmp::Reverse(*total), *place));
+    rows.sort_unstable_by_key(|(place, total, _)| (std::cmp::Reverse(*total), number(place)));
     rows.truncate(max);
     Ok(rows)
 }
@@ -251,7 +252,7 @@ fn get_match_aggregates(
     let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
     let (teams, rows) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
-        let rows = ranked(moment.cells(spi, match_id, resolution)?, min_votes, max_cells)?;
+        let rows = ranked(moment.cells(spi, match_id, resolution)?, min_votes, max_cells, |cell| (*cell).into())?;
         Ok((moment.teams().to_vec(), rows))
     })?;
     let shown = rows.into_iter().map(|(cell, total, votes)| {
@@ -282,7 +283,7 @@ fn get_country_aggregates(
     let match_id = named(match_id)?;
     let (teams, rows) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
-        let rows = ranked(moment.countries(spi, match_id)?, min_votes, None)?;
+        let rows = ranked(moment.countries(spi, match_id)?, min_votes, None, |country| country.number().into())?;
         Ok((moment.teams().to_vec(), rows))
     })?;
     let shown = rows.into_iter().map(|(country, total, votes)| {
@@ -467,7 +468,14 @@ fn pending_stats() -> Result<
         })?;
         let bytes = i64::from(open.blocks()) * block_size;
         let name = format!("pending_{}", heap as u8);
-        shown.push((name, state.current == heap, rows, bytes, i64::from(first) * block_size, oldest.and_then(time)));
+        shown.push((
+            name,
+            state.current == heap,
+            rows,
+            bytes,
+            i64::from(first.min(open.blocks())) * block_size,
+            oldest.and_then(time),
+        ));
     }
     Ok(TableIterator::new(shown))
 }

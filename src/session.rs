@@ -7,7 +7,7 @@ use crate::error::{Result, not_now, quoted, unknown};
 use crate::pending::Heap;
 use crate::state::State;
 use crate::tables::{self, Latest, Row, Table};
-use crate::{guc, matches};
+use crate::{guc, matches, worker};
 use pgrx::{PgSqlErrorCode, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -135,6 +135,7 @@ fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
         Some(memory) => memory,
         None => {
             let tables = Tables::find().inspect_err(|_| VALID.set(false))?;
+            worker::look_again();
             WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1]]);
             let state = State::newest(&tables, Latest::take().as_ptr())?;
             Memory { tables, current: state.current, matches: HashMap::new() }

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 /// How often a session looks whether a worker is running, in microseconds.
 const LOOK_EVERY: i64 = 1_000_000;
 
+/// How long the session that started a worker waits for it to take its lock.
+const START_UP: Duration = Duration::from_millis(200);
+
 /// How long a worker that gave up its lock still folds: longer than [`LOOK_EVERY`], so that a session whose last look
 /// found it running has either looked again or is seen by it.
 const LINGER: Duration = Duration::from_millis(1_500);
@@ -64,13 +67,26 @@ pub fn ensure(now: i64) {
         return;
     }
     Lock::Worker.release();
-    // One session at a time: many that saw none at once would use up every worker slot.
-    if !Lock::Launch.try_for_transaction() {
+    // One session at a time: many that saw none at once would use up every worker slot. It lets go when the worker is there,
+    // some milliseconds later, and not at the end of its transaction, which may be days away.
+    if !Lock::Launch.try_for_session() {
         return;
     }
     // SAFETY: set when the process connected.
     let database = unsafe { pg_sys::MyDatabaseId };
-    if builder().set_argument(database.into_datum()).load_dynamic().is_err() && !WARNED.replace(true) {
+    let is_started = builder().set_argument(database.into_datum()).load_dynamic().is_ok();
+    if is_started {
+        let started = Instant::now();
+        while Lock::Worker.try_for_session() {
+            Lock::Worker.release();
+            if started.elapsed() >= START_UP {
+                break;
+            }
+            pause(Duration::from_millis(2));
+        }
+    }
+    Lock::Launch.release();
+    if !is_started && !WARNED.replace(true) {
         ereport!(
             PgLogLevel::WARNING,
             pgrx::PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
@@ -78,6 +94,11 @@ pub fn ensure(now: i64) {
             "Votes are counted and read all the same, but the feed waits. Raise max_worker_processes, or call vote_agg.fold() again and again."
         );
     }
+}
+
+/// Looks again at the next vote: the extension may be another one by now.
+pub fn look_again() {
+    LOOKED_AT.set(i64::MIN);
 }
 
 unsafe extern "C-unwind" {
@@ -190,10 +211,11 @@ fn work() {
             _ => {}
         }
         pause(rest.saturating_sub(started.elapsed()));
+        reload_settings();
     }
 }
 
-/// Sleeps, and ends the process when the server says so. Returns false, for use in conditions.
+/// Sleeps, or ends the process when the server says so. Returns false, for use in conditions.
 fn pause(time: Duration) -> bool {
     let events = (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32;
     // SAFETY: the process's own latch.
@@ -201,13 +223,19 @@ fn pause(time: Duration) -> bool {
         let milliseconds = std::ffi::c_long::try_from(time.as_millis().max(1)).unwrap_or(std::ffi::c_long::MAX);
         pg_sys::WaitLatch(pg_sys::MyLatch, events, milliseconds, pg_sys::PG_WAIT_EXTENSION);
         pg_sys::ResetLatch(pg_sys::MyLatch);
-        pgrx::check_for_interrupts!();
+    }
+    pgrx::check_for_interrupts!();
+    false
+}
+
+fn reload_settings() {
+    // SAFETY: between transactions, as the server itself does it.
+    unsafe {
         if pg_sys::ConfigReloadPending != 0 {
             pg_sys::ConfigReloadPending = 0;
             pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
         }
     }
-    false
 }
 
 fn report_failure(reason: &str) {

@@ -61,8 +61,9 @@ pub fn total(counts: &[i64]) -> Result<i64, Error> {
 ///
 /// # Errors
 /// [`Error::ManyVotes`] when a sum leaves 64 bits.
-pub fn merged<K: Copy + Ord>(mut places: Vec<(K, Counts)>) -> Result<Vec<(K, Counts)>, Error> {
-    places.sort_unstable_by_key(|(place, _)| *place);
+pub fn merged<K: Copy + Eq + Into<u64>>(mut places: Vec<(K, Counts)>) -> Result<Vec<(K, Counts)>, Error> {
+    // By number: cells of different resolutions can be level in h3o's own order, and would not meet their like.
+    places.sort_unstable_by_key(|(place, _)| (*place).into());
     let mut merged: Vec<(K, Counts)> = Vec::with_capacity(places.len());
     for (place, votes) in places {
         match merged.last_mut() {
@@ -137,7 +138,7 @@ pub struct Vote<'a> {
 }
 
 /// What distinguishes one arrival from another: votes alike in all of it are one entry.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Arrival {
     pub team: usize,
     pub cell: Option<CellIndex>,
@@ -222,7 +223,7 @@ impl Tally {
     #[must_use]
     pub fn arrivals(&self) -> Vec<(Arrival, i64)> {
         let mut arrivals: Vec<_> = self.arrivals.iter().map(|(arrival, votes)| (*arrival, *votes)).collect();
-        arrivals.sort_unstable();
+        arrivals.sort_unstable_by_key(|(a, _)| (a.team, a.cell.map(u64::from), a.country, a.in_total));
         arrivals
     }
 
@@ -242,12 +243,12 @@ impl Tally {
         Ok(totals)
     }
 
-    /// The change by cell, in order of cells.
+    /// The change by cell, in order of the cells' 64 bits.
     ///
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
     pub fn cells(&self) -> Result<Vec<(CellIndex, Counts)>, Error> {
-        self.grouped(|arrival| arrival.cell)
+        self.grouped(|arrival| arrival.cell, |cell| (*cell).into())
     }
 
     /// The change by country, in order of codes.
@@ -255,7 +256,7 @@ impl Tally {
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
     pub fn countries(&self) -> Result<Vec<(Country, Counts)>, Error> {
-        self.grouped(|arrival| arrival.country)
+        self.grouped(|arrival| arrival.country, |country| country.number().into())
     }
 
     /// The change by minute, in order of time.
@@ -264,9 +265,10 @@ impl Tally {
         self.minutes.iter().map(|(minute, counts)| (*minute, counts.clone())).collect()
     }
 
-    fn grouped<K: Copy + Eq + Ord + std::hash::Hash>(
+    fn grouped<K: Copy + Eq + std::hash::Hash>(
         &self,
         key: impl Fn(&Arrival) -> Option<K>,
+        number: impl Fn(&K) -> u64,
     ) -> Result<Vec<(K, Counts)>, Error> {
         let mut groups: HashMap<K, Counts> = HashMap::new();
         for (arrival, votes) in &self.arrivals {
@@ -275,7 +277,7 @@ impl Tally {
             }
         }
         let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_unstable_by_key(|(key, _)| *key);
+        groups.sort_unstable_by_key(|(key, _)| number(key));
         Ok(groups)
     }
 }
@@ -350,9 +352,26 @@ mod tests {
     #[test]
     fn merging_sums_each_place_once() {
         assert_eq!(merged::<u8>(vec![]), Ok(vec![]));
-        let places = vec![(2, vec![1]), (1, vec![0, 5]), (2, vec![3, 4]), (3, vec![0]), (1, vec![])];
+        let places = vec![(2u8, vec![1]), (1, vec![0, 5]), (2, vec![3, 4]), (3, vec![0]), (1, vec![])];
         assert_eq!(merged(places), Ok(vec![(1, vec![0, 5]), (2, vec![4, 4])]));
-        assert!(merged(vec![(1, vec![i64::MAX]), (1, vec![1])]).is_err());
+        assert!(merged(vec![(1u8, vec![i64::MAX]), (1, vec![1])]).is_err());
+    }
+
+    #[test]
+    fn cells_of_all_resolutions_are_told_apart_and_in_order() {
+        let cell = parse_cell(b"8f2a1072b59b0db").expect("cell");
+        let mut tally = Tally::default();
+        for round in 0..3 {
+            for resolution in [15, 0, 7, 3, 14, 8] {
+                let cell = crate::parse_resolution(resolution).ok().and_then(|r| cell.parent(r));
+                tally.add(&Vote { cell, votes: round + 1, ..vote("home") }).expect("small");
+            }
+        }
+        let cells = tally.cells().expect("small");
+        assert!(cells.iter().map(|(cell, _)| u64::from(*cell)).is_sorted());
+        assert_eq!(cells.iter().map(|(_, votes)| votes[0]).collect::<Vec<_>>(), [6; 6]);
+        let doubled = merged(cells.iter().chain(&cells).cloned().collect()).expect("small");
+        assert_eq!(doubled.iter().map(|(_, votes)| votes[0]).collect::<Vec<_>>(), [12; 6]);
     }
 
     #[test]
