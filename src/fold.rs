@@ -85,6 +85,7 @@ pub fn once() -> Result<Done> {
         return Ok(Done { rows: 0, more: false, to_vacuum: None });
     }
     commit_durably();
+    tables::hold_extension();
     let tables = Tables::find()?;
     let mut state = State::newest(&tables, Latest::take().as_ptr())?;
     let before = state.clone();

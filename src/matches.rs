@@ -6,7 +6,7 @@ use crate::pending::{Next, OpenHeap};
 use crate::session::{self, Tables};
 use crate::spi::{self, Plan, Sees};
 use crate::state::State;
-use crate::tables::Latest;
+use crate::tables::{self, Latest};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use vote_agg_core::name::parse_name;
@@ -189,6 +189,7 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     // No fold may count a vote while it is being erased.
     Lock::Fold.wait_for_transaction();
+    tables::hold_extension();
     let tables = Tables::find()?;
     let mut erased = 0i64;
     {

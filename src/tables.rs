@@ -121,6 +121,24 @@ pub fn find(name: &CStr) -> Option<pg_sys::Oid> {
     (oid != pg_sys::InvalidOid).then_some(oid)
 }
 
+/// Keeps the extension from being dropped before the transaction ends; false where it is not installed (any more).
+///
+/// Who takes locks on several tables does this first: DROP EXTENSION begins with the lock that this one waits for, so the
+/// two cannot wait for each other.
+pub fn hold_extension() -> bool {
+    let find = || {
+        // SAFETY: a look-up by a constant name.
+        unsafe { pg_sys::get_extension_oid(c"vote_agg".as_ptr(), true) }
+    };
+    let extension = find();
+    if extension == pg_sys::InvalidOid {
+        return false;
+    }
+    // SAFETY: the lock of an object that was there a moment ago.
+    unsafe { pg_sys::LockDatabaseObject(pg_sys::ExtensionRelationId, extension, 0, pg_sys::AccessShareLock as i32) };
+    find() == extension
+}
+
 /// A snapshot of this very moment, whatever the transaction's isolation level.
 pub struct Latest(pg_sys::Snapshot);
 

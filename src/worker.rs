@@ -116,7 +116,7 @@ pub extern "C-unwind" fn vote_agg_worker_main(database: pg_sys::Datum) {
     let is_first = in_transaction(|| {
         // A session that is just looking may hold the lock for an instant.
         let got = (0..5).any(|_| Lock::Worker.try_for_session() || pause(Duration::from_millis(20)));
-        Ok(got && tables::find(c"fold_log").is_some())
+        Ok(got && tables::hold_extension())
     });
     if matches!(is_first, Ok(true)) {
         work();
@@ -170,7 +170,7 @@ fn work() {
     loop {
         let started = Instant::now();
         let mut rest = guc::fold_interval();
-        match in_transaction(|| if tables::find(c"fold_log").is_some() { fold::once().map(Some) } else { Ok(None) }) {
+        match in_transaction(|| if tables::hold_extension() { fold::once().map(Some) } else { Ok(None) }) {
             // DROP EXTENSION.
             Ok(None) => return,
             Ok(Some(done)) => {
