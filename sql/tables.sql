@@ -50,11 +50,12 @@ CREATE TABLE vote_agg.pending_2 (
 );
 COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the second of two heaps that take turns';
 
+-- fillfactor: room on its page for each row's next version.
 CREATE TABLE vote_agg.h3_aggregate (
     match_id text COLLATE "C" NOT NULL,
     h3_index bigint NOT NULL,
     votes bigint[] NOT NULL
-) WITH (fillfactor = 80);
+) WITH (fillfactor = 50);
 COMMENT ON TABLE vote_agg.h3_aggregate IS 'Folded votes by match and cell';
 CREATE INDEX h3_aggregate_key ON vote_agg.h3_aggregate (match_id, h3_index);
 COMMENT ON INDEX vote_agg.h3_aggregate_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';

@@ -9,12 +9,18 @@
 //! at each update that leaves its page (measured after 80 seconds of an old snapshot: 85 % of a fold, which took 190
 //! instead of 15 ms).
 
+#![allow(unsafe_code, reason = "prunes pages")]
+
 use crate::counts::{self, Counts, Entry};
 use crate::error::{Result, broken};
+use crate::pending::block_of;
 use crate::spi::{Plan, Rows, Sees, Spi};
+use crate::tables;
 use foldhash::HashMap;
 use pgrx::{IntoDatum, pg_sys};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ffi::CStr;
 use std::thread::LocalKey;
 use vote_agg_core::tally;
 
@@ -81,6 +87,14 @@ struct Plans {
 }
 
 impl Table {
+    const fn name(self) -> &'static CStr {
+        match self {
+            Self::Cells => c"h3_aggregate",
+            Self::Countries => c"country_aggregate",
+            Self::Minutes => c"timeline",
+        }
+    }
+
     const fn plans(self) -> Plans {
         match self {
             Self::Cells => Plans { update: &UPDATE_CELLS, find: &FIND_CELLS, insert: &INSERT_CELLS },
@@ -110,7 +124,7 @@ pub fn add(
     let plans = table.plans();
     let mut totals: Vec<Option<tally::Counts>> = vec![None; changes.len()];
 
-    update(spi, plans.update, match_id, teams, changes, places, &mut totals)?;
+    update(spi, table, match_id, teams, changes, places, &mut totals)?;
     let missing: Vec<i64> = changes.iter().zip(&totals).filter(|(_, total)| total.is_none()).map(|((key, _), _)| *key).collect();
     if !missing.is_empty() {
         for key in &missing {
@@ -119,7 +133,7 @@ pub fn add(
         for row in spi.run(plans.find, &[match_id.into_datum(), Counts(missing).into_datum()], Sees::Now)?.iter() {
             places.insert(row.need(2)?, row.need(1)?);
         }
-        update(spi, plans.update, match_id, teams, changes, places, &mut totals)?;
+        update(spi, table, match_id, teams, changes, places, &mut totals)?;
     }
     let new: Vec<usize> = (0..changes.len()).filter(|i| totals[*i].is_none()).collect();
     if !new.is_empty() {
@@ -138,7 +152,7 @@ pub fn add(
 /// Updates those rows that have a place and no total yet, as far as they are there.
 fn update(
     spi: &Spi,
-    plan: &'static LocalKey<Plan>,
+    table: Table,
     match_id: &str,
     teams: usize,
     changes: &[(i64, tally::Counts)],
@@ -150,7 +164,8 @@ fn update(
     if entries.is_empty() {
         return Ok(());
     }
-    for row in run(spi, plan, match_id, teams, &entries)?.iter() {
+    tidy(table, entries.iter().map(|(_, place, _)| block_of(place)).collect());
+    for row in run(spi, table.plans().update, match_id, teams, &entries)?.iter() {
         let key = row.need(3)?;
         let position = changes.binary_search_by_key(&key, |(key, _)| *key);
         let position = position.map_err(|_| broken(format!("a fold changed the row of {key}, which it did not mean to")))?;
@@ -158,6 +173,22 @@ fn update(
         places.insert(key, row.need(2)?);
     }
     Ok(())
+}
+
+/// Removes dead versions from pages, so that new ones fit beside the old (and need no index entry). The server does that
+/// by itself where a row is reached by index or scan, but not where it is reached by place.
+fn tidy(table: Table, blocks: BTreeSet<u32>) {
+    let Some(table) = tables::find(table.name()) else { return };
+    let table = tables::Table::open(table, pg_sys::RowExclusiveLock);
+    let end = table.blocks();
+    for block in blocks.into_iter().take_while(|block| *block < end) {
+        // SAFETY: a block of the open table; pruning takes the lock that it needs, or leaves the page as it is.
+        unsafe {
+            let buffer = pg_sys::ReadBuffer(table.as_ptr(), block);
+            pg_sys::heap_page_prune_opt(table.as_ptr(), buffer);
+            pg_sys::ReleaseBuffer(buffer);
+        }
+    }
 }
 
 fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, match_id: &str, teams: usize, entries: &[Entry]) -> Result<Rows<'s>> {

@@ -123,8 +123,7 @@ impl OpenHeap {
 
     /// Its size in blocks.
     pub fn blocks(&self) -> u32 {
-        // SAFETY: an open relation.
-        unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.0.as_ptr(), pg_sys::ForkNumber::MAIN_FORKNUM) }
+        self.0.blocks()
     }
 
     /// Its file.

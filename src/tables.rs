@@ -28,6 +28,12 @@ impl Table {
         unsafe { (*(*self.0).rd_rel).relfilenode }
     }
 
+    /// Its size in blocks.
+    pub fn blocks(&self) -> u32 {
+        // SAFETY: an open relation.
+        unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.0, pg_sys::ForkNumber::MAIN_FORKNUM) }
+    }
+
     /// The form of its rows.
     pub fn row_form(&self) -> pg_sys::TupleDesc {
         // SAFETY: an open relation has its row type.
