@@ -1,26 +1,26 @@
 //! Many votes in one call: summed here, so that only distinct sums are appended.
 
 use crate::error::{Result, refused, refused_at};
-use crate::jsonb::JsonbText;
+use crate::jsonb_in::Jsonb;
 use crate::vote::coarsened;
 use crate::{pending, session, tables, worker};
 use pgrx::datum::Array;
 use pgrx::pg_extern;
 use std::collections::BTreeMap;
 use vote_agg_core::cell::cell_from_bits;
-use vote_agg_core::element::{self, Element};
+use vote_agg_core::element::Element;
 use vote_agg_core::name::parse_name;
 use vote_agg_core::tally::{Tally, Vote, parse_votes};
 use vote_agg_core::{Country, Error};
 
-/// See the COMMENT in sql/write.sql. The argument is the jsonb's text.
+/// See the COMMENT in sql/write.sql.
 #[pg_extern(sql = false)]
-fn bulk_increment_jsonb(votes: Option<JsonbText>) -> Result<i64> {
+fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
     session::prevent_read_only(c"bulk_increment()");
-    let text = votes.ok_or_else(|| refused(&Error::Null { what: "votes" }))?;
+    let votes = votes.ok_or_else(|| refused(&Error::Null { what: "votes" }))?;
     let at = tables::now();
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
-    element::each(&text.0, |element| add_element(&mut tallies, element, at)).map_err(|e| refused_at(e.position, &e.error))?;
+    votes.each_element(|element| add_element(&mut tallies, element, at)).map_err(|e| refused_at(e.position, &e.error))?;
     append_sums(&tallies, at)
 }
 

@@ -4,7 +4,8 @@ use crate::aggregate::Table;
 use crate::counts::Counts;
 use crate::error::{Result, invalid, refused};
 use crate::feed::Head;
-use crate::jsonb::{Jsonb, JsonbText};
+use crate::jsonb_in;
+use crate::jsonb_out::Jsonb;
 use crate::known;
 use crate::matches::{self, Match};
 use crate::pending::{Next, OpenHeap};
@@ -482,14 +483,8 @@ fn pending_stats() -> Result<
 
 /// See the COMMENT in sql/read.sql.
 #[pg_extern(sql = false)]
-fn calculate_dominance(votes: JsonbText) -> Result<f64> {
-    let votes: BTreeMap<String, i64> = serde_json::from_str(&votes.0).map_err(|error| {
-        invalid(
-            format!("votes must be a JSON object of whole numbers: {error}"),
-            "Pass votes by team such as {\"home\": 3, \"away\": 1}.",
-        )
-    })?;
-    let votes: Vec<i64> = votes.into_values().collect();
+fn calculate_dominance(votes: jsonb_in::Jsonb<'_>) -> Result<f64> {
+    let votes = votes.numbers().map_err(|e| refused(&e))?;
     match votes.iter().find(|votes| **votes < 0) {
         Some(negative) => Err(invalid(format!("votes must not be negative, not {negative}"), "Pass numbers of votes from 0 up.")),
         None => Ok(dominance::dominance(&votes)),

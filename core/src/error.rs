@@ -34,8 +34,8 @@ pub enum Error {
     NoVotes { votes: i64 },
     /// A number of votes above [`crate::tally::MAX_VOTES`], or a sum that leaves 64 bits.
     ManyVotes { votes: i128 },
-    /// A bulk call's JSON has another shape than it should.
-    Json { reason: String },
+    /// A JSON value has another shape than it should.
+    Shape { what: &'static str },
     /// An element of a bulk call has a key that means nothing.
     Key { key: String },
     /// A key's value has the wrong type.
@@ -64,7 +64,7 @@ impl Error {
             }
             Self::LongName { bytes, .. } => Some(format!("It has {bytes} bytes.")),
             Self::UnprintableName { at, .. } => Some(format!("The byte at position {at} is not allowed.")),
-            Self::Json { reason } => Some(format!("{reason}.")),
+            Self::Shape { what } => Some(format!("It is {what}.")),
             _ => None,
         }
     }
@@ -83,7 +83,7 @@ impl Error {
             Self::Resolution { .. } => "Resolutions run from 0 (coarsest) to 15 (finest).",
             Self::FinerResolution { .. } => "Pass a resolution not finer than the cell's own, or NULL for the cell's own.",
             Self::Country { .. } => "Use an ISO 3166-1 alpha-2 code such as FR; XK (Kosovo) and ZZ (unknown) are allowed.",
-            Self::Json { .. } => "Pass an array of objects such as {\"match_id\": \"final\", \"team_choice\": \"home\"}.",
+            Self::Shape { .. } => "Pass an array of objects such as {\"match_id\": \"final\", \"team_choice\": \"home\"}.",
             Self::Key { .. } => "The keys are match_id, team_choice, h3_index, resolution, country_code and votes.",
             Self::Type { .. } => "Leave the key out, or pass null, for none.",
             Self::Length { .. } => "Pass arrays of the same length, or NULL for none.",
@@ -107,7 +107,7 @@ impl fmt::Display for Error {
             Self::Country { value } => write!(f, "unknown country code: \"{value}\""),
             Self::NoVotes { votes } => write!(f, "votes must be at least 1, not {votes}"),
             Self::ManyVotes { votes } => write!(f, "votes out of range: {votes}"),
-            Self::Json { .. } => f.write_str("votes must be a JSON array of objects"),
+            Self::Shape { .. } => f.write_str("votes must be a JSON array of objects"),
             Self::Key { key } => write!(f, "unknown key \"{key}\""),
             Self::Type { key, value, expected } => write!(f, "{key} must be {expected}, not {value}"),
             Self::Length { what, length, expected } => write!(f, "{what} has {length} elements, not {expected}"),

@@ -159,3 +159,17 @@ def test_a_voter_folds_in_its_own_transaction(still, how):
         equals(still, journal)
         fold_on(still, journal)
     fold_until_the_mark_moves(still, journal)
+
+
+def test_the_heap_gets_shorter_before_the_mark_moves(still):
+    """A fold notes where the mark may go next; VACUUM takes the empty end away; the heap grows again past that place."""
+    journal = []
+    for vacuum in ("VACUUM", "VACUUM (TRUNCATE)", "VACUUM (FREEZE, TRUNCATE)"):
+        journal.append(grow(still, 8 * ROWS))
+        still.sql(FOLD)
+        still.sql(f"{vacuum} vote_agg.pending_1, vote_agg.pending_2")
+        for votes in (500, 500, 12 * ROWS):
+            journal.append(grow(still, votes))
+            equals(still, journal)
+            still.sql(FOLD)
+            equals(still, journal)

@@ -1,49 +1,14 @@
-//! jsonb, read as text and written in its own format.
-//!
-//! Writing: whatever serde can serialize becomes the bytes that PostgreSQL stores (utils/jsonb.h: each container is a
-//! header, one entry a child, then the children). Measured against making text for `jsonb_in`, which has to parse it again:
-//! a snapshot of 100,000 cells takes a third of the time.
+//! jsonb written in its own format: whatever serde can serialize becomes the bytes that PostgreSQL stores (utils/jsonb.h:
+//! each container is a header, one entry a child, then the children). Measured against making text for `jsonb_in`, which
+//! has to parse it again: a snapshot of 100,000 cells takes a third of the time.
 
 #![allow(unsafe_code, reason = "calls the server's functions for jsonb and numeric")]
 
-use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
-use pgrx::{FromDatum, IntoDatum, pg_sys};
+use pgrx::callconv::{BoxRet, FcInfo};
+use pgrx::{IntoDatum, pg_sys};
 use serde::ser::{self, Impossible, Serialize, Serializer};
-use std::ffi::CStr;
 use std::fmt;
 use std::ops::Range;
-
-/// A jsonb argument's text.
-pub struct JsonbText(pub String);
-
-impl FromDatum for JsonbText {
-    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
-        if is_null {
-            return None;
-        }
-        // SAFETY: the argument is a jsonb; the printer's text ends with a zero byte. Outside UTF-8 databases the text
-        // may be in another encoding, so it is checked.
-        unsafe {
-            let jsonb: *mut pg_sys::varlena = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
-            let length = i32::try_from(pgrx::varlena::varsize_any(jsonb)).ok()?;
-            let root = jsonb.cast::<u8>().add(pg_sys::VARHDRSZ).cast();
-            let text = pg_sys::JsonbToCString(std::ptr::null_mut(), root, length);
-            let owned = CStr::from_ptr(text).to_str().map(str::to_owned);
-            pg_sys::pfree(text.cast());
-            owned.ok().map(Self)
-        }
-    }
-}
-
-// SAFETY: a plain value in.
-unsafe impl<'fcx> ArgAbi<'fcx> for JsonbText {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: the install script declares the argument as jsonb.
-        unsafe { arg.unbox_arg_using_from_datum().unwrap_or(Self(String::new())) }
-    }
-}
-
-pgrx::impl_sql_translatable!(JsonbText, "jsonb");
 
 /// A jsonb value to return: an object or array.
 pub struct Jsonb(Vec<u8>);
