@@ -19,12 +19,19 @@ use std::cell::RefCell;
 const MAX_KEYS: usize = 200_000;
 
 thread_local! {
+    // From the newest version of each row backwards: forwards, a reader would pass all those that an old snapshot keeps.
+    // A range of one key, because an order by keys that are equal to something is no order for the planner.
     static FIND_CELLS: Plan = const { Plan::new(
-        "SELECT h3_index FROM vote_agg.h3_aggregate WHERE match_id = $1 AND h3_index = ANY ($2)",
+        "SELECT k.key FROM pg_catalog.unnest($2) AS k(key) WHERE (
+            SELECT true FROM vote_agg.h3_aggregate a WHERE a.match_id = $1 AND a.h3_index >= k.key AND a.h3_index <= k.key
+            ORDER BY a.h3_index DESC LIMIT 1)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
     static FIND_COUNTRIES: Plan = const { Plan::new(
-        "SELECT k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_aggregate a ON a.match_id = $1
-           AND a.country_code = pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer)",
+        "SELECT c.key FROM (
+            SELECT k.key, pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer) AS code
+            FROM pg_catalog.unnest($2) AS k(key)) c WHERE (
+            SELECT true FROM vote_agg.country_aggregate a
+            WHERE a.match_id = $1 AND a.country_code >= c.code AND a.country_code <= c.code ORDER BY a.country_code DESC LIMIT 1)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
     static KNOWN: RefCell<HashMap<(Table, String), Known>> = RefCell::new(HashMap::with_hasher(foldhash::fast::RandomState::default()));
 }
