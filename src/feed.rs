@@ -162,6 +162,7 @@ impl Change<'_> {
             cells: fits.then(cells),
             countries: Some(countries.collect()),
             new: fits.then(arrived),
+            flips: None,
             resync: !fits,
             partial: false,
             is_final: self.is_final,

@@ -122,6 +122,19 @@ pub struct CountryVotes<'a>(#[serde(with = "code")] pub Country, pub Votes<'a>);
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct NewVotes<'a>(pub Cow<'a, str>, pub Option<Hex>, pub Option<Code>, pub i64);
 
+/// Where a leader changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    Match,
+    Country,
+    Cell,
+}
+
+/// A change of leader: where, which country or cell (none for the match), the leader before and after (none: a tie, or no votes).
+#[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
+pub struct Flip<'a>(pub Scope, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>);
+
 /// A cell written as its usual text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Hex(pub CellIndex);
@@ -174,6 +187,9 @@ pub struct Message<'a> {
     pub countries: Option<Vec<CountryVotes<'a>>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<Vec<NewVotes<'a>>>,
+    /// Changes of leader; left out where there are none or no room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flips: Option<Vec<Flip<'a>>>,
     /// Too much changed for one message: read a snapshot.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resync: bool,
@@ -189,7 +205,7 @@ impl Message<'_> {
     /// The same without its lists, for a notification that has no room for them.
     #[must_use]
     pub fn partial(&self) -> Self {
-        Self { cells: None, countries: None, new: None, partial: true, ..self.clone() }
+        Self { cells: None, countries: None, new: None, flips: None, partial: true, ..self.clone() }
     }
 }
 
@@ -231,12 +247,13 @@ mod tests {
     use super::*;
 
     const GOLDEN: &str = include_str!("../../fixtures/message.json");
+    const GOLDEN_FLIPS: &str = include_str!("../../fixtures/message_flips.json");
     const GOLDEN_RESYNC: &str = include_str!("../../fixtures/message_resync.json");
     const GOLDEN_SNAPSHOT: &str = include_str!("../../fixtures/snapshot.json");
 
     #[test]
     fn golden_messages_come_back_as_the_same_bytes() {
-        for golden in [GOLDEN, GOLDEN_RESYNC] {
+        for golden in [GOLDEN, GOLDEN_FLIPS, GOLDEN_RESYNC] {
             let message: Message = serde_json::from_str(golden).expect("golden message");
             assert_eq!(serde_json::to_string(&message).expect("JSON"), golden.trim_end());
         }
