@@ -33,6 +33,7 @@ CREATE TABLE vote_agg.pending_1 (
     h3_index bigint,
     votes bigint NOT NULL,
     at timestamptz NOT NULL,
+    source smallint NOT NULL,
     in_total boolean NOT NULL,
     match_id text COLLATE "C" NOT NULL,
     team_choice text COLLATE "C" NOT NULL,
@@ -43,6 +44,7 @@ CREATE TABLE vote_agg.pending_2 (
     h3_index bigint,
     votes bigint NOT NULL,
     at timestamptz NOT NULL,
+    source smallint NOT NULL,
     in_total boolean NOT NULL,
     match_id text COLLATE "C" NOT NULL,
     team_choice text COLLATE "C" NOT NULL,
@@ -94,6 +96,9 @@ CREATE TABLE vote_agg.feed (
     minute timestamptz NOT NULL,
     minute_votes bigint NOT NULL,
     before_votes bigint NOT NULL,
+    sources smallint[] NOT NULL,
+    source_votes bigint[] NOT NULL,
+    emptied bigint NOT NULL,
     body text NOT NULL,
     doorbell text,
     PRIMARY KEY (match_id, seq)
@@ -105,6 +110,9 @@ COMMENT ON COLUMN vote_agg.feed.born IS 'When the match was first folded, part o
 COMMENT ON COLUMN vote_agg.feed.cells IS 'How many cells have votes';
 COMMENT ON COLUMN vote_agg.feed.countries IS 'How many countries have votes';
 COMMENT ON COLUMN vote_agg.feed.minute IS 'The newest minute with votes, which minute_votes is about; before_votes is about the minute before it';
+COMMENT ON COLUMN vote_agg.feed.sources IS 'Where the votes came from: 0 calls, 1 ballots, others see vote_agg.source';
+COMMENT ON COLUMN vote_agg.feed.source_votes IS 'How many votes of each source are counted';
+COMMENT ON COLUMN vote_agg.feed.emptied IS 'How often a cell or country lost its last vote';
 COMMENT ON COLUMN vote_agg.feed.doorbell IS 'What NOTIFY carries where the body has no room';
 CREATE INDEX feed_at ON vote_agg.feed USING brin (at);
 COMMENT ON INDEX vote_agg.feed_at IS 'Finds rows older than vote_agg.feed_retention';

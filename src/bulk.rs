@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use vote_agg_core::cell::cell_from_bits;
 use vote_agg_core::element::Element;
 use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{Tally, Vote, parse_votes};
+use vote_agg_core::tally::{Source, Tally, Vote, parse_votes};
 use vote_agg_core::{Country, Error};
 
 /// See the COMMENT in sql/write.sql.
@@ -33,6 +33,7 @@ fn add_element(tallies: &mut BTreeMap<String, Tally>, element: &Element, at: i64
         country: element.country_code()?.map(Country::parse).transpose()?,
         votes: parse_votes(Some(element.votes()?.unwrap_or(1)))?,
         in_total: true,
+        source: Source::CALL,
         at,
     };
     match tallies.get_mut(match_id) {
@@ -80,6 +81,7 @@ fn bulk_increment_arrays(
                 country: country.map(Country::parse).transpose()?,
                 votes: parse_votes(votes)?,
                 in_total: true,
+                source: Source::CALL,
                 at,
             })
         };
@@ -102,6 +104,7 @@ fn append_sums(tallies: &BTreeMap<String, Tally>, at: i64) -> Result<i64> {
             country: arrival.country,
             votes: *votes,
             in_total: true,
+            source: Source::CALL,
             at,
         });
         let votes: Vec<Vote> = votes.collect();

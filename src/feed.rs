@@ -6,13 +6,15 @@ use crate::spi::{Plan, Sees, Spi};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use vote_agg_core::message::{self, CellVotes, Code, CountryVotes, Hex, Message, NewVotes, Votes};
-use vote_agg_core::tally::{self, Recent, Tally};
+use vote_agg_core::tally::{self, Recent, Source, Tally};
 use vote_agg_core::{CellIndex, Country};
 
 thread_local! {
     static HEAD: Plan = const { Plan::new(
-        "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, minute, minute_votes, before_votes
+        "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, minute, minute_votes, before_votes,
+             sources, source_votes, emptied
          FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
     /// A time as a message writes it.
@@ -22,11 +24,12 @@ thread_local! {
         "SELECT teams FROM vote_agg.match WHERE match_id = $1", &[pg_sys::TEXTOID]) };
     static INSERT: Plan = const { Plan::new(
         "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at,
-             minute, minute_votes, before_votes, body, doorbell)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             minute, minute_votes, before_votes, sources, source_votes, emptied, body, doorbell)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
         &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID,
           pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID,
-          pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID]) };
+          pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::INT2ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::TEXTOID,
+          pg_sys::TEXTOID]) };
 }
 
 /// The folded totals of a match: its newest feed row. Times are microseconds since PostgreSQL's epoch.
@@ -44,6 +47,10 @@ pub struct Head {
     pub countries: i64,
     pub last_vote_at: Option<i64>,
     pub recent: Recent,
+    /// How many votes of each source are counted.
+    pub sources: BTreeMap<Source, i64>,
+    /// How often a cell or country lost its last vote: what a session knows of them is worth nothing then (known.rs).
+    pub emptied: i64,
 }
 
 impl Head {
@@ -67,6 +74,8 @@ impl Head {
                 countries: row.need(8)?,
                 last_vote_at: time(&row, 9),
                 recent: Recent { minute: time(&row, 10).unwrap_or_default(), votes: row.need(11)?, before: row.need(12)? },
+                sources: row.need::<Vec<i16>>(13)?.into_iter().map(Source).zip(row.need::<Counts>(14)?.0).collect(),
+                emptied: row.need(15)?,
             },
         };
         let opened_with: Option<Vec<String>> = spi.run(&TEAMS, &key(), sees)?.first().and_then(|row| row.get(1));
@@ -99,6 +108,8 @@ pub struct Change<'a> {
     /// Cells and countries that have votes now and had none before, less those that lost their last.
     pub new_cells: i64,
     pub new_countries: i64,
+    /// Cells and countries that lost their last vote.
+    pub emptied: i64,
     pub is_final: bool,
 }
 
@@ -117,6 +128,13 @@ impl Change<'_> {
         votes.resize(teams.len(), 0);
         let recent = self.head.recent.after(&self.tally.minutes()).map_err(|e| refused(&e))?;
 
+        let mut sources = self.head.sources.clone();
+        for (source, more) in self.tally.sources() {
+            let votes = sources.entry(*source).or_insert(0);
+            *votes = tally::total(&[*votes, *more]).map_err(|e| refused(&e))?;
+        }
+        let (sources, source_votes): (Vec<i16>, Vec<i64>) = sources.into_iter().map(|(source, votes)| (source.0, votes)).unzip();
+
         let message = self.message(fold, &epoch, &votes, recent.per_minute(fold.at))?;
         let body = message::to_json(&message);
         let doorbell = (body.len() > message::MAX_NOTIFY_BYTES).then(|| message::to_json(&message.partial()));
@@ -134,6 +152,9 @@ impl Change<'_> {
             Some(recent.minute.into()),
             recent.votes.into_datum(),
             recent.before.into_datum(),
+            sources.into_datum(),
+            Counts(source_votes).into_datum(),
+            (self.head.emptied + self.emptied).into_datum(),
             body.as_str().into_datum(),
             doorbell.into_datum(),
         ];
@@ -146,7 +167,7 @@ impl Change<'_> {
         let cells = || self.cells.iter().map(|(cell, counts)| CellVotes(*cell, Votes::some(teams, counts))).collect();
         let countries = self.countries.iter().map(|(country, counts)| CountryVotes(*country, Votes::some(teams, counts)));
         let arrived = || {
-            let counted = self.tally.arrivals().into_iter().filter(|(arrival, _)| arrival.in_total);
+            let counted = self.tally.arrivals().into_iter().filter(|(arrival, votes)| arrival.in_total && *votes != 0);
             let new =
                 counted.map(|(a, votes)| NewVotes(Cow::Borrowed(&teams[a.team]), a.cell.map(Hex), a.country.map(Code), votes));
             new.collect()

@@ -274,9 +274,11 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
         Fold { at, at_text: row.need(2)?, server: format!("{system} {} {}", row.need::<String>(1)?, database.to_u32()) }
     };
     for (match_id, (head, tally)) in &drained.matches {
-        let (cells, new_cells) = add(spi, Table::Cells, match_id, tally, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
+        let (cells, new_cells, emptied_cells) =
+            add(spi, Table::Cells, match_id, tally, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
         let country_key = |country: &Country| i64::from(country.number());
-        let (countries, new_countries) = add(spi, Table::Countries, match_id, tally, tally.countries(), country_key)?;
+        let (countries, new_countries, emptied_countries) =
+            add(spi, Table::Countries, match_id, tally, tally.countries(), country_key)?;
         add(spi, Table::Minutes, match_id, tally, Ok(tally.minutes()), |start| start / MINUTE)?;
         let change = Change {
             match_id,
@@ -286,6 +288,7 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
             countries,
             new_cells,
             new_countries,
+            emptied: emptied_cells + emptied_countries,
             is_final: finals.contains(match_id),
         };
         change.publish(spi, &fold)?;
@@ -293,7 +296,8 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
     Ok(())
 }
 
-/// Adds counts by key; returns the new totals, and how many keys have votes now that had none, less those that lost theirs.
+/// Adds counts by key; returns the new totals, how many keys have votes now that had none, less those that lost theirs, and
+/// how many lost theirs.
 fn add<K>(
     spi: &Spi,
     table: Table,
@@ -301,17 +305,18 @@ fn add<K>(
     tally: &Tally,
     changes: std::result::Result<Vec<(K, tally::Counts)>, vote_agg_core::Error>,
     key: impl Fn(&K) -> i64,
-) -> Result<(Vec<(K, tally::Counts)>, i64)> {
+) -> Result<(Vec<(K, tally::Counts)>, i64, i64)> {
     let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(|e| refused(&e))?.into_iter().unzip();
     let changes: Vec<(i64, tally::Counts)> = keys.iter().map(key).zip(changes).collect();
     let totals = aggregate::add(spi, table, match_id, tally.teams().len(), &changes)?;
-    let mut newly = 0;
+    let (mut newly, mut emptied) = (0, 0);
     for (total, (_, change)) in totals.iter().zip(&changes) {
         let total = tally::total(total).map_err(|e| refused(&e))?;
         let had = total - tally::total(change).map_err(|e| refused(&e))?;
         newly += i64::from(total > 0) - i64::from(had > 0);
+        emptied += i64::from(total <= 0 && had > 0);
     }
-    Ok((keys.into_iter().zip(totals).collect(), newly))
+    Ok((keys.into_iter().zip(totals).collect(), newly, emptied))
 }
 
 fn log(spi: &Spi, state: &State) -> Result<()> {

@@ -18,7 +18,7 @@ use crate::tables::{self, Table};
 use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
 use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::Vote;
+use vote_agg_core::tally::{Source, Vote};
 use vote_agg_core::{Country, cell};
 
 /// How far below the end of the heap a session may go on filling the block it began. A session that fills one block
@@ -26,8 +26,9 @@ use vote_agg_core::{Country, cell};
 /// 0.86 of a bare INSERT's speed with 0, 0.94 with enough for every session); reads pass over this many blocks.
 pub const SLACK: u32 = 128;
 
-/// The columns of a heap, in the order of sql/tables.sql: h3_index, votes, at, in_total, match_id, team_choice, country_code.
-const COLUMNS: usize = 7;
+/// The columns of a heap, in the order of sql/tables.sql: h3_index, votes, at, source, in_total, match_id, team_choice,
+/// country_code.
+const COLUMNS: usize = 8;
 
 /// One of the two heaps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -160,6 +161,7 @@ impl OpenHeap {
             vote.cell.map(cell::cell_to_bits),
             vote.votes,
             vote.at,
+            vote.source,
             vote.in_total,
             vote.team,
             vote.country.as_ref(),
@@ -169,7 +171,7 @@ impl OpenHeap {
     /// Appends an anchor at the very end: no match, no votes. Returns its block.
     pub fn insert_anchor(&self, at: i64) -> u32 {
         self.forget_block_below(self.blocks());
-        self.append("", None, 0, at, false, "", None)
+        self.append("", None, 0, at, Source::CALL, false, "", None)
     }
 
     #[allow(clippy::too_many_arguments, reason = "one a column")]
@@ -179,6 +181,7 @@ impl OpenHeap {
         cell: Option<i64>,
         votes: i64,
         at: i64,
+        source: Source,
         in_total: bool,
         team: &str,
         country: Option<&Country>,
@@ -186,12 +189,13 @@ impl OpenHeap {
         let country = country.map(Country::as_str);
         let mut nulls = [false; COLUMNS];
         nulls[0] = cell.is_none();
-        nulls[6] = country.is_none();
+        nulls[7] = country.is_none();
         let text = |value: &str| value.into_datum().unwrap_or(pg_sys::Datum::null());
         let mut values: [pg_sys::Datum; COLUMNS] = [
             cell.unwrap_or(0).into(),
             votes.into(),
             at.into(),
+            source.0.into(),
             in_total.into(),
             text(match_id),
             text(team),
@@ -205,7 +209,7 @@ impl OpenHeap {
             pg_sys::heap_insert(self.0.as_ptr(), tuple, command, pg_sys::HEAP_INSERT_SKIP_FSM as i32, std::ptr::null_mut());
             let block = block_of(&(*tuple).t_self);
             pg_sys::pfree(tuple.cast());
-            for (value, _) in values.iter().zip(nulls).skip(4).filter(|(_, null)| !null) {
+            for (value, _) in values.iter().zip(nulls).skip(5).filter(|(_, null)| !null) {
                 pg_sys::pfree(value.cast_mut_ptr());
             }
             block
@@ -275,7 +279,7 @@ impl<'a> Found<'a> {
     /// The values are those of a row of a heap, which stays where it is for `'a`.
     unsafe fn new(tid: pg_sys::ItemPointerData, values: &'a [pg_sys::Datum; COLUMNS], nulls: &'a [bool; COLUMNS]) -> Self {
         // SAFETY: as promised by the caller.
-        Self { tid, match_id: unsafe { bytes(values[4]) }, values, nulls }
+        Self { tid, match_id: unsafe { bytes(values[5]) }, values, nulls }
     }
 
     /// When the row was written, in microseconds since PostgreSQL's epoch.
@@ -296,11 +300,12 @@ impl<'a> Found<'a> {
         let text = |column: usize| unsafe { bytes(self.values[column]) };
         let parse = || {
             Ok(Vote {
-                team: parse_name("team_choice", Some(text(5)))?,
+                team: parse_name("team_choice", Some(text(6)))?,
                 cell: if self.nulls[0] { None } else { Some(cell::cell_from_bits(number(0))?) },
-                country: if self.nulls[6] { None } else { Some(Country::parse(text(6))?) },
+                country: if self.nulls[7] { None } else { Some(Country::parse(text(7))?) },
                 votes: number(1),
-                in_total: self.values[3].value() != 0,
+                source: Source(number(3) as i16),
+                in_total: self.values[4].value() != 0,
                 at: number(2),
             })
         };

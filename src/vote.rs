@@ -5,7 +5,7 @@ use crate::{pending, session, tables, worker};
 use pgrx::pg_extern;
 use vote_agg_core::cell::{cell_from_bits, coarsen};
 use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{Vote, parse_votes};
+use vote_agg_core::tally::{Source, Vote, parse_votes};
 use vote_agg_core::{CellIndex, Country, Error, parse_cell, parse_resolution};
 
 /// See the COMMENT in sql/write.sql.
@@ -97,7 +97,7 @@ fn record(
         let match_id = parse_name("match_id", match_id)?;
         let team = parse_name("team_choice", team)?;
         let country = country.map(Country::parse).transpose()?;
-        Ok((match_id, Vote { team, cell: cell?, country, votes: parse_votes(votes)?, in_total, at }))
+        Ok((match_id, Vote { team, cell: cell?, country, votes: parse_votes(votes)?, in_total, source: Source::CALL, at }))
     };
     let (match_id, vote) = parse().map_err(|e: Error| refused(&e))?;
     pending::append(match_id, &[vote])?;

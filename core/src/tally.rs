@@ -133,8 +133,21 @@ pub struct Vote<'a> {
     pub votes: i64,
     /// Counts in the match's total too. False where a row only says from which country a counted vote came.
     pub in_total: bool,
+    /// Where it came from: what can be counted again from there.
+    pub source: Source,
     /// Microseconds since PostgreSQL's epoch.
     pub at: i64,
+}
+
+/// Where votes came from. The numbers of attached tables start at 2.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Source(pub i16);
+
+impl Source {
+    /// A call that recorded them, which nothing remembers.
+    pub const CALL: Self = Self(0);
+    /// Ballots.
+    pub const BALLOT: Self = Self(1);
 }
 
 /// What distinguishes one arrival from another: votes alike in all of it are one entry.
@@ -162,6 +175,7 @@ pub struct Tally {
     numbers: HashMap<String, usize>,
     arrivals: HashMap<Arrival, i64>,
     minutes: BTreeMap<i64, Counts>,
+    sources: BTreeMap<Source, i64>,
     first_at: Option<i64>,
     last_at: Option<i64>,
 }
@@ -183,6 +197,8 @@ impl Tally {
         let arrival = Arrival { team, cell: vote.cell, country: vote.country, in_total: vote.in_total };
         let votes = self.arrivals.entry(arrival).or_insert(0);
         *votes = sum(*votes, vote.votes)?;
+        let source = self.sources.entry(vote.source).or_insert(0);
+        *source = sum(*source, vote.votes)?;
         if vote.in_total {
             add(self.minutes.entry(vote.at - vote.at.rem_euclid(MINUTE)).or_default(), team, vote.votes)?;
             self.last_at = self.last_at.max(Some(vote.at));
@@ -265,6 +281,12 @@ impl Tally {
         self.minutes.iter().map(|(minute, counts)| (*minute, counts.clone())).collect()
     }
 
+    /// The change by source. Votes that say only from which country a counted vote came are in it.
+    #[must_use]
+    pub const fn sources(&self) -> &BTreeMap<Source, i64> {
+        &self.sources
+    }
+
     fn grouped<K: Copy + Eq + std::hash::Hash>(
         &self,
         key: impl Fn(&Arrival) -> Option<K>,
@@ -288,7 +310,7 @@ mod tests {
     use crate::parse_cell;
 
     fn vote(team: &str) -> Vote<'_> {
-        Vote { team, cell: None, country: None, votes: 1, in_total: true, at: 0 }
+        Vote { team, cell: None, country: None, votes: 1, in_total: true, source: Source::CALL, at: 0 }
     }
 
     #[test]
@@ -372,6 +394,16 @@ mod tests {
         assert_eq!(cells.iter().map(|(_, votes)| votes[0]).collect::<Vec<_>>(), [6; 6]);
         let doubled = merged(cells.iter().chain(&cells).cloned().collect()).expect("small");
         assert_eq!(doubled.iter().map(|(_, votes)| votes[0]).collect::<Vec<_>>(), [12; 6]);
+    }
+
+    #[test]
+    fn sources_are_told_apart() {
+        let mut tally = Tally::default();
+        for (votes, source) in [(3, Source::CALL), (1, Source::BALLOT), (-1, Source::BALLOT), (4, Source(2)), (2, Source::CALL)] {
+            tally.add(&Vote { votes, source, ..vote("home") }).expect("small");
+        }
+        let sources: Vec<_> = tally.sources().iter().map(|(source, votes)| (source.0, *votes)).collect();
+        assert_eq!((sources, tally.totals()), (vec![(0, 5), (1, 0), (2, 4)], Ok(vec![9])));
     }
 
     #[test]

@@ -14,7 +14,7 @@ ONE = Vote("m", "home")
 VOTE = "SELECT record_vote('m', 'home')"
 IS_WORKER = "backend_type ~ 'vote_agg'"
 BROKEN = """
-INSERT INTO vote_agg.pending_1 (h3_index, votes, at, in_total, match_id, team_choice) VALUES (1, 1, now(), true, 'b', 'home')
+INSERT INTO vote_agg.pending_1 (h3_index, votes, at, source, in_total, match_id, team_choice) VALUES (1, 1, now(), 0, true, 'b', 'home')
 """
 
 

@@ -59,7 +59,7 @@ SELECT vote_agg.fold();
 SELECT total_rows > 0, last_rows, last_error FROM vote_agg.fold_log ORDER BY id DESC LIMIT 1;
 -- a broken row: said, kept, and the others with it; gone, all is well
 SELECT record_vote('feed', 'away', NULL::text, NULL, 7);
-INSERT INTO vote_agg.pending_1 SELECT 1, 1, now(), true, 'feed', 'home', NULL FROM vote_agg.stat_pending WHERE heap = 'pending_1' AND is_current;
+INSERT INTO vote_agg.pending_1 SELECT 1, 1, now(), 0, true, 'feed', 'home', NULL FROM vote_agg.stat_pending WHERE heap = 'pending_1' AND is_current;
 \set VERBOSITY terse
 DO $$
 BEGIN
