@@ -24,7 +24,9 @@ BEGIN
         @extschema@.update_h3_aggregate(text, text, integer, text, bigint), @extschema@.update_h3_aggregate(text, bigint, integer, text, bigint),
         @extschema@.increment_country_aggregate(text, text, text, bigint), @extschema@.update_country_aggregate(text, text, text, bigint),
         @extschema@.bulk_increment(jsonb), @extschema@.bulk_increment(text, text[], bigint[], text[], bigint[]),
-        @extschema@.bulk_update_aggregates(jsonb), @extschema@.bulk_update_aggregates(text, text[], bigint[], text[], bigint[])
+        @extschema@.bulk_update_aggregates(jsonb), @extschema@.bulk_update_aggregates(text, text[], bigint[], text[], bigint[]),
+        @extschema@.cast_vote(text, text, text, text, text), @extschema@.cast_vote(text, text, text, bigint, text),
+        @extschema@.retract_vote(text, text)
         TO ' || pg_catalog.quote_ident(role);
 END
 $$;
@@ -37,7 +39,9 @@ REVOKE ALL ON FUNCTION
     @extschema@.increment_country_aggregate(text, text, text, bigint), @extschema@.update_country_aggregate(text, text, text, bigint),
     @extschema@.bulk_increment(jsonb), @extschema@.bulk_increment(text, text[], bigint[], text[], bigint[]),
     @extschema@.bulk_update_aggregates(jsonb), @extschema@.bulk_update_aggregates(text, text[], bigint[], text[], bigint[]),
-    @extschema@.open_match(text, text[], timestamptz, timestamptz), @extschema@.close_match(text), @extschema@.purge_match(text),
+    @extschema@.cast_vote(text, text, text, text, text), @extschema@.cast_vote(text, text, text, bigint, text),
+    @extschema@.retract_vote(text, text),
+    @extschema@.open_match(text, text[], timestamptz, timestamptz, boolean), @extschema@.close_match(text), @extschema@.purge_match(text),
     @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer),
     @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval),
     @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer)

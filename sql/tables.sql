@@ -15,7 +15,9 @@ CREATE TABLE vote_agg.match (
     finalized_at timestamptz,
     created_at timestamptz NOT NULL,
     waiting text[] COLLATE "C",
-    run timestamptz
+    run timestamptz,
+    changes_allowed boolean NOT NULL DEFAULT true,
+    ballots text NOT NULL DEFAULT 'kept' CHECK (ballots IN ('kept', 'leaving', 'erased'))
 );
 COMMENT ON TABLE vote_agg.match IS 'Matches that were opened or closed by name';
 COMMENT ON COLUMN vote_agg.match.teams IS 'The only teams that can be voted for; NULL: any';
@@ -23,6 +25,8 @@ COMMENT ON COLUMN vote_agg.match.closed_at IS 'When close_match was called';
 COMMENT ON COLUMN vote_agg.match.finalized_at IS 'When every vote cast before the end was counted; the totals are final';
 COMMENT ON COLUMN vote_agg.match.waiting IS 'Transactions that may hold votes from before the end; the totals are final once they are gone';
 COMMENT ON COLUMN vote_agg.match.run IS 'The server run in which waiting means something';
+COMMENT ON COLUMN vote_agg.match.changes_allowed IS 'May voters change their ballots?';
+COMMENT ON COLUMN vote_agg.match.ballots IS 'kept, or being erased or erased after vote_agg.ballot_retention: what they counted can be verified and rebuilt no more';
 CREATE INDEX match_ending ON vote_agg.match (match_id)
     WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at IS NOT NULL);
 COMMENT ON INDEX vote_agg.match_ending IS 'Matches that a fold may have to finalise';
@@ -51,6 +55,17 @@ CREATE TABLE vote_agg.pending_2 (
     country_code text COLLATE "C"
 );
 COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the second of two heaps that take turns';
+
+-- Written below SQL (src/ballot_box.rs): the key is the only arbiter of one voter, one vote. fillfactor: as below.
+CREATE TABLE vote_agg.ballot (
+    h3_index bigint,
+    match_id text COLLATE "C" NOT NULL,
+    voter_id text COLLATE "C" NOT NULL,
+    team_choice text COLLATE "C" NOT NULL,
+    country_code text COLLATE "C",
+    PRIMARY KEY (match_id, voter_id)
+) WITH (fillfactor = 90);
+COMMENT ON TABLE vote_agg.ballot IS 'Where the vote of each voter counts: what is needed to move or retract it, no more';
 
 -- fillfactor: room on its page for each row's next version.
 CREATE TABLE vote_agg.h3_aggregate (
@@ -154,6 +169,7 @@ COMMENT ON COLUMN vote_agg.fold_log.run IS 'The server run in which waiting mean
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.match', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_1', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_2', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.ballot', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.h3_aggregate', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_aggregate', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.timeline', '');

@@ -1,5 +1,7 @@
 //! Many votes in one call: summed here, so that only distinct sums are appended.
 
+use crate::ballot::{changes_nothing, moved};
+use crate::ballot_box::{BallotBox, Cast, Choice, Voter};
 use crate::error::{Result, refused, refused_at};
 use crate::jsonb_in::Jsonb;
 use crate::vote::coarsened;
@@ -10,7 +12,7 @@ use std::collections::BTreeMap;
 use vote_agg_core::cell::cell_from_bits;
 use vote_agg_core::element::Element;
 use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{Source, Tally, Vote, parse_votes};
+use vote_agg_core::tally::{self, Source, Tally, Vote, parse_votes};
 use vote_agg_core::{Country, Error};
 
 /// See the COMMENT in sql/write.sql.
@@ -19,26 +21,71 @@ fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
     session::prevent_read_only(c"bulk_increment()");
     let votes = votes.ok_or_else(|| refused(&Error::Null { what: "votes" }))?;
     let at = tables::now();
-    let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
-    votes.each_element(|element| add_element(&mut tallies, element, at)).map_err(|e| refused_at(e.position, &e.error))?;
-    append_sums(&tallies, at)
+    let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
+    let mut position = 0;
+    let added = votes.each_element(|element| {
+        position += 1;
+        let match_id = parse_name("match_id", element.match_id()?)?;
+        if !batches.contains_key(match_id) {
+            batches.insert(match_id.to_owned(), Batch::default());
+        }
+        batches.get_mut(match_id).map_or(Ok(()), |batch| batch.add(position, element, at))
+    });
+    added.map_err(|e| refused_at(e.position, &e.error))?;
+    append(&batches, at)
 }
 
-fn add_element(tallies: &mut BTreeMap<String, Tally>, element: &Element, at: i64) -> std::result::Result<(), Error> {
-    let match_id = parse_name("match_id", element.match_id()?)?;
-    let resolution = element.resolution()?;
-    let vote = Vote {
-        team: parse_name("team_choice", element.team_choice()?)?,
-        cell: element.cell()?.map(|cell| coarsened(cell, resolution)).transpose()?,
-        country: element.country_code()?.map(Country::parse).transpose()?,
-        votes: parse_votes(Some(element.votes()?.unwrap_or(1)))?,
-        in_total: true,
-        source: Source::CALL,
-        at,
-    };
-    match tallies.get_mut(match_id) {
-        Some(tally) => tally.add(&vote),
-        None => tallies.entry(match_id.to_owned()).or_default().add(&vote),
+/// What a call brings to one match.
+#[derive(Default)]
+struct Batch {
+    votes: Tally,
+    /// By voter, in the order of the elements, with their positions. Voters in order: calls that have several in common
+    /// wait for each other's first, never crosswise.
+    ballots: BTreeMap<String, Vec<(usize, Choice)>>,
+}
+
+impl Batch {
+    fn add(&mut self, position: usize, element: &Element, at: i64) -> std::result::Result<(), Error> {
+        let resolution = element.resolution()?;
+        let team = parse_name("team_choice", element.team_choice()?)?;
+        let cell = element.cell()?.map(|cell| coarsened(cell, resolution)).transpose()?;
+        let country = element.country_code()?.map(Country::parse).transpose()?;
+        let votes = parse_votes(Some(element.votes()?.unwrap_or(1)))?;
+        let Some(voter_id) = element.voter_id()? else {
+            return self.votes.add(&Vote { team, cell, country, votes, in_total: true, source: Source::CALL, at });
+        };
+        let voter_id = parse_name("voter_id", Some(voter_id))?;
+        if votes != 1 {
+            return Err(Error::BallotVotes { votes });
+        }
+        let choice = Choice { team: team.to_owned(), cell, country };
+        self.ballots.entry(voter_id.to_owned()).or_default().push((position, choice));
+        Ok(())
+    }
+
+    /// Casts the ballots and adds what they change to `moves`; returns how many were the voters' first.
+    fn cast(&self, match_id: &str, moves: &mut Tally, at: i64) -> Result<i64> {
+        if self.ballots.is_empty() {
+            return Ok(0);
+        }
+        let (ballots, may_change) = (BallotBox::open()?, session::changes_allowed(match_id)?);
+        let mut counted = 0;
+        for (voter_id, choices) in &self.ballots {
+            let voter = Voter { match_id, voter_id };
+            for (position, choice) in choices {
+                let old = match ballots.cast(voter, choice, may_change)? {
+                    Cast::Refused => return Err(changes_nothing(voter, Some(*position))),
+                    Cast::Unchanged => continue,
+                    Cast::Counted => None,
+                    Cast::Changed(old) => Some(old),
+                };
+                counted += i64::from(old.is_none());
+                for vote in moved(old.as_ref(), Some(choice), at) {
+                    moves.add(&vote).map_err(|e| refused(&e))?;
+                }
+            }
+        }
+        Ok(counted)
     }
 }
 
@@ -90,28 +137,27 @@ fn bulk_increment_arrays(
             pgrx::check_for_interrupts!();
         }
     }
-    append_sums(&BTreeMap::from([(match_id.to_owned(), tally)]), at)
+    append(&BTreeMap::from([(match_id.to_owned(), Batch { votes: tally, ..Batch::default() })]), at)
 }
 
-/// Appends one row a distinct sum, match by match, and returns the votes.
-fn append_sums(tallies: &BTreeMap<String, Tally>, at: i64) -> Result<i64> {
+/// Appends one row a distinct sum, match by match, and returns the votes counted.
+fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
     let mut counted = 0i64;
-    for (match_id, tally) in tallies {
-        let arrivals = tally.arrivals();
-        let votes = arrivals.iter().map(|(arrival, votes)| Vote {
-            team: &tally.teams()[arrival.team],
-            cell: arrival.cell,
-            country: arrival.country,
-            votes: *votes,
-            in_total: true,
-            source: Source::CALL,
-            at,
-        });
-        let votes: Vec<Vote> = votes.collect();
-        let overflow = |votes: i64| refused(&Error::ManyVotes { votes: i128::from(votes) });
-        counted = votes.iter().try_fold(counted, |sum, v| sum.checked_add(v.votes).ok_or_else(|| overflow(v.votes)))?;
-        if !votes.is_empty() {
-            pending::append(match_id, &votes)?;
+    for (match_id, batch) in batches.iter().filter(|(_, batch)| batch.votes.distinct() > 0 || !batch.ballots.is_empty()) {
+        let teams = batch.ballots.values().flatten().map(|(_, choice)| choice.team.as_str());
+        let heap = pending::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
+        let mut moves = Tally::default();
+        let voters = batch.cast(match_id, &mut moves, at)?;
+        counted = tally::total(&[counted, voters]).map_err(|e| refused(&e))?;
+        heap.look_at_end();
+        for (sums, source) in [(&batch.votes, Source::CALL), (&moves, Source::BALLOT)] {
+            for (arrival, votes) in sums.arrivals().into_iter().filter(|(_, votes)| *votes != 0) {
+                let (team, cell, country) = (sums.teams()[arrival.team].as_str(), arrival.cell, arrival.country);
+                if source == Source::CALL {
+                    counted = tally::total(&[counted, votes]).map_err(|e| refused(&e))?;
+                }
+                heap.insert(match_id, &Vote { team, cell, country, votes, in_total: true, source, at });
+            }
         }
     }
     worker::ensure(at);

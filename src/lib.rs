@@ -1,6 +1,8 @@
 //! vote_agg: live vote counting by place. What SQL sees is in `sql/`; each topic there has its file here.
 
 mod aggregate;
+mod ballot;
+mod ballot_box;
 mod bulk;
 mod counts;
 mod ending;

@@ -1,5 +1,9 @@
 //! Opening, closing and purging matches.
 
+#![allow(unsafe_code, reason = "counts commands")]
+
+use crate::ballot::moved;
+use crate::ballot_box::BallotBox;
 use crate::error::{Result, invalid, not_now, quoted, refused, unknown};
 use crate::lock::Lock;
 use crate::pending::{Next, OpenHeap};
@@ -9,6 +13,7 @@ use crate::state::State;
 use crate::tables::{self, Latest};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
+use vote_agg_core::Error;
 use vote_agg_core::name::parse_name;
 
 /// A row of `vote_agg.match`. Times are microseconds since PostgreSQL's epoch.
@@ -18,6 +23,8 @@ pub struct Match {
     pub closes_at: Option<i64>,
     pub closed_at: Option<i64>,
     pub finalized_at: Option<i64>,
+    /// May a voter replace or retract a vote?
+    pub changes_allowed: bool,
 }
 
 impl Match {
@@ -71,19 +78,26 @@ fn shown(time: Option<i64>) -> String {
 pub fn find(table: pg_sys::Oid, match_id: &str, snapshot: pg_sys::Snapshot) -> Result<Option<Match>> {
     let Some(row) = session::match_row(table, match_id, snapshot) else { return Ok(None) };
     let time = |column| row.get::<TimestampWithTimeZone>(column).map(pg_sys::TimestampTz::from);
-    Ok(Some(Match { teams: row.get(2), opens_at: time(3), closes_at: time(4), closed_at: time(5), finalized_at: time(6) }))
+    Ok(Some(Match {
+        teams: row.get(2),
+        opens_at: time(3),
+        closes_at: time(4),
+        closed_at: time(5),
+        finalized_at: time(6),
+        changes_allowed: row.need(10)?,
+    }))
 }
 
 thread_local! {
     // A match that goes on forgets the writers that its end was waiting for.
     static OPEN: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.match AS m (match_id, teams, opens_at, closes_at, created_at)
-         VALUES ($1, $2, $3, $4, pg_catalog.clock_timestamp())
+        "INSERT INTO vote_agg.match AS m (match_id, teams, opens_at, closes_at, changes_allowed, created_at)
+         VALUES ($1, $2, $3, $4, $5, pg_catalog.clock_timestamp())
          ON CONFLICT (match_id) DO UPDATE
          SET teams = excluded.teams, opens_at = excluded.opens_at, closes_at = excluded.closes_at,
-             waiting = NULL, run = NULL
+             changes_allowed = excluded.changes_allowed, waiting = NULL, run = NULL
          WHERE m.closed_at IS NULL AND m.finalized_at IS NULL",
-        &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID]) };
+        &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::BOOLOID]) };
     static CLOSE: Plan = const { Plan::new(
         "INSERT INTO vote_agg.match AS m (match_id, closed_at, created_at)
          SELECT $1, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp()
@@ -108,6 +122,7 @@ fn open_match(
     teams: Option<Vec<Option<String>>>,
     opens_at: Option<TimestampWithTimeZone>,
     closes_at: Option<TimestampWithTimeZone>,
+    changes_allowed: Option<bool>,
 ) -> Result<()> {
     session::prevent_read_only(c"open_match()");
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
@@ -120,7 +135,9 @@ fn open_match(
             "Pass a later closes_at, or NULL for no end.",
         ));
     }
-    let args = [match_id.into_datum(), teams.into_datum(), opens_at.into_datum(), closes_at.into_datum()];
+    let changes_allowed = changes_allowed.ok_or_else(|| refused(&Error::Null { what: "changes_allowed" }))?;
+    let args =
+        [match_id.into_datum(), teams.into_datum(), opens_at.into_datum(), closes_at.into_datum(), changes_allowed.into_datum()];
     let changed = spi::connect(|spi| Ok(spi.run(&OPEN, &args, Sees::Now)?.count()))?;
     if changed == 0 {
         return Err(not_now(
@@ -181,6 +198,19 @@ fn has_votes(match_id: &str) -> Result<bool> {
     Ok(found)
 }
 
+/// Erases the ballots that `snapshot` sees, before the votes that it sees. Where a voter has meanwhile changed one, that took
+/// its old vote out of the totals, which is put back for it to be taken from.
+fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
+    let heap = OpenHeap::open(session::lock_current_heap()?, pg_sys::NoLock)?;
+    let mut missed = Vec::new();
+    BallotBox::open()?.erase(match_id, snapshot, |choice| missed.push(choice))?;
+    heap.look_at_end();
+    for vote in missed.iter().flat_map(|choice| moved(None, Some(choice), tables::now())) {
+        heap.insert(match_id, &vote);
+    }
+    Ok(())
+}
+
 /// See the COMMENT in sql/match.sql.
 #[pg_extern(sql = false)]
 fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
@@ -191,9 +221,14 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     Lock::Fold.wait_for_transaction();
     tables::hold_extension();
     let tables = Tables::find()?;
+    // What this very statement recorded is erased too.
+    // SAFETY: makes it visible to the snapshots that come.
+    unsafe { pg_sys::CommandCounterIncrement() };
     let mut erased = 0i64;
     {
+        // One snapshot for ballots and votes: what it does not see of the one it does not see of the other.
         let now = Latest::take();
+        erase_ballots(match_id, now.as_ptr())?;
         let state = State::newest(&tables, now.as_ptr())?;
         for heap in state.heaps() {
             let open = OpenHeap::open(tables.heap(heap), pg_sys::RowExclusiveLock)?;

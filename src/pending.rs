@@ -78,15 +78,24 @@ pub struct Found<'a> {
     nulls: &'a [bool; COLUMNS],
 }
 
-/// Appends votes of one match to the heap whose turn it is, after checking that they count.
+/// Opens the heap whose turn it is for votes of one match, after checking that votes for `teams` count now. It stays theirs
+/// to the end of the transaction, however long what comes before [`OpenHeap::look_at_end`] takes.
+///
+/// # Errors
+/// Those of [`session::check_match`].
+pub fn begin<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>) -> Result<OpenHeap> {
+    let table = session::lock_current_heap()?;
+    // The clock is read after the lock, not before: a vote that was held up on its way must not slip in after the end.
+    session::check_match(match_id, teams, tables::now())?;
+    OpenHeap::open(table, pg_sys::NoLock)
+}
+
+/// Appends votes of one match. Those that are taken back (below zero) may be for a team that is not allowed any more.
 ///
 /// # Errors
 /// Those of [`session::check_match`]; nothing is written then.
 pub fn append(match_id: &str, votes: &[Vote]) -> Result<()> {
-    let table = session::lock_current_heap()?;
-    // The clock is read after the lock, not before: a vote that was held up on its way must not slip in after the end.
-    session::check_match(match_id, votes.iter().map(|vote| vote.team), tables::now())?;
-    let heap = OpenHeap::open(table, pg_sys::NoLock)?;
+    let heap = begin(match_id, votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team))?;
     heap.look_at_end();
     for vote in votes {
         heap.insert(match_id, vote);

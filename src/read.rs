@@ -125,6 +125,7 @@ impl Moment {
         for (country, votes) in self.pending.countries().map_err(|e| refused(&e))? {
             tally::add_all(countries.entry(country).or_default(), &votes).map_err(|e| refused(&e))?;
         }
+        countries.retain(|_, votes| votes.iter().any(|votes| *votes != 0));
         Ok(countries)
     }
 }
@@ -184,9 +185,9 @@ fn get_realtime_stats(
         let moment = Moment::of(spi, match_id)?;
         let (teams, totals) = (moment.teams(), moment.totals()?);
         let cells = moment.pending.cells().map_err(|e| refused(&e))?;
-        let cells = cells.iter().map(|(cell, _)| cell_to_bits(*cell));
+        let cells = totals_of(cells.iter().map(|(cell, votes)| (cell_to_bits(*cell), votes)))?;
         let countries = moment.pending.countries().map_err(|e| refused(&e))?;
-        let countries = countries.iter().map(|(country, _)| i64::from(country.number()));
+        let countries = totals_of(countries.iter().map(|(country, votes)| (i64::from(country.number()), votes)))?;
         let new_cells = known::count_new(spi, Table::Cells, match_id, &moment.head, cells)?;
         let new_countries = known::count_new(spi, Table::Countries, match_id, &moment.head, countries)?;
         Ok(TableIterator::once((
@@ -203,6 +204,10 @@ fn get_realtime_stats(
             moment.head.epoch.clone(),
         )))
     })
+}
+
+fn totals_of<'a>(places: impl Iterator<Item = (i64, &'a tally::Counts)>) -> Result<Vec<(i64, i64)>> {
+    places.map(|(key, votes)| Ok((key, tally::total(votes)?))).collect::<std::result::Result<_, Error>>().map_err(|e| refused(&e))
 }
 
 /// Rows of one place each, biggest first.

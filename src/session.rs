@@ -17,7 +17,7 @@ const MAX_MATCHES: usize = 1_000;
 
 thread_local! {
     static MEMORY: RefCell<Option<Memory>> = const { RefCell::new(None) };
-    static WATCHED: Cell<[pg_sys::Oid; 3]> = const { Cell::new([pg_sys::InvalidOid; 3]) };
+    static WATCHED: Cell<[pg_sys::Oid; 4]> = const { Cell::new([pg_sys::InvalidOid; 4]) };
     static VALID: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -33,6 +33,7 @@ pub struct Tables {
     pub matches: pg_sys::Oid,
     pub heaps: [pg_sys::Oid; 2],
     pub fold_log: pg_sys::Oid,
+    pub ballot: pg_sys::Oid,
 }
 
 impl Tables {
@@ -46,7 +47,12 @@ impl Tables {
                 unknown("extension vote_agg is not installed in this database".into(), "Run CREATE EXTENSION vote_agg.".into())
             })
         };
-        Ok(Self { matches: table(c"match")?, heaps: [table(c"pending_1")?, table(c"pending_2")?], fold_log: table(c"fold_log")? })
+        Ok(Self {
+            matches: table(c"match")?,
+            heaps: [table(c"pending_1")?, table(c"pending_2")?],
+            fold_log: table(c"fold_log")?,
+            ballot: table(c"ballot")?,
+        })
     }
 
     /// The heap's table.
@@ -125,6 +131,14 @@ pub fn check_match<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>, now
     })
 }
 
+/// May voters change their ballots in the match, as it was last checked?
+///
+/// # Errors
+/// 42704 where the extension is not installed (any more).
+pub fn changes_allowed(match_id: &str) -> Result<bool> {
+    with_memory(|memory| Ok(memory.matches.get(match_id).and_then(Option::as_ref).is_none_or(|opened| opened.changes_allowed)))
+}
+
 fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
     // The flag is set before anything is read: what changes meanwhile clears it again.
     if !VALID.replace(true) {
@@ -136,7 +150,7 @@ fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
         None => {
             let tables = Tables::find().inspect_err(|_| VALID.set(false))?;
             worker::look_again();
-            WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1]]);
+            WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1], tables.ballot]);
             let state = State::newest(&tables, Latest::take().as_ptr())?;
             Memory { tables, current: state.current, matches: HashMap::new() }
         }

@@ -55,17 +55,45 @@ impl Table {
 
     /// The row whose first column, the primary key, is `key`.
     pub fn row(&self, key: &str, snapshot: pg_sys::Snapshot) -> Option<Row> {
-        // SAFETY: the key matches the index's only column, text compared as bytes; the row is copied before the scan ends.
+        let mut row = None;
+        let visited = self.visit(&[(1, key)], snapshot, |tuple| {
+            // SAFETY: copied while the scan shows it.
+            row = unsafe { Row::copy(tuple, self) };
+            Ok(false)
+        });
+        visited.ok().and(row)
+    }
+
+    /// Shows the rows in which the named columns (numbered from 1, texts, the first ones of the primary key) have these
+    /// values, as long as `see` returns true.
+    ///
+    /// # Errors
+    /// Those of `see`.
+    pub fn visit(
+        &self,
+        keys: &[(i16, &str)],
+        snapshot: pg_sys::Snapshot,
+        mut see: impl FnMut(pg_sys::HeapTuple) -> Result<bool>,
+    ) -> Result<()> {
+        let mut scan_keys = [pg_sys::ScanKeyData::default(); 2];
+        let count = keys.len().min(scan_keys.len());
+        // SAFETY: the keys are columns of the index, text compared as bytes.
         unsafe {
-            let mut scan_key = pg_sys::ScanKeyData::default();
-            let text = pgrx::IntoDatum::into_datum(key)?;
-            pg_sys::ScanKeyInit(&mut scan_key, 1, pg_sys::BTEqualStrategyNumber as u16, pg_sys::F_TEXTEQ.into(), text);
+            for (scan_key, (column, value)) in scan_keys.iter_mut().zip(keys) {
+                let text = pgrx::IntoDatum::into_datum(*value).unwrap_or(pg_sys::Datum::null());
+                pg_sys::ScanKeyInit(scan_key, *column, pg_sys::BTEqualStrategyNumber as u16, pg_sys::F_TEXTEQ.into(), text);
+            }
             let index = pg_sys::RelationGetPrimaryKeyIndex(self.0);
-            let scan = pg_sys::systable_beginscan(self.0, index, true, snapshot, 1, &mut scan_key);
-            let row = Row::copy(pg_sys::systable_getnext(scan), self);
+            let scan = pg_sys::systable_beginscan(self.0, index, true, snapshot, count as i32, scan_keys.as_mut_ptr());
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() || !see(tuple)? {
+                    break;
+                }
+            }
             pg_sys::systable_endscan(scan);
-            row
         }
+        Ok(())
     }
 }
 

@@ -12,6 +12,7 @@ pub struct Element<'a> {
     resolution: Option<Value<'a>>,
     country_code: Option<Value<'a>>,
     votes: Option<Value<'a>>,
+    voter_id: Option<Value<'a>>,
 }
 
 impl<'a> Element<'a> {
@@ -27,6 +28,7 @@ impl<'a> Element<'a> {
             b"resolution" => &mut self.resolution,
             b"country_code" | b"countryCode" => &mut self.country_code,
             b"votes" => &mut self.votes,
+            b"voter_id" | b"voterId" => &mut self.voter_id,
             _ => return Err(Error::Key { key: String::from_utf8_lossy(key).into_owned() }),
         };
         *place = value;
@@ -84,6 +86,14 @@ impl<'a> Element<'a> {
     /// [`Error::Type`].
     pub fn votes(&self) -> Result<Option<i64>, Error> {
         whole("votes", self.votes.as_ref())
+    }
+
+    /// The bytes of `voter_id`.
+    ///
+    /// # Errors
+    /// [`Error::Type`].
+    pub fn voter_id(&self) -> Result<Option<&'a [u8]>, Error> {
+        text("voter_id", self.voter_id.as_ref())
     }
 }
 
@@ -157,10 +167,12 @@ mod tests {
 
     #[test]
     fn knows_both_ways_of_writing_keys() {
-        for (snake, camel) in [("match_id", "matchId"), ("team_choice", "teamChoice"), ("country_code", "countryCode")] {
+        let keys =
+            [("match_id", "matchId"), ("team_choice", "teamChoice"), ("country_code", "countryCode"), ("voter_id", "voterId")];
+        for (snake, camel) in keys {
             for key in [snake, camel] {
                 let element = with(key, Value::Text(b"x"));
-                let texts = [element.match_id(), element.team_choice(), element.country_code()];
+                let texts = [element.match_id(), element.team_choice(), element.country_code(), element.voter_id()];
                 assert_eq!(texts.iter().filter(|text| **text == Ok(Some(&b"x"[..]))).count(), 1, "{key}");
             }
         }

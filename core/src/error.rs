@@ -32,6 +32,8 @@ pub enum Error {
     Country { value: String },
     /// A number of votes below one.
     NoVotes { votes: i64 },
+    /// A voter has one vote.
+    BallotVotes { votes: i64 },
     /// A number of votes above [`crate::tally::MAX_VOTES`], or a sum that leaves 64 bits.
     ManyVotes { votes: i128 },
     /// A JSON value has another shape than it should.
@@ -84,9 +86,10 @@ impl Error {
             Self::FinerResolution { .. } => "Pass a resolution not finer than the cell's own, or NULL for the cell's own.",
             Self::Country { .. } => "Use an ISO 3166-1 alpha-2 code such as FR; XK (Kosovo) and ZZ (unknown) are allowed.",
             Self::Shape { .. } => "Pass an array of objects such as {\"match_id\": \"final\", \"team_choice\": \"home\"}.",
-            Self::Key { .. } => "The keys are match_id, team_choice, h3_index, resolution, country_code and votes.",
+            Self::Key { .. } => "The keys are match_id, team_choice, h3_index, resolution, country_code, votes and voter_id.",
             Self::Type { .. } => "Leave the key out, or pass null, for none.",
             Self::Length { .. } => "Pass arrays of the same length, or NULL for none.",
+            Self::BallotVotes { .. } => "Leave votes out where voter_id is given.",
             Self::NoVotes { .. } | Self::ManyVotes { .. } => "One call counts 1 to 1000000000000 votes.",
         }
     }
@@ -106,6 +109,7 @@ impl fmt::Display for Error {
             }
             Self::Country { value } => write!(f, "unknown country code: \"{value}\""),
             Self::NoVotes { votes } => write!(f, "votes must be at least 1, not {votes}"),
+            Self::BallotVotes { votes } => write!(f, "votes of one voter must be 1, not {votes}"),
             Self::ManyVotes { votes } => write!(f, "votes out of range: {votes}"),
             Self::Shape { .. } => f.write_str("votes must be a JSON array of objects"),
             Self::Key { key } => write!(f, "unknown key \"{key}\""),
