@@ -17,7 +17,7 @@ SELECT role, c.oid::regclass, has_table_privilege(role, c.oid, 'SELECT') AS can_
 FROM (VALUES ('vote_agg_nobody'), ('vote_agg_reader'), ('vote_agg_writer')) r(role), pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'vote_agg' AND c.relkind IN ('r', 'v') AND (
     has_table_privilege(role, c.oid, 'SELECT') OR has_table_privilege(role, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER'))
-ORDER BY 1, 2::text COLLATE "C";
+ORDER BY role, c.oid::regclass::text COLLATE "C";
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 SET ROLE vote_agg_nobody;
