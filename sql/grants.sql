@@ -44,7 +44,8 @@ REVOKE ALL ON FUNCTION
     @extschema@.open_match(text, text[], timestamptz, timestamptz, boolean), @extschema@.close_match(text), @extschema@.purge_match(text),
     @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer),
     @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval),
-    @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer)
+    @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
+    @extschema@.verify_match(text), @extschema@.rebuild_match(text)
 FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA vote_agg FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA vote_agg FROM PUBLIC;

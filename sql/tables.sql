@@ -105,6 +105,7 @@ CREATE TABLE vote_agg.feed (
     born timestamptz NOT NULL,
     teams text[] COLLATE "C" NOT NULL,
     votes bigint[] NOT NULL,
+    unplaced bigint[] NOT NULL,
     cells bigint NOT NULL,
     countries bigint NOT NULL,
     last_vote_at timestamptz,
@@ -122,6 +123,7 @@ COMMENT ON TABLE vote_agg.feed IS 'One row a match a fold: the match''s totals a
 COMMENT ON COLUMN vote_agg.feed.seq IS 'Counts 1, 2, 3 … per match, in commit order';
 COMMENT ON COLUMN vote_agg.feed.epoch IS 'Names the history that seq belongs to';
 COMMENT ON COLUMN vote_agg.feed.born IS 'When the match was first folded, part of the epoch: a purged match that comes back starts a new history';
+COMMENT ON COLUMN vote_agg.feed.unplaced IS 'The part of votes that has no cell';
 COMMENT ON COLUMN vote_agg.feed.cells IS 'How many cells have votes';
 COMMENT ON COLUMN vote_agg.feed.countries IS 'How many countries have votes';
 COMMENT ON COLUMN vote_agg.feed.minute IS 'The newest minute with votes, which minute_votes is about; before_votes is about the minute before it';

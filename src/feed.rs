@@ -14,7 +14,7 @@ use vote_agg_core::{CellIndex, Country};
 thread_local! {
     static HEAD: Plan = const { Plan::new(
         "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, minute, minute_votes, before_votes,
-             sources, source_votes, emptied
+             sources, source_votes, emptied, unplaced
          FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
     /// A time as a message writes it.
@@ -24,12 +24,12 @@ thread_local! {
         "SELECT teams FROM vote_agg.match WHERE match_id = $1", &[pg_sys::TEXTOID]) };
     static INSERT: Plan = const { Plan::new(
         "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at,
-             minute, minute_votes, before_votes, sources, source_votes, emptied, body, doorbell)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+             minute, minute_votes, before_votes, sources, source_votes, emptied, unplaced, body, doorbell)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID,
           pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID,
-          pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::INT2ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::TEXTOID,
-          pg_sys::TEXTOID]) };
+          pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::INT2ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8ARRAYOID,
+          pg_sys::TEXTOID, pg_sys::TEXTOID]) };
 }
 
 /// The folded totals of a match: its newest feed row. Times are microseconds since PostgreSQL's epoch.
@@ -51,6 +51,8 @@ pub struct Head {
     pub sources: BTreeMap<Source, i64>,
     /// How often a cell or country lost its last vote: what a session knows of them is worth nothing then (known.rs).
     pub emptied: i64,
+    /// The part of `votes` that has no cell.
+    pub unplaced: tally::Counts,
 }
 
 impl Head {
@@ -76,6 +78,7 @@ impl Head {
                 recent: Recent { minute: time(&row, 10).unwrap_or_default(), votes: row.need(11)?, before: row.need(12)? },
                 sources: row.need::<Vec<i16>>(13)?.into_iter().map(Source).zip(row.need::<Counts>(14)?.0).collect(),
                 emptied: row.need(15)?,
+                unplaced: row.need::<Counts>(16)?.0,
             },
         };
         let opened_with: Option<Vec<String>> = spi.run(&TEAMS, &key(), sees)?.first().and_then(|row| row.get(1));
@@ -111,6 +114,8 @@ pub struct Change<'a> {
     /// Cells and countries that lost their last vote.
     pub emptied: i64,
     pub is_final: bool,
+    /// Everything may have changed.
+    pub is_rebuilt: bool,
 }
 
 impl Change<'_> {
@@ -135,6 +140,9 @@ impl Change<'_> {
         }
         let (sources, source_votes): (Vec<i16>, Vec<i64>) = sources.into_iter().map(|(source, votes)| (source.0, votes)).unzip();
 
+        let mut unplaced = self.head.unplaced.clone();
+        self.tally.unplaced().and_then(|more| tally::add_all(&mut unplaced, &more)).map_err(|e| refused(&e))?;
+
         let message = self.message(fold, &epoch, &votes, recent.per_minute(fold.at))?;
         let body = message::to_json(&message);
         let doorbell = (body.len() > message::MAX_NOTIFY_BYTES).then(|| message::to_json(&message.partial()));
@@ -155,6 +163,7 @@ impl Change<'_> {
             sources.into_datum(),
             Counts(source_votes).into_datum(),
             (self.head.emptied + self.emptied).into_datum(),
+            Counts(unplaced).into_datum(),
             body.as_str().into_datum(),
             doorbell.into_datum(),
         ];
@@ -163,7 +172,7 @@ impl Change<'_> {
 
     fn message<'m>(&'m self, fold: &'m Fold, epoch: &'m str, votes: &[i64], per_minute: i64) -> Result<Message<'m>> {
         let teams = self.tally.teams();
-        let fits = self.cells.len() <= message::MAX_CELLS && self.tally.distinct() <= message::MAX_CELLS;
+        let fits = !self.is_rebuilt && self.cells.len() <= message::MAX_CELLS && self.tally.distinct() <= message::MAX_CELLS;
         let cells = || self.cells.iter().map(|(cell, counts)| CellVotes(*cell, Votes::some(teams, counts))).collect();
         let countries = self.countries.iter().map(|(country, counts)| CountryVotes(*country, Votes::some(teams, counts)));
         let arrived = || {

@@ -11,6 +11,7 @@ use crate::guc::{self, Pause};
 use crate::lock::Lock;
 use crate::low_water::{self, Writers};
 use crate::pending::{Next, OpenHeap};
+use crate::retention;
 use crate::session::{self, Tables};
 use crate::spi::{self, Plan, Sees, Spi};
 use crate::state::State;
@@ -141,6 +142,9 @@ pub fn once() -> Result<Done> {
             spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now)?;
             state.pruned_at = at;
         }
+        if !drained.more {
+            retention::erase_ballots(spi, at)?;
+        }
         if state != before {
             state.at = at;
             state.id += 1;
@@ -261,18 +265,24 @@ impl Drained {
     }
 }
 
+/// What all messages of a fold at this time have in common.
+///
+/// # Errors
+/// XX000 when SPI itself fails.
+pub fn history(spi: &Spi, at: i64) -> Result<Fold> {
+    let rows = spi.run(&START, &[Some(at.into())], Sees::Now)?;
+    let row = rows.first().ok_or_else(|| broken("a SELECT without FROM returned no row".into()))?;
+    // SAFETY: set when the process connected.
+    let (system, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId) };
+    Ok(Fold { at, at_text: row.need(2)?, server: format!("{system} {} {}", row.need::<String>(1)?, database.to_u32()) })
+}
+
 /// Adds what was drained to the aggregates and tells the feed, match by match in order of names.
 fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<()> {
     if drained.matches.is_empty() {
         return Ok(());
     }
-    let fold = {
-        let rows = spi.run(&START, &[Some(at.into())], Sees::Now)?;
-        let row = rows.first().ok_or_else(|| broken("a SELECT without FROM returned no row".into()))?;
-        // SAFETY: set when the process connected.
-        let (system, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId) };
-        Fold { at, at_text: row.need(2)?, server: format!("{system} {} {}", row.need::<String>(1)?, database.to_u32()) }
-    };
+    let fold = history(spi, at)?;
     for (match_id, (head, tally)) in &drained.matches {
         let (cells, new_cells, emptied_cells) =
             add(spi, Table::Cells, match_id, tally, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
@@ -290,6 +300,7 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
             new_countries,
             emptied: emptied_cells + emptied_countries,
             is_final: finals.contains(match_id),
+            is_rebuilt: false,
         };
         change.publish(spi, &fold)?;
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
 static FEED_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(600);
+static BALLOT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 static CHANNEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"vote_agg"));
 static WORKER: GucSetting<bool> = GucSetting::<bool>::new(true);
 static WORKER_IDLE_EXIT: GucSetting<i32> = GucSetting::<i32>::new(60);
@@ -55,6 +56,16 @@ pub fn define() {
         &FEED_RETENTION,
         1,
         31_536_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"vote_agg.ballot_retention",
+        c"How long ballots are kept after their match is final; -1: for ever.",
+        c"Without ballots the votes can be verified by recount, and the match rebuilt, no more.",
+        &BALLOT_RETENTION,
+        -1,
+        i32::MAX,
         GucContext::Sighup,
         GucFlags::UNIT_S,
     );
@@ -135,6 +146,11 @@ pub fn fold_interval() -> Duration {
 /// How long the feed keeps a message, in microseconds.
 pub fn feed_retention() -> i64 {
     i64::from(FEED_RETENTION.get()) * 1_000_000
+}
+
+/// How long ballots of a final match are kept, in microseconds; `None`: for ever.
+pub fn ballot_retention() -> Option<i64> {
+    u32::try_from(BALLOT_RETENTION.get()).ok().map(|seconds| i64::from(seconds) * 1_000_000)
 }
 
 /// May a worker be started?

@@ -18,6 +18,8 @@ mod low_water;
 mod matches;
 mod pending;
 mod read;
+mod rebuild;
+mod retention;
 mod session;
 mod spi;
 mod state;

@@ -49,14 +49,15 @@ thread_local! {
 }
 
 /// A match at one moment: what is folded, and what came since.
-struct Moment {
-    opened: Option<Match>,
-    head: Head,
-    pending: Tally,
+pub struct Moment {
+    pub opened: Option<Match>,
+    pub head: Head,
+    pub pending: Tally,
 }
 
 impl Moment {
-    fn of(spi: &Spi, match_id: &str) -> Result<Self> {
+    /// As the calling statement sees it.
+    pub fn of(spi: &Spi, match_id: &str) -> Result<Self> {
         let mut moment = Self::folded(spi, match_id)?;
         moment.pending = Tally::new(moment.head.teams.clone());
         each_pending(|row| {
@@ -87,6 +88,11 @@ impl Moment {
 
     fn teams(&self) -> &[String] {
         self.pending.teams()
+    }
+
+    /// The votes that are pending.
+    pub fn totals_pending(&self) -> Result<i64> {
+        self.pending.totals().and_then(|totals| tally::total(&totals)).map_err(|e| refused(&e))
     }
 
     fn totals(&self) -> Result<tally::Counts> {

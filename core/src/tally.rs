@@ -259,6 +259,18 @@ impl Tally {
         Ok(totals)
     }
 
+    /// The change of what is in the total without a cell.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn unplaced(&self) -> Result<Counts, Error> {
+        let mut unplaced = Counts::new();
+        for (arrival, votes) in self.arrivals.iter().filter(|(arrival, _)| arrival.in_total && arrival.cell.is_none()) {
+            add(&mut unplaced, arrival.team, *votes)?;
+        }
+        Ok(unplaced)
+    }
+
     /// The change by cell, in order of the cells' 64 bits.
     ///
     /// # Errors
@@ -348,8 +360,11 @@ mod tests {
         let mut tally = Tally::default();
         tally.add(&Vote { country: Country::parse(b"FR").ok(), in_total: false, ..vote("home") }).expect("small");
         assert_eq!(tally.totals(), Ok(vec![]));
+        assert_eq!(tally.unplaced(), Ok(vec![]));
+        tally.add(&vote("away")).expect("small");
+        assert_eq!((tally.unplaced(), tally.totals()), (Ok(vec![0, 1]), Ok(vec![0, 1])));
         assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![1]));
-        assert_eq!(tally.last_at(), None);
+        assert_eq!(tally.last_at(), Some(0));
     }
 
     #[test]
