@@ -42,7 +42,7 @@ WITH head AS (
     UNION ALL SELECT 'minute', '', t.votes FROM vote_agg.timeline t WHERE t.match_id = $1
 ), counted AS MATERIALIZED (
     SELECT c.kind, c.key, c.team, sum(c.votes) AS votes FROM (
-        SELECT f.kind, f.key, coalesce(t.team, 'number ' || v.number) AS team, v.votes
+        SELECT f.kind, f.key, t.team, v.votes
         FROM folded f, unnest(f.votes) WITH ORDINALITY AS v(votes, number) LEFT JOIN team t USING (number)
         UNION ALL
         SELECT k.kind, k.key, p.team_choice, p.votes
@@ -52,7 +52,7 @@ WITH head AS (
         ) AS k(kind, key, counts) WHERE k.counts) AS c
     GROUP BY c.kind, c.key, c.team HAVING sum(c.votes) <> 0
 ), by_team AS MATERIALIZED (
-    SELECT coalesce(c.team, '') AS team,
+    SELECT grouping(c.team) = 1 AS is_all,
            coalesce(sum(c.votes) FILTER (WHERE c.kind = 'team'), 0) AS teams,
            coalesce(sum(c.votes) FILTER (WHERE c.kind = 'minute'), 0) AS minutes,
            coalesce(sum(c.votes) FILTER (WHERE c.kind IN ('cell', 'no cell')), 0) AS cells,
@@ -87,7 +87,7 @@ WITH head AS (
     WHERE n > 1
 ), wrong AS (
     SELECT count(*) AS rows, min(c.kind || ' ' || CASE c.kind WHEN 'cell' THEN to_hex(c.key::bigint) ELSE c.key END || ': ' || c.votes) AS example FROM counted c
-    WHERE c.votes < 0 OR (c.kind = 'cell' AND NOT vote_agg.is_cell(c.key::bigint)) OR (c.kind = 'country' AND NOT vote_agg.is_country(c.key))
+    WHERE c.votes < 0 OR c.team IS NULL OR (c.kind = 'cell' AND NOT vote_agg.is_cell(c.key::bigint)) OR (c.kind = 'country' AND NOT vote_agg.is_country(c.key))
 ), place AS (
     SELECT f.kind, count(*) AS n FROM folded f
     WHERE f.kind IN ('cell', 'country') AND (SELECT sum(v) FROM unnest(f.votes) AS v) > 0 GROUP BY f.kind
@@ -110,10 +110,10 @@ WITH head AS (
     FULL JOIN asked a USING (resolution, h3_index) GROUP BY resolution
 ), checks(position, check_name, expected, found, ok, detail) AS (
     SELECT 1, 'one row a cell, country and minute', 0, t.rows, t.rows = 0, t.example FROM twice t
-    UNION ALL SELECT 2, 'no count below zero, no unknown cell or country', 0, w.rows, w.rows = 0, w.example FROM wrong w
-    UNION ALL SELECT 3, 'time line = teams', t.teams, t.minutes, NOT EXISTS (SELECT FROM by_team x WHERE x.minutes <> x.teams), NULL FROM by_team t WHERE t.team = ''
-    UNION ALL SELECT 4, 'cells and votes without one = teams', t.teams, t.cells, NOT EXISTS (SELECT FROM by_team x WHERE x.cells <> x.teams), NULL FROM by_team t WHERE t.team = ''
-    UNION ALL SELECT 5, 'countries <= teams', t.teams, t.countries, NOT EXISTS (SELECT FROM by_team x WHERE x.countries > x.teams), NULL FROM by_team t WHERE t.team = ''
+    UNION ALL SELECT 2, 'no count below zero, no unknown team, cell or country', 0, w.rows, w.rows = 0, w.example FROM wrong w
+    UNION ALL SELECT 3, 'time line = teams', t.teams, t.minutes, NOT EXISTS (SELECT FROM by_team x WHERE x.minutes <> x.teams), NULL FROM by_team t WHERE t.is_all
+    UNION ALL SELECT 4, 'cells and votes without one = teams', t.teams, t.cells, NOT EXISTS (SELECT FROM by_team x WHERE x.cells <> x.teams), NULL FROM by_team t WHERE t.is_all
+    UNION ALL SELECT 5, 'countries <= teams', t.teams, t.countries, NOT EXISTS (SELECT FROM by_team x WHERE x.countries > x.teams), NULL FROM by_team t WHERE t.is_all
     UNION ALL SELECT 6, 'number of ' || k.name || ' with votes', coalesce(p.n, 0), k.n, coalesce(p.n, 0) = k.n, NULL
         FROM head h, LATERAL (VALUES ('cell', 'cells', h.cells), ('country', 'countries', h.countries)) AS k(kind, name, n) LEFT JOIN place p USING (kind)
     UNION ALL SELECT 7, 'message = teams', (SELECT sum(v) FROM unnest(h.votes) AS v), (h.body::json #>> '{stats,total}')::numeric,

@@ -200,7 +200,7 @@ fn get_realtime_stats(
             moment.status().to_owned(),
             tally::total(&totals).map_err(|e| refused(&e))?,
             Jsonb::of(&Votes::all(teams, &totals))?,
-            dominance::leader(&totals).map(|place| teams[place].clone()),
+            dominance::leader(&totals).and_then(|place| teams.get(place).cloned()),
             dominance::dominance(&totals),
             moment.per_minute()?,
             moment.head.cells + new_cells,
@@ -268,7 +268,7 @@ fn get_match_aggregates(
         Ok((moment.teams().to_vec(), rows))
     })?;
     let shown = rows.into_iter().map(|(cell, total, votes)| {
-        let leader = dominance::leader(&votes).map(|place| teams[place].clone());
+        let leader = dominance::leader(&votes).and_then(|place| teams.get(place).cloned());
         let resolution = i32::from(u8::from(cell.resolution()));
         Ok((cell.to_string(), resolution, total, votes_json(&teams, &votes)?, leader, dominance::dominance(&votes)))
     });
@@ -299,7 +299,7 @@ fn get_country_aggregates(
         Ok((moment.teams().to_vec(), rows))
     })?;
     let shown = rows.into_iter().map(|(country, total, votes)| {
-        let leader = dominance::leader(&votes).map(|place| teams[place].clone());
+        let leader = dominance::leader(&votes).and_then(|place| teams.get(place).cloned());
         Ok((country.to_string(), total, votes_json(&teams, &votes)?, leader, dominance::dominance(&votes)))
     });
     Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))

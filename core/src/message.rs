@@ -86,7 +86,7 @@ impl<'a> Stats<'a> {
         Ok(Self {
             total: tally::total(votes)?,
             votes: Votes::all(teams, votes),
-            leader: dominance::leader(votes).map(|place| teams[place].as_str().into()),
+            leader: dominance::leader(votes).and_then(|place| teams.get(place)).map(|team| team.as_str().into()),
             // Four digits are what people read; they keep a message short.
             dominance: (dominance::dominance(votes) * 1e4).round() / 1e4,
             per_minute,
