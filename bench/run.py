@@ -19,6 +19,7 @@ import rows_bulk  # noqa: E402
 import rows_fold  # noqa: E402
 import rows_long  # noqa: E402
 import rows_read  # noqa: E402
+import rows_verify  # noqa: E402
 import rows_vote  # noqa: E402
 from cluster import PG_CONFIG, Cluster  # noqa: E402
 from load import SETTINGS, Bench, say  # noqa: E402
@@ -36,6 +37,7 @@ ROWS = {
     "old_snapshot": rows_long.old_snapshot,
     "scale": rows_long.scale,
     "memory": rows_long.memory,
+    "verify": rows_verify.verify,
 }
 
 

@@ -23,8 +23,22 @@ thread_local! {
 
 struct Memory {
     tables: Tables,
-    current: Heap,
+    /// The heap whose turn it is; `None` until a vote asks. Reads never do: they may run beside parallel workers, where no
+    /// snapshot of this very moment can be taken.
+    current: Option<Heap>,
     matches: HashMap<String, Option<matches::Match>>,
+}
+
+impl Memory {
+    /// The heap whose turn it is, and its table.
+    fn current(&mut self) -> Result<(Heap, pg_sys::Oid)> {
+        let heap = match self.current {
+            Some(heap) => heap,
+            None => State::newest(&self.tables, Latest::take().as_ptr())?.current,
+        };
+        self.current = Some(heap);
+        Ok((heap, self.tables.heap(heap)))
+    }
 }
 
 /// The numbers of the tables that are read or written below SQL.
@@ -95,13 +109,13 @@ pub fn tables() -> Result<Tables> {
 /// 42704 where the extension is not installed (any more).
 pub fn lock_current_heap() -> Result<pg_sys::Oid> {
     loop {
-        let (heap, table) = with_memory(|memory| Ok((memory.current, memory.tables.heap(memory.current))))?;
+        let (heap, table) = with_memory(Memory::current)?;
         // SAFETY: conflicts only with DDL and VACUUM FULL.
         unsafe { pg_sys::LockRelationOid(table, pg_sys::RowExclusiveLock as i32) };
         guc::pause(guc::Pause::VoteLocked);
         // SAFETY: a lock that the transaction had already accepts no messages by itself.
         unsafe { pg_sys::AcceptInvalidationMessages() };
-        if with_memory(|memory| Ok(memory.current == heap && memory.tables.heap(heap) == table))? {
+        if with_memory(Memory::current)? == (heap, table) {
             return Ok(table);
         }
     }
@@ -151,8 +165,7 @@ fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
             let tables = Tables::find().inspect_err(|_| VALID.set(false))?;
             worker::look_again();
             WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1], tables.ballot]);
-            let state = State::newest(&tables, Latest::take().as_ptr())?;
-            Memory { tables, current: state.current, matches: HashMap::new() }
+            Memory { tables, current: None, matches: HashMap::new() }
         }
     };
     let result = act(&mut memory);

@@ -53,3 +53,14 @@ SELECT * FROM get_match_timeline('read', '1 month');
 SELECT * FROM get_match_timeline('read', NULL);
 SELECT * FROM get_realtime_stats('');
 SELECT purge_match('read');
+-- beside parallel workers, in a session that remembers nothing yet
+CREATE TABLE crowd AS SELECT i FROM generate_series(1, 10000) i;
+SELECT record_vote('beside', 'home', '872a1072bffffff', 'fr', 3);
+\c
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT c.n, s.total_votes, s.active_cells, a.h3_index FROM (SELECT count(*) AS n FROM crowd) c,
+    LATERAL get_realtime_stats(CASE WHEN c.n > 0 THEN 'beside' END) s, LATERAL get_match_aggregates(CASE WHEN c.n > 0 THEN 'beside' END) a;
+DROP TABLE crowd;
+SELECT purge_match('beside');
