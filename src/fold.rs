@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
 
-use crate::aggregate::{self, Table};
+use crate::aggregate::{self, Sum, Table};
 use crate::ending::Ended;
 use crate::error::{Result, broken, refused};
 use crate::feed::{Change, Fold, Head};
@@ -11,6 +11,7 @@ use crate::guc::{self, Pause};
 use crate::lock::Lock;
 use crate::low_water::{self, Writers};
 use crate::pending::{Next, OpenHeap};
+use crate::retention;
 use crate::session::{self, Tables};
 use crate::spi::{self, Plan, Sees, Spi};
 use crate::state::State;
@@ -139,6 +140,7 @@ pub fn once() -> Result<Done> {
         if state.last_at > Some(state.pruned_at) && at - state.pruned_at > PRUNE_EVERY {
             spi.run(&PRUNE_FEED, &[Some((at - guc::feed_retention()).into())], Sees::Now)?;
             spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now)?;
+            retention::apply(spi, at)?;
             state.pruned_at = at;
         }
         if state != before {
@@ -278,6 +280,8 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
         let country_key = |country: &Country| i64::from(country.number());
         let (countries, new_countries) = add(spi, Table::Countries, match_id, tally, tally.countries(), country_key)?;
         add(spi, Table::Minutes, match_id, tally, Ok(tally.minutes()), |start| start / MINUTE)?;
+        let minute_key = |(start, country): &(i64, Country)| start / MINUTE << 16 | country_key(country);
+        add(spi, Table::CountryMinutes, match_id, tally, Ok(tally.country_minutes()), minute_key)?;
         let change = Change {
             match_id,
             head: head.clone(),
@@ -293,7 +297,7 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
     Ok(())
 }
 
-/// Adds counts by key; returns the new totals, and how many keys have votes now that had none, less those that lost theirs.
+/// Adds counts by key; returns the new sums, and how many keys have votes now that had none, less those that lost theirs.
 fn add<K>(
     spi: &Spi,
     table: Table,
@@ -301,13 +305,13 @@ fn add<K>(
     tally: &Tally,
     changes: std::result::Result<Vec<(K, tally::Counts)>, vote_agg_core::Error>,
     key: impl Fn(&K) -> i64,
-) -> Result<(Vec<(K, tally::Counts)>, i64)> {
+) -> Result<(Vec<(K, Sum)>, i64)> {
     let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(|e| refused(&e))?.into_iter().unzip();
     let changes: Vec<(i64, tally::Counts)> = keys.iter().map(key).zip(changes).collect();
     let totals = aggregate::add(spi, table, match_id, tally.teams().len(), &changes)?;
     let mut newly = 0;
     for (total, (_, change)) in totals.iter().zip(&changes) {
-        let total = tally::total(total).map_err(|e| refused(&e))?;
+        let total = tally::total(&total.votes).map_err(|e| refused(&e))?;
         let had = total - tally::total(change).map_err(|e| refused(&e))?;
         newly += i64::from(total > 0) - i64::from(had > 0);
     }

@@ -16,10 +16,12 @@ mod low_water;
 mod matches;
 mod pending;
 mod read;
+mod retention;
 mod session;
 mod spi;
 mod state;
 mod tables;
+mod timeline;
 mod vote;
 mod worker;
 

@@ -43,6 +43,16 @@ impl Timeline {
         add_all(self.minutes.entry(minute).or_default(), votes)
     }
 
+    /// All votes.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn total(&self) -> Result<Counts, Error> {
+        let mut total = self.opening.clone();
+        self.minutes.values().try_for_each(|votes| add_all(&mut total, votes))?;
+        Ok(total)
+    }
+
     /// The buckets of `width` from the first that has votes to the last, those between without votes too. `from` and `to` cut:
     /// the bucket that `from` lies in is the first, the last one starts before `to`. A bucket of which a part is gone is
     /// left out. Running totals count from the match's beginning all the same.
