@@ -203,24 +203,24 @@ impl Change<'_> {
             is_final: self.is_final,
         })
     }
+
     /// Changes of the told leaders: of the match, of countries, and of cells where there is room for cells. The first leader
-    /// of a cell is no news; that of the match or a country is, and that all votes of one were taken back.
+    /// of a cell is no news; that of the match or a country is, and that all votes there were taken back.
     fn flips<'m>(&'m self, leader: Option<usize>, with_cells: bool) -> Vec<Flip<'m>> {
-        let name =
-            |team: Option<usize>| team.and_then(|team| self.tally.teams().get(team)).map(|team| Cow::Borrowed(team.as_str()));
-        let flip = |scope, key, from, to| (from != to).then(|| Flip(scope, key, name(from), name(to)));
-        let mut flips = Vec::from_iter(flip(Scope::Match, None, self.head.lead.leader, leader));
-        flips.extend(self.countries.iter().filter_map(|(country, sum)| {
-            flip(Scope::Country, Some(Cow::Borrowed(country.as_str())), sum.leader_before, sum.leader)
-        }));
-        if with_cells {
-            let taken = self.cells.iter().filter(|(_, sum)| sum.leader_before.is_some() && sum.leader.is_some());
-            let of_cell = |(cell, sum): &(CellIndex, Sum)| {
-                (sum.leader_before != sum.leader)
-                    .then(|| cell.to_string())
-                    .and_then(|key| flip(Scope::Cell, Some(key.into()), sum.leader_before, sum.leader))
-            };
-            flips.extend(taken.filter_map(of_cell));
+        let teams = self.tally.teams();
+        let name = |team: Option<usize>| team.and_then(|team| teams.get(team)).map(|team| Cow::Borrowed(team.as_str()));
+        let flip = |scope, key, from, to| Flip(scope, key, name(from), name(to));
+        let mut flips = Vec::new();
+        if self.head.lead.leader != leader {
+            flips.push(flip(Scope::Match, None, self.head.lead.leader, leader));
+        }
+        for (country, sum) in self.countries.iter().filter(|(_, sum)| sum.leader_before != sum.leader) {
+            flips.push(flip(Scope::Country, Some(country.as_str().into()), sum.leader_before, sum.leader));
+        }
+        for (cell, sum) in self.cells.iter().filter(|_| with_cells) {
+            if sum.leader_before.is_some() && sum.leader.is_some() && sum.leader_before != sum.leader {
+                flips.push(flip(Scope::Cell, Some(cell.to_string().into()), sum.leader_before, sum.leader));
+            }
         }
         flips
     }

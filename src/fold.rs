@@ -280,7 +280,7 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
         let country_key = |country: &Country| i64::from(country.number());
         let (countries, new_countries) = add(spi, Table::Countries, match_id, tally, tally.countries(), country_key)?;
         add(spi, Table::Minutes, match_id, tally, Ok(tally.minutes()), |start| start / MINUTE)?;
-        let minute_key = |(start, country): &(i64, Country)| start / MINUTE << 16 | country_key(country);
+        let minute_key = |(start, country): &(i64, Country)| ((start / MINUTE) << 16) | country_key(country);
         add(spi, Table::CountryMinutes, match_id, tally, Ok(tally.country_minutes()), minute_key)?;
         let change = Change {
             match_id,

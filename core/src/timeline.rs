@@ -54,8 +54,8 @@ impl Timeline {
     }
 
     /// The buckets of `width` from the first that has votes to the last, those between without votes too. `from` and `to` cut:
-    /// the bucket that `from` lies in is the first, the last one starts before `to`. A bucket of which a part is gone is
-    /// left out. Running totals count from the match's beginning all the same.
+    /// the bucket that `from` lies in is the first, the last one starts before `to`. Buckets that are gone, or a part of which
+    /// is, are left out. Running totals count from the match's beginning all the same.
     ///
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
@@ -70,9 +70,11 @@ impl Timeline {
             bucket.running.clone_from(&running);
         }
         let mut first = held.keys().next().copied().unwrap_or(0);
-        let mut end = held.keys().next_back().map_or(first, |last| last + width);
-        if let Some(kept) = self.kept_from.filter(|kept| *kept > first) {
-            first = floor(kept - 1, width) + width;
+        let mut end = held.keys().next_back().map_or(i64::MIN, |last| last + width);
+        if let Some(kept_from) = self.kept_from {
+            // What is kept may start in the middle of a bucket. Where votes came before, it starts even without votes.
+            let whole = floor(kept_from - 1, width) + width;
+            first = if self.opening.is_empty() { first.max(whole) } else { whole };
         }
         if let Some(from) = from.filter(|from| *from > first) {
             first = floor(from, width);
@@ -106,7 +108,7 @@ pub fn as_of(ts: i64, now: i64) -> i64 {
 #[must_use]
 pub fn width(days: i32, microseconds: i64) -> Option<i64> {
     let width = i64::from(days).checked_mul(1_440 * MINUTE)?.checked_add(microseconds)?;
-    (width >= MINUTE && width <= MAX_WIDTH && width % MINUTE == 0).then_some(width)
+    ((MINUTE..=MAX_WIDTH).contains(&width) && width % MINUTE == 0).then_some(width)
 }
 
 /// How many whole minutes before the current one [`Recent::last`] can tell of.
@@ -257,6 +259,14 @@ mod tests {
         line.add(7 * MINUTE, &[0, 1]).expect("small");
         assert_eq!(buckets(&line, 60, None, None), [(120, [0, 1], [102, 12])]);
         assert_eq!(buckets(&line, 120, None, None), [(120, [0, 1], [102, 12])]);
+        // a quiet minute after what is gone is one like those between
+        assert_eq!(buckets(&line, 1, None, Some(62)), [(61, [1, 0], [102, 11])]);
+        line.open(59 * MINUTE, vec![99, 10]);
+        assert_eq!(buckets(&line, 1, None, Some(61)), [(59, [0, 0], [99, 11]), (60, [1, 0], [100, 11])]);
+        // nothing counted before
+        let mut line = timeline(&[(60, 1, 0)]);
+        line.open(9 * MINUTE, vec![]);
+        assert_eq!(buckets(&line, 1, None, None), [(60, [1, 0], [1, 0])]);
         // nothing but an opening
         let mut line = Timeline::default();
         line.open(61 * MINUTE, vec![1]);
