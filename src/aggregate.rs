@@ -78,17 +78,17 @@ thread_local! {
         "UPDATE vote_agg.country_timeline a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
            AND a.bucket IS NOT DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer)
-           AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr((u.key / 256 % 256)::integer) || pg_catalog.chr((u.key % 256)::integer)
+           AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer)
          RETURNING a.votes, a.ctid, u.key", TYPES) };
     static INSERT_COUNTRY_MINUTES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_timeline (match_id, bucket, country_code, votes)
          SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer),
-                pg_catalog.chr((u.key / 256 % 256)::integer) || pg_catalog.chr((u.key % 256)::integer), u.votes
+                pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer), u.votes
          FROM vote_agg.unpack($2) u RETURNING votes, ctid", TYPES) };
     static FIND_COUNTRY_MINUTES: Plan = const { Plan::new(
         "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_timeline a ON a.match_id = $1
            AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (k.key >> 16)::integer)
-           AND a.country_code = pg_catalog.chr((k.key / 256 % 256)::integer) || pg_catalog.chr((k.key % 256)::integer)", FIND_TYPES) };
+           AND a.country_code = pg_catalog.chr(((k.key >> 8) & 255)::integer) || pg_catalog.chr((k.key & 255)::integer)", FIND_TYPES) };
     static PLACES: RefCell<HashMap<(Table, String), HashMap<i64, pg_sys::ItemPointerData>>> = RefCell::default();
 }
 
