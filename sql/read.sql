@@ -9,7 +9,7 @@ CREATE FUNCTION @extschema@.get_realtime_stats(match_id text,
 RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 COST 100 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'get_realtime_stats_wrapper';
 COMMENT ON FUNCTION @extschema@.get_realtime_stats(text) IS
-'The match at this moment, one row, at a cost that does not grow with its votes or cells';
+'The match at this moment, one row, at a cost that does not grow with its votes or cells; votes_last_minute and votes_last_5_minutes are those of the last whole minutes, lead changes those told by the last fold';
 
 CREATE FUNCTION @extschema@.get_match_aggregates(match_id text, resolution integer DEFAULT NULL, min_votes bigint DEFAULT 1, max_cells integer DEFAULT NULL)
 RETURNS TABLE (h3_index text, resolution integer, total_votes bigint, votes jsonb, leader text, dominance double precision)
