@@ -93,8 +93,10 @@ def test_a_ticker_follows_from_the_messages(still, margin):
     rng = random_for("ticker", margin)
     with still.connect() as session:
         for fold in range(150):
-            if rng.random() < 0.15:  # a rally, which overtakes by any margin
-                rally = calls.any_vote(rng, "m")._replace(cell=rng.choice(calls.CELLS[:4]), votes=60 * (fold + 1))
+            if fold % 15 == 0:  # a rally of the teams in turn, which overtakes by any margin
+                total = session.execute("SELECT total_votes FROM get_realtime_stats('m')").fetchone()[0]
+                team, cell = calls.TEAMS[fold // 15 % 3], calls.CELLS[fold // 15 % 2]
+                rally = calls.placed_vote(rng, "m")._replace(team=team, cell=cell, votes=2 * max(total, 0) + 100)
                 session.execute(*calls.record(rally))
             for _ in range(rng.choice((1, 1, 2, 30))):
                 vote = calls.any_vote(rng, "m")._replace(cell=rng.choice((None, *calls.CELLS[:4])))
