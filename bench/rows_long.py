@@ -110,6 +110,27 @@ def old_snapshot(bench):
     ]
 
 
+HOURS = 2
+SPREAD = """
+    WITH sums AS (
+        SELECT match_id, {keys} team, sum(votes)::bigint AS votes
+        FROM (SELECT match_id, {keys} team, u.votes FROM vote_agg.{table} t, unnest(t.votes) WITH ORDINALITY AS u(votes, team)) AS each
+        GROUP BY match_id, {keys} team
+    ), gone AS (DELETE FROM vote_agg.{table})
+    INSERT INTO vote_agg.{table} (match_id, {keys} bucket, votes)
+    SELECT match_id, {keys} date_trunc('minute', now()) - (minute + 60) * interval '1 minute',
+           array_agg(votes / {minutes} + CASE WHEN minute = 0 THEN votes % {minutes} ELSE 0 END ORDER BY team)
+    FROM sums, generate_series(0, {minutes} - 1) AS minute GROUP BY match_id, {keys} minute
+"""
+
+
+def spread_time_line(bench, dbname):
+    """The same two hours for both: reading a time line costs by its minutes, and the longer loading has more of them."""
+    for table, keys in (("timeline", ""), ("country_timeline", "country_code,")):
+        bench.sql(SPREAD.format(table=table, keys=keys, minutes=60 * HOURS), dbname=dbname)
+        bench.sql(f"VACUUM ANALYZE vote_agg.{table}", dbname=dbname)
+
+
 def scale(bench):
     """Two databases with the same 100,000 cells, one of which has counted a hundred times the votes."""
     millions = 10 if bench.quick else 100
@@ -118,6 +139,10 @@ def scale(bench):
         say(f"  {dbname}: loading {loads} million votes")
         bench.create_database(dbname)
         bench.load_big_match(dbname, loads)
+        spread_time_line(bench, dbname)
+
+    def read(statement):
+        return lambda dbname: bench.pgbench([statement], clients=1, seconds=2, dbname=dbname).tps
 
     def fold(dbname):
         bench.sql(
@@ -141,7 +166,9 @@ def scale(bench):
     snapshots = 3 if bench.quick else 10
     ways = {
         "record_vote": votes,
-        "get_realtime_stats": lambda dbname: bench.pgbench([STATS], clients=1, seconds=2, dbname=dbname).tps,
+        "get_realtime_stats": read(STATS),
+        "get_match_timeline": read("SELECT * FROM get_match_timeline('big');"),
+        "get_match_at": read("SELECT * FROM get_match_at('big', now() - interval '90 minutes');"),
         "get_match_snapshot": lambda dbname: bench.pgbench([SNAPSHOT], clients=1, transactions=snapshots, dbname=dbname).tps,
         "bulk_increment(arrays) of 1,000,000": bulk,
         "fold of 200,000": fold,

@@ -9,7 +9,7 @@ from load import say
 from result import Result
 
 FILL = """INSERT INTO vote_agg.ballot (match_id, voter_id, team_choice, h3_index, country_code)
-          SELECT 'verify', 'voter ' || i, bench.team(i), bench.cell(i % 20000), bench.country(i % 20000)
+          SELECT 'verify', 'voter ' || i, bench.team(i), bench.cell(i %% 20000), bench.country(i %% 20000)
           FROM generate_series(1, %s) AS i"""
 
 

@@ -4,6 +4,11 @@ CREATE FUNCTION vote_agg.add_votes(bigint[], bigint[])
 RETURNS bigint[] LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'add_votes_wrapper';
 COMMENT ON FUNCTION vote_agg.add_votes(bigint[], bigint[]) IS 'The sum of two lists of counts, team by team (internal)';
 
+CREATE FUNCTION vote_agg.leader_after(votes bigint[], change bigint[], leader integer, margin double precision)
+RETURNS integer LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'leader_after_wrapper';
+COMMENT ON FUNCTION vote_agg.leader_after(bigint[], bigint[], integer, double precision) IS
+'The leader that is told once change is added to votes; leader: the one told before (internal)';
+
 CREATE FUNCTION vote_agg.unpack(packed bytea)
 RETURNS TABLE (key bigint, place tid, votes bigint[]) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'unpack_wrapper';
 COMMENT ON FUNCTION vote_agg.unpack(bytea) IS 'The lists of counts that a fold passes to its statements in one value (internal)';

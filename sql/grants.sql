@@ -7,7 +7,8 @@ BEGIN
     EXECUTE 'GRANT SELECT ON vote_agg.live, vote_agg.stat_fold, vote_agg.stat_pending TO ' || pg_catalog.quote_ident(role);
     EXECUTE 'GRANT EXECUTE ON FUNCTION
         @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer),
-        @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval),
+        @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval, timestamptz, timestamptz),
+        @extschema@.get_match_at(text, timestamptz),
         @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
         vote_agg.matches(), vote_agg.pending_stats() TO ' || pg_catalog.quote_ident(role);
 END
@@ -43,7 +44,8 @@ REVOKE ALL ON FUNCTION
     @extschema@.retract_vote(text, text),
     @extschema@.open_match(text, text[], timestamptz, timestamptz, boolean), @extschema@.close_match(text), @extschema@.purge_match(text),
     @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer),
-    @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval),
+    @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval, timestamptz, timestamptz),
+    @extschema@.get_match_at(text, timestamptz),
     @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
     @extschema@.verify_match(text), @extschema@.rebuild_match(text)
 FROM PUBLIC;

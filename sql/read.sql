@@ -4,11 +4,12 @@
 CREATE FUNCTION @extschema@.get_realtime_stats(match_id text,
     OUT status text, OUT total_votes bigint, OUT votes jsonb, OUT leader text, OUT dominance double precision,
     OUT votes_per_minute bigint, OUT active_cells bigint, OUT active_countries bigint, OUT last_vote_at timestamptz,
-    OUT seq bigint, OUT epoch text)
+    OUT seq bigint, OUT epoch text, OUT votes_last_minute bigint, OUT votes_last_5_minutes bigint,
+    OUT lead_changes bigint, OUT last_lead_change_at timestamptz, OUT last_lead_change_from text, OUT last_lead_change_to text)
 RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1 COST 100 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'get_realtime_stats_wrapper';
 COMMENT ON FUNCTION @extschema@.get_realtime_stats(text) IS
-'The match at this moment, one row, at a cost that does not grow with its votes or cells';
+'The match at this moment, one row, at a cost that does not grow with its votes or cells; votes_last_minute and votes_last_5_minutes are those of the last whole minutes, lead changes those told by the last fold';
 
 CREATE FUNCTION @extschema@.get_match_aggregates(match_id text, resolution integer DEFAULT NULL, min_votes bigint DEFAULT 1, max_cells integer DEFAULT NULL)
 RETURNS TABLE (h3_index text, resolution integer, total_votes bigint, votes jsonb, leader text, dominance double precision)
@@ -22,13 +23,6 @@ RETURNS TABLE (country_code text, total_votes bigint, votes jsonb, leader text, 
 LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 200 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'get_country_aggregates_wrapper';
 COMMENT ON FUNCTION @extschema@.get_country_aggregates(text, bigint) IS 'The match by country, biggest first';
-
-CREATE FUNCTION @extschema@.get_match_timeline(match_id text, bucket interval DEFAULT '1 minute')
-RETURNS TABLE (bucket_start timestamptz, team_choice text, votes bigint, running_total bigint)
-LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'get_match_timeline_wrapper';
-COMMENT ON FUNCTION @extschema@.get_match_timeline(text, interval) IS
-'Votes by bucket (whole minutes) and team, with the running total';
 
 CREATE FUNCTION @extschema@.get_match_changes(match_id text, since_seq bigint)
 RETURNS TABLE (seq bigint, at timestamptz, body json, resync boolean)

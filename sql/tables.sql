@@ -71,29 +71,55 @@ COMMENT ON TABLE vote_agg.ballot IS 'Where the vote of each voter counts: what i
 CREATE TABLE vote_agg.h3_aggregate (
     match_id text COLLATE "C" NOT NULL,
     h3_index bigint NOT NULL,
-    votes bigint[] NOT NULL
+    votes bigint[] NOT NULL,
+    leader integer,
+    leader_before integer
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE vote_agg.h3_aggregate IS 'Folded votes by match and cell';
+COMMENT ON COLUMN vote_agg.h3_aggregate.leader IS 'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
+COMMENT ON COLUMN vote_agg.h3_aggregate.leader_before IS 'The same before the last fold that changed this row: where they differ, that fold told of it';
 CREATE INDEX h3_aggregate_key ON vote_agg.h3_aggregate (match_id, h3_index);
 COMMENT ON INDEX vote_agg.h3_aggregate_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 
 CREATE TABLE vote_agg.country_aggregate (
     match_id text COLLATE "C" NOT NULL,
     country_code text COLLATE "C" NOT NULL,
-    votes bigint[] NOT NULL
+    votes bigint[] NOT NULL,
+    leader integer,
+    leader_before integer
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE vote_agg.country_aggregate IS 'Folded votes by match and country';
+COMMENT ON COLUMN vote_agg.country_aggregate.leader IS 'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
+COMMENT ON COLUMN vote_agg.country_aggregate.leader_before IS 'The same before the last fold that changed this row: where they differ, that fold told of it';
 CREATE INDEX country_aggregate_key ON vote_agg.country_aggregate (match_id, country_code);
 COMMENT ON INDEX vote_agg.country_aggregate_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 
 CREATE TABLE vote_agg.timeline (
     match_id text COLLATE "C" NOT NULL,
     bucket timestamptz NOT NULL,
-    votes bigint[] NOT NULL
+    votes bigint[] NOT NULL,
+    kept_from timestamptz
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE vote_agg.timeline IS 'Folded votes by match and minute, by the clock of the call that recorded them';
+COMMENT ON TABLE vote_agg.timeline IS
+'Folded votes by match and minute, by the clock of the call that recorded them. Bucket -infinity is the opening balance: the sum of what retention erased';
+COMMENT ON COLUMN vote_agg.timeline.kept_from IS 'In the opening balance: where the buckets that are kept start';
 CREATE INDEX timeline_key ON vote_agg.timeline (match_id, bucket);
 COMMENT ON INDEX vote_agg.timeline_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
+CREATE INDEX timeline_bucket ON vote_agg.timeline USING brin (bucket);
+COMMENT ON INDEX vote_agg.timeline_bucket IS 'Finds buckets older than vote_agg.timeline_retention';
+
+-- A table of its own and not a wider key of timeline: the chart of a match reads a row a minute, not one a minute and country.
+CREATE TABLE vote_agg.country_timeline (
+    match_id text COLLATE "C" NOT NULL,
+    bucket timestamptz NOT NULL,
+    country_code text COLLATE "C" NOT NULL,
+    votes bigint[] NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE vote_agg.country_timeline IS 'Folded votes by match, minute and country; bucket -infinity is the opening balance of each country';
+CREATE INDEX country_timeline_key ON vote_agg.country_timeline (match_id, bucket, country_code);
+COMMENT ON INDEX vote_agg.country_timeline_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
+CREATE INDEX country_timeline_bucket ON vote_agg.country_timeline USING brin (bucket);
+COMMENT ON INDEX vote_agg.country_timeline_bucket IS 'Finds buckets older than vote_agg.timeline_retention';
 
 -- A match's totals are those of its newest feed row: an append, found by a backward scan of the key, costs the same
 -- however many versions an old snapshot keeps alive. An updated counter row would not.
@@ -110,11 +136,15 @@ CREATE TABLE vote_agg.feed (
     countries bigint NOT NULL,
     last_vote_at timestamptz,
     minute timestamptz NOT NULL,
-    minute_votes bigint NOT NULL,
-    before_votes bigint NOT NULL,
     sources smallint[] NOT NULL,
     source_votes bigint[] NOT NULL,
     emptied bigint NOT NULL,
+    minute_votes bigint[] NOT NULL,
+    leader integer,
+    lead_changes bigint NOT NULL,
+    lead_changed_at timestamptz,
+    lead_changed_from integer,
+    lead_changed_to integer,
     body text NOT NULL,
     doorbell text,
     PRIMARY KEY (match_id, seq)
@@ -126,10 +156,13 @@ COMMENT ON COLUMN vote_agg.feed.born IS 'When the match was first folded, part o
 COMMENT ON COLUMN vote_agg.feed.unplaced IS 'The part of votes that has no cell';
 COMMENT ON COLUMN vote_agg.feed.cells IS 'How many cells have votes';
 COMMENT ON COLUMN vote_agg.feed.countries IS 'How many countries have votes';
-COMMENT ON COLUMN vote_agg.feed.minute IS 'The newest minute with votes, which minute_votes is about; before_votes is about the minute before it';
 COMMENT ON COLUMN vote_agg.feed.sources IS 'Where the votes came from: 0 calls, 1 ballots, others see vote_agg.source';
 COMMENT ON COLUMN vote_agg.feed.source_votes IS 'How many votes of each source are counted';
 COMMENT ON COLUMN vote_agg.feed.emptied IS 'How often a cell or country lost its last vote';
+COMMENT ON COLUMN vote_agg.feed.minute IS 'The newest minute with votes';
+COMMENT ON COLUMN vote_agg.feed.minute_votes IS 'Votes of that minute and of the five before it, newest first';
+COMMENT ON COLUMN vote_agg.feed.leader IS 'The leader that was told last, by its place in teams from 0; NULL: nobody';
+COMMENT ON COLUMN vote_agg.feed.lead_changes IS 'How often one team took the lead from another; when it last did, from whom and to whom are the columns after it';
 COMMENT ON COLUMN vote_agg.feed.doorbell IS 'What NOTIFY carries where the body has no room';
 CREATE INDEX feed_at ON vote_agg.feed USING brin (at);
 COMMENT ON INDEX vote_agg.feed_at IS 'Finds rows older than vote_agg.feed_retention';
@@ -175,5 +208,6 @@ SELECT pg_catalog.pg_extension_config_dump('vote_agg.ballot', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.h3_aggregate', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_aggregate', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.timeline', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.feed', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.fold_log', 'WHERE false');

@@ -40,6 +40,7 @@ WITH head AS (
     UNION ALL SELECT 'cell', h.h3_index::text, h.votes FROM vote_agg.h3_aggregate h WHERE h.match_id = $1
     UNION ALL SELECT 'country', c.country_code, c.votes FROM vote_agg.country_aggregate c WHERE c.match_id = $1
     UNION ALL SELECT 'minute', '', t.votes FROM vote_agg.timeline t WHERE t.match_id = $1
+    UNION ALL SELECT 'country minute', t.country_code, t.votes FROM vote_agg.country_timeline t WHERE t.match_id = $1
 ), counted AS MATERIALIZED (
     SELECT c.kind, c.key, c.team, sum(c.votes) AS votes FROM (
         SELECT f.kind, f.key, t.team, v.votes
@@ -48,7 +49,8 @@ WITH head AS (
         SELECT k.kind, k.key, p.team_choice, p.votes
         FROM pending p, LATERAL (VALUES
             ('team', '', p.in_total), ('minute', '', p.in_total), ('no cell', '', p.in_total AND p.h3_index IS NULL),
-            ('cell', p.h3_index::text, p.h3_index IS NOT NULL), ('country', p.country_code, p.country_code IS NOT NULL)
+            ('cell', p.h3_index::text, p.h3_index IS NOT NULL), ('country', p.country_code, p.country_code IS NOT NULL),
+            ('country minute', p.country_code, p.country_code IS NOT NULL)
         ) AS k(kind, key, counts) WHERE k.counts) AS c
     GROUP BY c.kind, c.key, c.team HAVING sum(c.votes) <> 0
 ), by_team AS MATERIALIZED (
@@ -77,17 +79,22 @@ WITH head AS (
     GROUP BY 1, 2, 3
 ), difference AS (
     SELECT kind, count(*) AS keys, min(concat_ws(' ', kind, CASE kind WHEN 'cell' THEN to_hex(key::bigint) ELSE nullif(key, '') END, team) || ': ' || coalesce(r.votes, 0) || ', not ' || coalesce(c.votes, 0)) AS example
-    FROM (SELECT * FROM counted WHERE kind <> 'minute') c FULL JOIN recounted r USING (kind, key, team)
+    FROM (SELECT * FROM counted WHERE kind NOT LIKE '%minute') c FULL JOIN recounted r USING (kind, key, team)
     WHERE c.votes IS DISTINCT FROM r.votes GROUP BY kind
+), line AS (
+    SELECT coalesce(sum(c.votes), 0) AS expected, coalesce(sum(m.votes), 0) AS found, count(*) FILTER (WHERE c.votes IS DISTINCT FROM m.votes) AS keys,
+           min(concat_ws(' ', key, team)) FILTER (WHERE c.votes IS DISTINCT FROM m.votes) AS example
+    FROM (SELECT * FROM counted WHERE kind = 'country') c FULL JOIN (SELECT * FROM counted WHERE kind = 'country minute') m USING (key, team)
 ), twice AS (
     SELECT coalesce(sum(n - 1), 0) AS rows, min(what) AS example FROM (
         SELECT 'cell ' || to_hex(h.h3_index) AS what, count(*) AS n FROM vote_agg.h3_aggregate h WHERE h.match_id = $1 GROUP BY 1
         UNION ALL SELECT 'country ' || c.country_code, count(*) FROM vote_agg.country_aggregate c WHERE c.match_id = $1 GROUP BY 1
-        UNION ALL SELECT 'minute ' || t.bucket, count(*) FROM vote_agg.timeline t WHERE t.match_id = $1 GROUP BY 1) AS k
+        UNION ALL SELECT 'minute ' || t.bucket, count(*) FROM vote_agg.timeline t WHERE t.match_id = $1 GROUP BY 1
+        UNION ALL SELECT concat('minute ', t.bucket, ' in ', t.country_code), count(*) FROM vote_agg.country_timeline t WHERE t.match_id = $1 GROUP BY 1) AS k
     WHERE n > 1
 ), wrong AS (
     SELECT count(*) AS rows, min(c.kind || ' ' || CASE c.kind WHEN 'cell' THEN to_hex(c.key::bigint) ELSE c.key END || ': ' || c.votes) AS example FROM counted c
-    WHERE c.votes < 0 OR c.team IS NULL OR (c.kind = 'cell' AND NOT vote_agg.is_cell(c.key::bigint)) OR (c.kind = 'country' AND NOT vote_agg.is_country(c.key))
+    WHERE c.votes < 0 OR c.team IS NULL OR (c.kind = 'cell' AND NOT vote_agg.is_cell(c.key::bigint)) OR (c.kind LIKE 'country%' AND NOT vote_agg.is_country(c.key))
 ), place AS (
     SELECT f.kind, count(*) AS n FROM folded f
     WHERE f.kind IN ('cell', 'country') AND (SELECT sum(v) FROM unnest(f.votes) AS v) > 0 GROUP BY f.kind
@@ -112,13 +119,14 @@ WITH head AS (
     SELECT 1, 'one row a cell, country and minute', 0, t.rows, t.rows = 0, t.example FROM twice t
     UNION ALL SELECT 2, 'no count below zero, no unknown team, cell or country', 0, w.rows, w.rows = 0, w.example FROM wrong w
     UNION ALL SELECT 3, 'time line = teams', t.teams, t.minutes, NOT EXISTS (SELECT FROM by_team x WHERE x.minutes <> x.teams), NULL FROM by_team t WHERE t.is_all
-    UNION ALL SELECT 4, 'cells and votes without one = teams', t.teams, t.cells, NOT EXISTS (SELECT FROM by_team x WHERE x.cells <> x.teams), NULL FROM by_team t WHERE t.is_all
-    UNION ALL SELECT 5, 'countries <= teams', t.teams, t.countries, NOT EXISTS (SELECT FROM by_team x WHERE x.countries > x.teams), NULL FROM by_team t WHERE t.is_all
-    UNION ALL SELECT 6, 'number of ' || k.name || ' with votes', coalesce(p.n, 0), k.n, coalesce(p.n, 0) = k.n, NULL
+    UNION ALL SELECT 4, 'time lines of countries = countries', l.expected, l.found, l.keys = 0, l.example FROM line l
+    UNION ALL SELECT 5, 'cells and votes without one = teams', t.teams, t.cells, NOT EXISTS (SELECT FROM by_team x WHERE x.cells <> x.teams), NULL FROM by_team t WHERE t.is_all
+    UNION ALL SELECT 6, 'countries <= teams', t.teams, t.countries, NOT EXISTS (SELECT FROM by_team x WHERE x.countries > x.teams), NULL FROM by_team t WHERE t.is_all
+    UNION ALL SELECT 7, 'number of ' || k.name || ' with votes', coalesce(p.n, 0), k.n, coalesce(p.n, 0) = k.n, NULL
         FROM head h, LATERAL (VALUES ('cell', 'cells', h.cells), ('country', 'countries', h.countries)) AS k(kind, name, n) LEFT JOIN place p USING (kind)
-    UNION ALL SELECT 7, 'message = teams', (SELECT sum(v) FROM unnest(h.votes) AS v), (h.body::json #>> '{stats,total}')::numeric,
+    UNION ALL SELECT 8, 'message = teams', (SELECT sum(v) FROM unnest(h.votes) AS v), (h.body::json #>> '{stats,total}')::numeric,
         NOT EXISTS (SELECT FROM unnest(h.teams, h.votes) AS t(team, votes) WHERE (h.body::json #> '{stats,votes}' ->> t.team)::numeric IS DISTINCT FROM t.votes), NULL FROM head h
-    UNION ALL SELECT 8, 'seq without a gap', max(f.seq) - min(f.seq) + 1, count(*), max(f.seq) - min(f.seq) + 1 = count(*), NULL FROM vote_agg.feed f WHERE f.match_id = $1 HAVING count(*) > 0
+    UNION ALL SELECT 9, 'seq without a gap', max(f.seq) - min(f.seq) + 1, count(*), max(f.seq) - min(f.seq) + 1 = count(*), NULL FROM vote_agg.feed f WHERE f.match_id = $1 HAVING count(*) > 0
     UNION ALL SELECT 20 + r.resolution, 'parents = children at resolution ' || r.resolution, coalesce(r.expected, 0), coalesce(r.found, 0), r.keys = 0, NULL FROM rolled r
     UNION ALL SELECT 40 + r.source, r.name || ' recounted', coalesce(x.votes, 0), coalesce(s.votes, 0), coalesce(x.votes, 0) = coalesce(s.votes, 0), NULL
         FROM recountable r LEFT JOIN (SELECT x.source, sum(x.votes) AS votes FROM recount x GROUP BY 1) AS x USING (source) LEFT JOIN source s USING (source)

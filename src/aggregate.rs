@@ -13,8 +13,9 @@
 
 use crate::counts::{self, Counts, Entry};
 use crate::error::{Result, broken};
+use crate::guc;
 use crate::pending::block_of;
-use crate::spi::{Plan, Rows, Sees, Spi};
+use crate::spi::{Plan, Row, Rows, Sees, Spi};
 use crate::tables;
 use foldhash::HashMap;
 use pgrx::{IntoDatum, pg_sys};
@@ -27,29 +28,37 @@ use vote_agg_core::tally;
 /// How many places a process remembers before it starts again: some 30 MB.
 const MAX_PLACES: usize = 1_000_000;
 
-const TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::BYTEAOID];
+/// For how many minutes a process remembers places by minute, counted back from the newest one of a fold: votes for older
+/// ones are rare, and their rows are found by key.
+const MINUTES_REMEMBERED: i64 = 5;
+
+const TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::BYTEAOID, pg_sys::FLOAT8OID];
 const FIND_TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID];
 
 thread_local! {
     // IS NOT DISTINCT FROM keeps the planner from the index: it would reach for the match's rows instead of the places.
     static UPDATE_CELLS: Plan = const { Plan::new(
-        "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
+        "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes), leader_before = a.leader,
+             leader = vote_agg.leader_after(a.votes, u.votes, a.leader, $3) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1 AND a.h3_index IS NOT DISTINCT FROM u.key
-         RETURNING a.votes, a.ctid, u.key", TYPES) };
+         RETURNING a.votes, a.ctid, u.key, a.leader_before, a.leader", TYPES) };
     static INSERT_CELLS: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.h3_aggregate (match_id, h3_index, votes)
-         SELECT $1, u.key, u.votes FROM vote_agg.unpack($2) u RETURNING votes, ctid", TYPES) };
+        "INSERT INTO vote_agg.h3_aggregate (match_id, h3_index, votes, leader)
+         SELECT $1, u.key, u.votes, vote_agg.leader_after(NULL, u.votes, NULL, $3) FROM vote_agg.unpack($2) u
+         RETURNING votes, ctid, NULL, leader_before, leader", TYPES) };
     static FIND_CELLS: Plan = const { Plan::new(
         "SELECT a.ctid, a.h3_index FROM vote_agg.h3_aggregate a WHERE a.match_id = $1 AND a.h3_index = ANY ($2)", FIND_TYPES) };
     static UPDATE_COUNTRIES: Plan = const { Plan::new(
-        "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
+        "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes), leader_before = a.leader,
+             leader = vote_agg.leader_after(a.votes, u.votes, a.leader, $3) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
            AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer)
-         RETURNING a.votes, a.ctid, u.key", TYPES) };
+         RETURNING a.votes, a.ctid, u.key, a.leader_before, a.leader", TYPES) };
     static INSERT_COUNTRIES: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.country_aggregate (match_id, country_code, votes)
-         SELECT $1, pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), u.votes
-         FROM vote_agg.unpack($2) u RETURNING votes, ctid", TYPES) };
+        "INSERT INTO vote_agg.country_aggregate (match_id, country_code, votes, leader)
+         SELECT $1, pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), u.votes,
+                vote_agg.leader_after(NULL, u.votes, NULL, $3)
+         FROM vote_agg.unpack($2) u RETURNING votes, ctid, NULL, leader_before, leader", TYPES) };
     static FIND_COUNTRIES: Plan = const { Plan::new(
         "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_aggregate a ON a.match_id = $1
            AND a.country_code = pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer)", FIND_TYPES) };
@@ -65,6 +74,21 @@ thread_local! {
     static FIND_MINUTES: Plan = const { Plan::new(
         "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.timeline a ON a.match_id = $1
            AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => k.key::integer)", FIND_TYPES) };
+    static UPDATE_COUNTRY_MINUTES: Plan = const { Plan::new(
+        "UPDATE vote_agg.country_timeline a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
+         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
+           AND a.bucket IS NOT DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer)
+           AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer)
+         RETURNING a.votes, a.ctid, u.key", TYPES) };
+    static INSERT_COUNTRY_MINUTES: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.country_timeline (match_id, bucket, country_code, votes)
+         SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer),
+                pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer), u.votes
+         FROM vote_agg.unpack($2) u RETURNING votes, ctid", TYPES) };
+    static FIND_COUNTRY_MINUTES: Plan = const { Plan::new(
+        "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_timeline a ON a.match_id = $1
+           AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (k.key >> 16)::integer)
+           AND a.country_code = pg_catalog.chr(((k.key >> 8) & 255)::integer) || pg_catalog.chr((k.key & 255)::integer)", FIND_TYPES) };
     static PLACES: RefCell<HashMap<(Table, String), HashMap<i64, pg_sys::ItemPointerData>>> = RefCell::default();
 }
 
@@ -77,6 +101,28 @@ pub enum Table {
     Countries,
     /// By minute since 2000-01-01 UTC.
     Minutes,
+    /// By minute and country: the minute times 65536, and the country's two letters as a number.
+    CountryMinutes,
+}
+
+/// The key of a minute, given by its start, and a country, given by its number.
+pub fn country_minute(start: i64, country: u16) -> i64 {
+    ((start / tally::MINUTE) << 16) | i64::from(country)
+}
+
+/// What a row holds once a change is added.
+pub struct Sum {
+    pub votes: tally::Counts,
+    /// The leader that is told, and the one that was told before, by number of team. Nobody where the key is a minute.
+    pub leader: Option<usize>,
+    pub leader_before: Option<usize>,
+}
+
+impl Sum {
+    fn of(row: &Row, table: Table) -> Result<Self> {
+        let leader = |column| if table.minute(0).is_none() { counts::team_of(row.get(column)) } else { None };
+        Ok(Self { votes: row.need::<Counts>(1)?.0, leader_before: leader(4), leader: leader(5) })
+    }
 }
 
 /// Updates rows at their places, finds places by key, makes new rows.
@@ -92,6 +138,16 @@ impl Table {
             Self::Cells => c"h3_aggregate",
             Self::Countries => c"country_aggregate",
             Self::Minutes => c"timeline",
+            Self::CountryMinutes => c"country_timeline",
+        }
+    }
+
+    /// The minute of a key, where it has one.
+    const fn minute(self, key: i64) -> Option<i64> {
+        match self {
+            Self::Cells | Self::Countries => None,
+            Self::Minutes => Some(key),
+            Self::CountryMinutes => Some(key >> 16),
         }
     }
 
@@ -100,21 +156,18 @@ impl Table {
             Self::Cells => Plans { update: &UPDATE_CELLS, find: &FIND_CELLS, insert: &INSERT_CELLS },
             Self::Countries => Plans { update: &UPDATE_COUNTRIES, find: &FIND_COUNTRIES, insert: &INSERT_COUNTRIES },
             Self::Minutes => Plans { update: &UPDATE_MINUTES, find: &FIND_MINUTES, insert: &INSERT_MINUTES },
+            Self::CountryMinutes => {
+                Plans { update: &UPDATE_COUNTRY_MINUTES, find: &FIND_COUNTRY_MINUTES, insert: &INSERT_COUNTRY_MINUTES }
+            }
         }
     }
 }
 
-/// Adds the changes, which are in order of their keys (as numbers), each key once; returns the new counts in the same order.
+/// Adds the changes, which are in order of their keys (as numbers), each key once; returns the new sums in the same order.
 ///
 /// # Errors
 /// 22003 when a count leaves 64 bits; XX000 when a row is neither found nor made.
-pub fn add(
-    spi: &Spi,
-    table: Table,
-    match_id: &str,
-    teams: usize,
-    changes: &[(i64, tally::Counts)],
-) -> Result<Vec<tally::Counts>> {
+pub fn add(spi: &Spi, table: Table, match_id: &str, teams: usize, changes: &[(i64, tally::Counts)]) -> Result<Vec<Sum>> {
     // Taken out while in use: after an error the process remembers nothing, which is always right.
     let mut all = PLACES.take();
     if all.values().map(HashMap::len).sum::<usize>() > MAX_PLACES {
@@ -122,7 +175,7 @@ pub fn add(
     }
     let places = all.entry((table, match_id.to_owned())).or_default();
     let plans = table.plans();
-    let mut totals: Vec<Option<tally::Counts>> = vec![None; changes.len()];
+    let mut totals: Vec<Option<Sum>> = changes.iter().map(|_| None).collect();
 
     update(spi, table, match_id, teams, changes, places, &mut totals)?;
     let missing: Vec<i64> = changes.iter().zip(&totals).filter(|(_, total)| total.is_none()).map(|((key, _), _)| *key).collect();
@@ -140,9 +193,12 @@ pub fn add(
         let nowhere = pg_sys::ItemPointerData::default();
         let entries: Vec<Entry> = new.iter().map(|i| (changes[*i].0, nowhere, &changes[*i].1)).collect();
         for (i, row) in new.iter().zip(run(spi, plans.insert, match_id, teams, &entries)?.iter()) {
-            totals[*i] = Some(row.need::<Counts>(1)?.0);
+            totals[*i] = Some(Sum::of(&row, table)?);
             places.insert(changes[*i].0, row.need(2)?);
         }
+    }
+    if let Some(newest) = changes.last().and_then(|(key, _)| table.minute(*key)) {
+        places.retain(|key, _| table.minute(*key).is_none_or(|minute| minute > newest - MINUTES_REMEMBERED));
     }
     PLACES.set(all);
     let lost = || broken(format!("a fold of match {} did not reach every row", crate::error::quoted(match_id)));
@@ -157,7 +213,7 @@ fn update(
     teams: usize,
     changes: &[(i64, tally::Counts)],
     places: &mut HashMap<i64, pg_sys::ItemPointerData>,
-    totals: &mut [Option<tally::Counts>],
+    totals: &mut [Option<Sum>],
 ) -> Result<()> {
     let open = changes.iter().zip(&*totals).filter(|(_, total)| total.is_none());
     let entries: Vec<Entry> = open.filter_map(|((key, votes), _)| Some((*key, *places.get(key)?, votes))).collect();
@@ -169,7 +225,7 @@ fn update(
         let key = row.need(3)?;
         let position = changes.binary_search_by_key(&key, |(key, _)| *key);
         let position = position.map_err(|_| broken(format!("a fold changed the row of {key}, which it did not mean to")))?;
-        totals[position] = Some(row.need::<Counts>(1)?.0);
+        totals[position] = Some(Sum::of(&row, table)?);
         places.insert(key, row.need(2)?);
     }
     Ok(())
@@ -193,5 +249,5 @@ fn tidy(table: Table, blocks: BTreeSet<u32>) {
 
 fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, match_id: &str, teams: usize, entries: &[Entry]) -> Result<Rows<'s>> {
     let packed = counts::pack(teams, entries);
-    spi.run(plan, &[match_id.into_datum(), packed.as_slice().into_datum()], Sees::Now)
+    spi.run(plan, &[match_id.into_datum(), packed.as_slice().into_datum(), guc::flip_margin().into_datum()], Sees::Now)
 }

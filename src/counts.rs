@@ -6,7 +6,7 @@ use crate::error::{self, refused};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::itemptr::{item_pointer_to_u64, u64_to_item_pointer};
 use pgrx::{FromDatum, IntoDatum, name, pg_extern, pg_sys};
-use vote_agg_core::tally;
+use vote_agg_core::{flip, tally};
 
 /// A `bigint[]` without NULLs and with at most one dimension.
 pub struct Counts(pub tally::Counts);
@@ -79,6 +79,31 @@ pgrx::impl_sql_translatable!(Counts, "bigint[]");
 fn add_votes(mut votes: Counts, more: Counts) -> error::Result<Counts> {
     tally::add_all(&mut votes.0, &more.0).map_err(|e| refused(&e))?;
     Ok(votes)
+}
+
+/// The leader that is told once `change` is added to `votes`, as a number of its team; `leader`: the one told before.
+#[pg_extern(sql = false)]
+fn leader_after(
+    votes: Option<Counts>,
+    change: Option<Counts>,
+    leader: Option<i32>,
+    margin: Option<f64>,
+) -> error::Result<Option<i32>> {
+    let (mut votes, Some(change), Some(margin)) = (votes.map_or_else(Vec::new, |votes| votes.0), change, margin) else {
+        return Ok(leader);
+    };
+    tally::add_all(&mut votes, &change.0).map_err(|e| refused(&e))?;
+    Ok(number_of(flip::leader(team_of(leader), &votes, margin)))
+}
+
+/// The team that a column names.
+pub fn team_of(number: Option<i32>) -> Option<usize> {
+    number.and_then(|number| usize::try_from(number).ok())
+}
+
+/// A team as a column holds it.
+pub fn number_of(team: Option<usize>) -> Option<i32> {
+    team.and_then(|team| i32::try_from(team).ok())
 }
 
 /// Counts of a key, and where its row lies (anywhere for a new one).

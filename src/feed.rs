@@ -1,20 +1,25 @@
 //! The feed: what each fold changed in each match, as rows that carry the match's totals and the message for everyone.
 
-use crate::counts::Counts;
+use crate::aggregate::Sum;
+use crate::counts::{Counts, number_of, team_of};
 use crate::error::{Result, refused};
+use crate::guc;
 use crate::spi::{Plan, Sees, Spi};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use vote_agg_core::message::{self, CellVotes, Code, CountryVotes, Hex, Message, NewVotes, Votes};
-use vote_agg_core::tally::{self, Recent, Source, Tally};
+use vote_agg_core::flip::{self, Lead, LeadChange};
+use vote_agg_core::message::{self, CellVotes, Code, CountryVotes, Flip, Hex, Message, NewVotes, Scope, Votes};
+use vote_agg_core::tally::{self, Source, Tally};
+use vote_agg_core::timeline::Recent;
 use vote_agg_core::{CellIndex, Country};
 
 thread_local! {
     static HEAD: Plan = const { Plan::new(
-        "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, minute, minute_votes, before_votes,
-             sources, source_votes, emptied, unplaced
+        "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, minute, minute_votes,
+                leader, lead_changes, lead_changed_at, lead_changed_from, lead_changed_to,
+                sources, source_votes, emptied, unplaced
          FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
     /// A time as a message writes it.
@@ -24,11 +29,13 @@ thread_local! {
         "SELECT teams FROM vote_agg.match WHERE match_id = $1", &[pg_sys::TEXTOID]) };
     static INSERT: Plan = const { Plan::new(
         "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at,
-             minute, minute_votes, before_votes, sources, source_votes, emptied, unplaced, body, doorbell)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+             minute, minute_votes, leader, lead_changes, lead_changed_at, lead_changed_from, lead_changed_to,
+             sources, source_votes, emptied, unplaced, body, doorbell)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
         &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID,
           pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID,
-          pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::INT2ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8ARRAYOID,
+          pg_sys::INT8ARRAYOID, pg_sys::INT4OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::INT4OID,
+          pg_sys::INT2ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8ARRAYOID,
           pg_sys::TEXTOID, pg_sys::TEXTOID]) };
 }
 
@@ -53,6 +60,7 @@ pub struct Head {
     pub emptied: i64,
     /// The part of `votes` that has no cell.
     pub unplaced: tally::Counts,
+    pub lead: Lead,
 }
 
 impl Head {
@@ -75,10 +83,18 @@ impl Head {
                 cells: row.need(7)?,
                 countries: row.need(8)?,
                 last_vote_at: time(&row, 9),
-                recent: Recent { minute: time(&row, 10).unwrap_or_default(), votes: row.need(11)?, before: row.need(12)? },
-                sources: row.need::<Vec<i16>>(13)?.into_iter().map(Source).zip(row.need::<Counts>(14)?.0).collect(),
-                emptied: row.need(15)?,
-                unplaced: row.need::<Counts>(16)?.0,
+                recent: recent(time(&row, 10).unwrap_or_default(), &row.need::<Counts>(11)?.0),
+                lead: Lead {
+                    leader: team_of(row.get(12)),
+                    changes: row.need(13)?,
+                    last: match (time(&row, 14), team_of(row.get(15)), team_of(row.get(16))) {
+                        (Some(at), Some(from), Some(to)) => Some(LeadChange { at, from, to }),
+                        _ => None,
+                    },
+                },
+                sources: row.need::<Vec<i16>>(17)?.into_iter().map(Source).zip(row.need::<Counts>(18)?.0).collect(),
+                emptied: row.need(19)?,
+                unplaced: row.need::<Counts>(20)?.0,
             },
         };
         let opened_with: Option<Vec<String>> = spi.run(&TEAMS, &key(), sees)?.first().and_then(|row| row.get(1));
@@ -89,6 +105,12 @@ impl Head {
         }
         Ok(head)
     }
+}
+
+fn recent(minute: i64, votes: &[i64]) -> Recent {
+    let mut recent = Recent { minute, ..Recent::default() };
+    recent.votes.iter_mut().zip(votes).for_each(|(held, votes)| *held = *votes);
+    recent
 }
 
 /// One fold, for all the matches that it changes.
@@ -106,8 +128,8 @@ pub struct Change<'a> {
     /// The match before this fold.
     pub head: Head,
     pub tally: &'a Tally,
-    pub cells: Vec<(CellIndex, tally::Counts)>,
-    pub countries: Vec<(Country, tally::Counts)>,
+    pub cells: Vec<(CellIndex, Sum)>,
+    pub countries: Vec<(Country, Sum)>,
     /// Cells and countries that have votes now and had none before, less those that lost their last.
     pub new_cells: i64,
     pub new_countries: i64,
@@ -143,7 +165,10 @@ impl Change<'_> {
         let mut unplaced = self.head.unplaced.clone();
         self.tally.unplaced().and_then(|more| tally::add_all(&mut unplaced, &more)).map_err(|e| refused(&e))?;
 
-        let message = self.message(fold, &epoch, &votes, recent.per_minute(fold.at))?;
+        let leader = flip::leader(self.head.lead.leader, &votes, guc::flip_margin());
+        let lead = self.head.lead.after(leader, fold.at);
+
+        let message = self.message(fold, &epoch, &votes, recent.per_minute(fold.at), leader)?;
         let body = message::to_json(&message);
         let doorbell = (body.len() > message::MAX_NOTIFY_BYTES).then(|| message::to_json(&message.partial()));
         let args = [
@@ -158,8 +183,12 @@ impl Change<'_> {
             (self.head.countries + self.new_countries).into_datum(),
             self.tally.last_at().max(self.head.last_vote_at).map(Into::into),
             Some(recent.minute.into()),
-            recent.votes.into_datum(),
-            recent.before.into_datum(),
+            Counts(recent.votes.to_vec()).into_datum(),
+            number_of(lead.leader).into_datum(),
+            lead.changes.into_datum(),
+            lead.last.map(|last| last.at.into()),
+            number_of(lead.last.map(|last| last.from)).into_datum(),
+            number_of(lead.last.map(|last| last.to)).into_datum(),
             sources.into_datum(),
             Counts(source_votes).into_datum(),
             (self.head.emptied + self.emptied).into_datum(),
@@ -170,11 +199,18 @@ impl Change<'_> {
         spi.run(&INSERT, &args, Sees::Now).map(|_| ())
     }
 
-    fn message<'m>(&'m self, fold: &'m Fold, epoch: &'m str, votes: &[i64], per_minute: i64) -> Result<Message<'m>> {
+    fn message<'m>(
+        &'m self,
+        fold: &'m Fold,
+        epoch: &'m str,
+        votes: &[i64],
+        per_minute: i64,
+        leader: Option<usize>,
+    ) -> Result<Message<'m>> {
         let teams = self.tally.teams();
         let fits = !self.is_rebuilt && self.cells.len() <= message::MAX_CELLS && self.tally.distinct() <= message::MAX_CELLS;
-        let cells = || self.cells.iter().map(|(cell, counts)| CellVotes(*cell, Votes::some(teams, counts))).collect();
-        let countries = self.countries.iter().map(|(country, counts)| CountryVotes(*country, Votes::some(teams, counts)));
+        let cells = || self.cells.iter().map(|(cell, sum)| CellVotes(*cell, Votes::some(teams, &sum.votes))).collect();
+        let countries = self.countries.iter().map(|(country, sum)| CountryVotes(*country, Votes::some(teams, &sum.votes)));
         let arrived = || {
             let counted = self.tally.arrivals().into_iter().filter(|(arrival, votes)| arrival.in_total && *votes != 0);
             let new =
@@ -192,10 +228,31 @@ impl Change<'_> {
             cells: fits.then(cells),
             countries: Some(countries.collect()),
             new: fits.then(arrived),
-            flips: None,
+            flips: Some(self.flips(leader, fits)).filter(|flips| !flips.is_empty()),
             resync: !fits,
             partial: false,
             is_final: self.is_final,
         })
+    }
+
+    /// Changes of the told leaders: of the match, of countries, and of cells where there is room for cells. The first leader
+    /// of a cell is no news; that of the match or a country is, and that all votes there were taken back.
+    fn flips<'m>(&'m self, leader: Option<usize>, with_cells: bool) -> Vec<Flip<'m>> {
+        let teams = self.tally.teams();
+        let name = |team: Option<usize>| team.and_then(|team| teams.get(team)).map(|team| Cow::Borrowed(team.as_str()));
+        let flip = |scope, key, from, to| Flip(scope, key, name(from), name(to));
+        let mut flips = Vec::new();
+        if self.head.lead.leader != leader {
+            flips.push(flip(Scope::Match, None, self.head.lead.leader, leader));
+        }
+        for (country, sum) in self.countries.iter().filter(|(_, sum)| sum.leader_before != sum.leader) {
+            flips.push(flip(Scope::Country, Some(country.as_str().into()), sum.leader_before, sum.leader));
+        }
+        for (cell, sum) in self.cells.iter().filter(|_| with_cells) {
+            if sum.leader_before.is_some() && sum.leader.is_some() && sum.leader_before != sum.leader {
+                flips.push(flip(Scope::Cell, Some(cell.to_string().into()), sum.leader_before, sum.leader));
+            }
+        }
+        flips
     }
 }

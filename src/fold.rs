@@ -3,7 +3,8 @@
 
 #![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
 
-use crate::aggregate::{self, Table};
+use crate::aggregate::{self, Sum, Table};
+use crate::ballot_retention;
 use crate::ending::Ended;
 use crate::error::{Result, broken, refused};
 use crate::feed::{Change, Fold, Head};
@@ -140,10 +141,11 @@ pub fn once() -> Result<Done> {
         if state.last_at > Some(state.pruned_at) && at - state.pruned_at > PRUNE_EVERY {
             spi.run(&PRUNE_FEED, &[Some((at - guc::feed_retention()).into())], Sees::Now)?;
             spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now)?;
+            retention::apply(spi, at)?;
             state.pruned_at = at;
         }
         if !drained.more {
-            retention::erase_ballots(spi, at)?;
+            ballot_retention::erase(spi, at)?;
         }
         if state != before {
             state.at = at;
@@ -290,6 +292,8 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
         let (countries, new_countries, emptied_countries) =
             add(spi, Table::Countries, match_id, tally, tally.countries(), country_key)?;
         add(spi, Table::Minutes, match_id, tally, Ok(tally.minutes()), |start| start / MINUTE)?;
+        let minute_key = |(start, country): &(i64, Country)| aggregate::country_minute(*start, country.number());
+        add(spi, Table::CountryMinutes, match_id, tally, Ok(tally.country_minutes()), minute_key)?;
         let change = Change {
             match_id,
             head: head.clone(),
@@ -307,8 +311,8 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
     Ok(())
 }
 
-/// Adds counts by key; returns the new totals, how many keys have votes now that had none, less those that lost theirs, and
-/// how many lost theirs.
+/// Adds counts by key; returns the new sums, how many keys have votes now that had none, less those that lost theirs, and how
+/// many lost theirs.
 fn add<K>(
     spi: &Spi,
     table: Table,
@@ -316,13 +320,13 @@ fn add<K>(
     tally: &Tally,
     changes: std::result::Result<Vec<(K, tally::Counts)>, vote_agg_core::Error>,
     key: impl Fn(&K) -> i64,
-) -> Result<(Vec<(K, tally::Counts)>, i64, i64)> {
+) -> Result<(Vec<(K, Sum)>, i64, i64)> {
     let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(|e| refused(&e))?.into_iter().unzip();
     let changes: Vec<(i64, tally::Counts)> = keys.iter().map(key).zip(changes).collect();
     let totals = aggregate::add(spi, table, match_id, tally.teams().len(), &changes)?;
     let (mut newly, mut emptied) = (0, 0);
     for (total, (_, change)) in totals.iter().zip(&changes) {
-        let total = tally::total(total).map_err(|e| refused(&e))?;
+        let total = tally::total(&total.votes).map_err(|e| refused(&e))?;
         let had = total - tally::total(change).map_err(|e| refused(&e))?;
         newly += i64::from(total > 0) - i64::from(had > 0);
         emptied += i64::from(total <= 0 && had > 0);

@@ -3,6 +3,7 @@
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
 use std::ffi::CString;
 use std::time::Duration;
+use vote_agg_core::tally::MINUTE;
 
 static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
 static FEED_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(600);
@@ -13,6 +14,8 @@ static WORKER_IDLE_EXIT: GucSetting<i32> = GucSetting::<i32>::new(60);
 static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static AUTO_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static TURN_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8192);
+static TIMELINE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(-1);
+static FLIP_MARGIN: GucSetting<f64> = GucSetting::<f64>::new(1.0);
 static TEST_PAUSE: GucSetting<Pause> = GucSetting::<Pause>::new(Pause::Off);
 
 /// Where a process can be made to wait by a test, to force an interleaving.
@@ -68,6 +71,26 @@ pub fn define() {
         i32::MAX,
         GucContext::Sighup,
         GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"vote_agg.timeline_retention",
+        c"How long the time line keeps a minute; -1 keeps all.",
+        c"What is older is erased by folds and goes on counting as one sum: running totals stay right.",
+        &TIMELINE_RETENTION,
+        -1,
+        52_560_000,
+        GucContext::Sighup,
+        GucFlags::UNIT_MIN,
+    );
+    GucRegistry::define_float_guc(
+        c"vote_agg.flip_margin",
+        c"How clear a lead is before its change is told, in square roots of the votes.",
+        c"A team takes over when it is ahead of the leader told before by this times the square root of all votes. 0 tells of each change. Taken by the session that folds.",
+        &FLIP_MARGIN,
+        0.0,
+        1_000_000.0,
+        GucContext::Suset,
+        GucFlags::empty(),
     );
     GucRegistry::define_string_guc(
         c"vote_agg.channel",
@@ -151,6 +174,16 @@ pub fn feed_retention() -> i64 {
 /// How long ballots of a final match are kept, in microseconds; `None`: for ever.
 pub fn ballot_retention() -> Option<i64> {
     u32::try_from(BALLOT_RETENTION.get()).ok().map(|seconds| i64::from(seconds) * 1_000_000)
+}
+
+/// How long the time line keeps a minute, in microseconds; `None`: for ever.
+pub fn timeline_retention() -> Option<i64> {
+    u32::try_from(TIMELINE_RETENTION.get()).ok().map(|minutes| i64::from(minutes) * MINUTE)
+}
+
+/// How clear a lead is before its change is told, in square roots of the votes.
+pub fn flip_margin() -> f64 {
+    FLIP_MARGIN.get()
 }
 
 /// May a worker be started?

@@ -3,6 +3,7 @@
 mod aggregate;
 mod ballot;
 mod ballot_box;
+mod ballot_retention;
 mod bulk;
 mod counts;
 mod ending;
@@ -24,6 +25,8 @@ mod session;
 mod spi;
 mod state;
 mod tables;
+mod time_lines;
+mod timeline;
 mod vote;
 mod worker;
 

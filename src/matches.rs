@@ -107,7 +107,8 @@ thread_local! {
         "WITH m AS (DELETE FROM vote_agg.match WHERE match_id = $1),
               h AS (DELETE FROM vote_agg.h3_aggregate WHERE match_id = $1),
               c AS (DELETE FROM vote_agg.country_aggregate WHERE match_id = $1),
-              t AS (DELETE FROM vote_agg.timeline WHERE match_id = $1)
+              t AS (DELETE FROM vote_agg.timeline WHERE match_id = $1),
+              ct AS (DELETE FROM vote_agg.country_timeline WHERE match_id = $1)
          DELETE FROM vote_agg.feed WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
     static COUNTED: Plan = const { Plan::new(

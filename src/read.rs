@@ -13,14 +13,15 @@ use crate::session;
 use crate::spi::{self, Plan, Sees, Spi};
 use crate::state::State;
 use crate::tables::{now, statement_snapshot};
-use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
 use vote_agg_core::cell::{cell_from_bits, cell_to_bits, roll_up};
 use vote_agg_core::message::{self, CellVotes, CountryVotes, Snapshot, Stats, Votes};
 use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{self, MINUTE, Tally};
+use vote_agg_core::tally::{self, Tally};
+use vote_agg_core::timeline::{RECENT, Recent};
 use vote_agg_core::{CellIndex, Country, Error, Resolution, dominance, parse_resolution};
 
 thread_local! {
@@ -29,9 +30,6 @@ thread_local! {
         &[pg_sys::TEXTOID]) };
     static COUNTRIES: Plan = const { Plan::new(
         "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id = $1",
-        &[pg_sys::TEXTOID]) };
-    static TIMELINE: Plan = const { Plan::new(
-        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
     static CHANGES: Plan = const { Plan::new(
         "SELECT seq, at, body FROM vote_agg.feed
@@ -57,6 +55,9 @@ pub struct Moment {
 
 impl Moment {
     /// As the calling statement sees it.
+    ///
+    /// # Errors
+    /// XX000 naming a pending row that no vote can have written; 22003 when a sum leaves 64 bits.
     pub fn of(spi: &Spi, match_id: &str) -> Result<Self> {
         let mut moment = Self::folded(spi, match_id)?;
         moment.pending = Tally::new(moment.head.teams.clone());
@@ -86,7 +87,8 @@ impl Moment {
         }
     }
 
-    fn teams(&self) -> &[String] {
+    /// Its teams, those first that pending votes are the first for last.
+    pub fn teams(&self) -> &[String] {
         self.pending.teams()
     }
 
@@ -103,9 +105,9 @@ impl Moment {
         Ok(totals)
     }
 
-    fn per_minute(&self) -> Result<i64> {
-        let recent = self.head.recent.after(&self.pending.minutes()).map_err(|e| refused(&e))?;
-        Ok(recent.per_minute(now()))
+    /// The votes of the newest minutes.
+    fn recent(&self) -> Result<Recent> {
+        self.head.recent.after(&self.pending.minutes()).map_err(|e| refused(&e))
     }
 
     /// Every cell's votes, rolled up, in order of cells.
@@ -147,7 +149,11 @@ fn each_pending(mut see: impl FnMut(&crate::pending::Found) -> Result<()>) -> Re
     Ok(())
 }
 
-fn named(match_id: Option<&[u8]>) -> Result<&str> {
+/// The name of a match.
+///
+/// # Errors
+/// 22023 when it is none.
+pub fn named(match_id: Option<&[u8]>) -> Result<&str> {
     parse_name("match_id", match_id).map_err(|e| refused(&e))
 }
 
@@ -155,12 +161,16 @@ fn resolution_of(value: Option<i32>) -> Result<Option<Resolution>> {
     value.map(|value| parse_resolution(value.into())).transpose().map_err(|e| refused(&e))
 }
 
-fn time(microseconds: i64) -> Option<TimestampWithTimeZone> {
+/// A time as SQL has it.
+pub fn time(microseconds: i64) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(microseconds).ok()
 }
 
 /// Votes by team as jsonb, only teams that have some.
-fn votes_json(teams: &[String], votes: &[i64]) -> Result<Jsonb> {
+///
+/// # Errors
+/// Those of the format.
+pub fn votes_json(teams: &[String], votes: &[i64]) -> Result<Jsonb> {
     Jsonb::of(&Votes::some(teams, votes))
 }
 
@@ -183,12 +193,20 @@ fn get_realtime_stats(
             name!(last_vote_at, Option<TimestampWithTimeZone>),
             name!(seq, i64),
             name!(epoch, Option<String>),
+            name!(votes_last_minute, i64),
+            name!(votes_last_5_minutes, i64),
+            name!(lead_changes, i64),
+            name!(last_lead_change_at, Option<TimestampWithTimeZone>),
+            name!(last_lead_change_from, Option<String>),
+            name!(last_lead_change_to, Option<String>),
         ),
     >,
 > {
     let match_id = named(match_id)?;
     spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
+        let (recent, lead, now) = (moment.recent()?, moment.head.lead, now());
+        let last = |minutes| recent.last(minutes, now).map_err(|e| refused(&e));
         let (teams, totals) = (moment.teams(), moment.totals()?);
         let cells = moment.pending.cells().map_err(|e| refused(&e))?;
         let cells = totals_of(cells.iter().map(|(cell, votes)| (cell_to_bits(*cell), votes)))?;
@@ -202,12 +220,18 @@ fn get_realtime_stats(
             Jsonb::of(&Votes::all(teams, &totals))?,
             dominance::leader(&totals).and_then(|place| teams.get(place).cloned()),
             dominance::dominance(&totals),
-            moment.per_minute()?,
+            recent.per_minute(now),
             moment.head.cells + new_cells,
             moment.head.countries + new_countries,
             moment.pending.last_at().max(moment.head.last_vote_at).and_then(time),
             moment.head.seq,
             moment.head.epoch.clone(),
+            last(1)?,
+            last(RECENT)?,
+            lead.changes,
+            lead.last.and_then(|last| time(last.at)),
+            lead.last.and_then(|last| teams.get(last.from).cloned()),
+            lead.last.and_then(|last| teams.get(last.to).cloned()),
         )))
     })
 }
@@ -217,7 +241,10 @@ fn totals_of<'a>(places: impl Iterator<Item = (i64, &'a tally::Counts)>) -> Resu
 }
 
 /// Rows of one place each, biggest first.
-fn ranked<K>(
+///
+/// # Errors
+/// 22023 when `max` is below zero, 22003 when a sum leaves 64 bits.
+pub fn ranked<K>(
     places: impl IntoIterator<Item = (K, tally::Counts)>,
     min_votes: Option<i64>,
     max: Option<i32>,
@@ -305,60 +332,6 @@ fn get_country_aggregates(
     Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
 }
 
-/// See the COMMENT in sql/read.sql.
-#[pg_extern(sql = false)]
-fn get_match_timeline(
-    match_id: Option<&[u8]>,
-    bucket: Option<Interval>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(bucket_start, Option<TimestampWithTimeZone>),
-            name!(team_choice, String),
-            name!(votes, i64),
-            name!(running_total, i64),
-        ),
-    >,
-> {
-    let (match_id, width) = (named(match_id)?, bucket_width(bucket)?);
-    let mut rows = Vec::new();
-    spi::connect(|spi| {
-        let moment = Moment::of(spi, match_id)?;
-        let mut buckets: BTreeMap<i64, tally::Counts> = BTreeMap::new();
-        let mut add = |start: i64, votes: &[i64]| {
-            let bucket = buckets.entry(start - start.rem_euclid(width)).or_default();
-            tally::add_all(bucket, votes).map_err(|e| refused(&e))
-        };
-        spi.each(&TIMELINE, &[match_id.into_datum()], |row| {
-            add(row.need::<TimestampWithTimeZone>(1)?.into(), &row.need::<Counts>(2)?.0)
-        })?;
-        moment.pending.minutes().iter().try_for_each(|(start, votes)| add(*start, votes))?;
-        let mut running = tally::Counts::new();
-        for (start, votes) in buckets {
-            tally::add_all(&mut running, &votes).map_err(|e| refused(&e))?;
-            for (team, votes) in votes.into_iter().enumerate().filter(|(_, votes)| *votes != 0) {
-                rows.push((time(start), moment.teams()[team].clone(), votes, running[team]));
-            }
-        }
-        Ok(())
-    })?;
-    Ok(TableIterator::new(rows))
-}
-
-/// The microseconds of a bucket of whole minutes.
-fn bucket_width(bucket: Option<Interval>) -> Result<i64> {
-    let bucket = bucket.ok_or_else(|| refused(&Error::Null { what: "bucket" }))?;
-    let width = i64::from(bucket.days()) * 1_440 * MINUTE + bucket.micros();
-    if bucket.months() != 0 || width < MINUTE || width % MINUTE != 0 {
-        return Err(invalid(
-            format!("bucket must be a whole number of minutes, at least one, not {bucket}"),
-            "Pass an interval such as '5 minutes'; months have no fixed length.",
-        ));
-    }
-    Ok(width)
-}
-
 type ChangeRow = (i64, Option<TimestampWithTimeZone>, Option<String>, bool);
 
 /// See the COMMENT in sql/read.sql.
@@ -417,7 +390,7 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
             at: at.map(Into::into),
             status: moment.status().into(),
             resolution: resolution.map(u8::from),
-            stats: Stats::new(teams, &totals, moment.per_minute()?).map_err(|e| refused(&e))?,
+            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(|e| refused(&e))?,
             cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
             countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
         };

@@ -9,25 +9,23 @@ use crate::lock::Lock;
 use crate::read::Moment;
 use crate::spi::{self, Plan, Sees, Spi};
 use crate::tables::{self, Latest};
+use crate::time_lines::TimeLines;
 use crate::{fold, session};
-use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::cell::{cell_from_bits, cell_to_bits};
 use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{self, MINUTE, Recent, Source, Tally, Vote};
+use vote_agg_core::tally::{self, Source, Tally, Vote};
+use vote_agg_core::timeline::Recent;
 use vote_agg_core::{CellIndex, Country, Error};
 
 thread_local! {
     static RECOUNT: Plan = const { Plan::new(
         "SELECT source, team_choice, h3_index, country_code, votes FROM vote_agg.recount($1)", &[pg_sys::TEXTOID]) };
     static RECOUNTABLE: Plan = const { Plan::new("SELECT source FROM vote_agg.recountable($1)", &[pg_sys::TEXTOID]) };
-    static MINUTES: Plan = const { Plan::new(
-        "SELECT bucket, votes FROM vote_agg.timeline WHERE match_id = $1 AND pg_catalog.isfinite(bucket)", &[pg_sys::TEXTOID]) };
     static CLEAR: Plan = const { Plan::new(
-        "WITH h AS (DELETE FROM vote_agg.h3_aggregate WHERE match_id = $1),
-              c AS (DELETE FROM vote_agg.country_aggregate WHERE match_id = $1)
-         DELETE FROM vote_agg.timeline WHERE match_id = $1", &[pg_sys::TEXTOID]) };
+        "WITH h AS (DELETE FROM vote_agg.h3_aggregate WHERE match_id = $1)
+         DELETE FROM vote_agg.country_aggregate WHERE match_id = $1", &[pg_sys::TEXTOID]) };
 }
 
 /// See the COMMENT in sql/verify.sql.
@@ -79,7 +77,7 @@ struct Counted {
     moment: Moment,
     tally: Tally,
     sources: BTreeMap<Source, i64>,
-    minutes: BTreeMap<i64, tally::Counts>,
+    lines: TimeLines,
 }
 
 impl Counted {
@@ -107,13 +105,7 @@ impl Counted {
             let team = &moment.pending.teams()[arrival.team];
             tally.add(&vote(team, arrival.cell, arrival.country, -votes, Source::CALL)).map_err(|e| refused(&e))?;
         }
-        let mut minutes: BTreeMap<i64, tally::Counts> = BTreeMap::new();
-        for row in spi.run(&MINUTES, &of_match, Sees::TheCallersMoment)?.iter() {
-            let minute: i64 = row.need::<TimestampWithTimeZone>(1)?.into();
-            let bucket = minutes.entry(minute - minute.rem_euclid(MINUTE)).or_default();
-            tally::add_all(bucket, &row.need::<crate::counts::Counts>(2)?.0).map_err(|e| refused(&e))?;
-        }
-        Ok(Self { moment, tally, sources, minutes })
+        Ok(Self { moment, tally, sources, lines: TimeLines::read(spi, match_id)? })
     }
 
     /// Replaces the aggregates, and tells the followers to start again.
@@ -129,21 +121,10 @@ impl Counted {
         let by_number: Vec<_> = countries.iter().map(|(c, v)| (i64::from(c.number()), v.clone())).collect();
         aggregate::add(spi, Table::Countries, match_id, teams, &by_number)?;
 
-        // No source knows when a vote came: the time line stays, and what it lacks came now.
         let totals = self.tally.totals().map_err(error)?;
-        let mut lacking = totals.clone();
-        lacking.resize(teams, 0);
-        for votes in self.minutes.values_mut() {
-            votes.truncate(teams);
-            let less: tally::Counts = votes.iter().map(|votes| votes.wrapping_neg()).collect();
-            tally::add_all(&mut lacking, &less).map_err(error)?;
-        }
-        if lacking.iter().any(|votes| *votes != 0) {
-            tally::add_all(self.minutes.entry(at - at.rem_euclid(MINUTE)).or_default(), &lacking).map_err(error)?;
-        }
-        let minutes: Vec<_> = self.minutes.into_iter().collect();
-        let by_minute: Vec<_> = minutes.iter().map(|(start, votes)| (start / MINUTE, votes.clone())).collect();
-        aggregate::add(spi, Table::Minutes, match_id, teams, &by_minute)?;
+        let by_country = countries.iter().map(|(country, votes)| (Some(*country), votes.clone()));
+        self.lines.complete(by_country.chain([(None, totals.clone())]).collect(), teams, at)?;
+        self.lines.write(spi, match_id, teams)?;
 
         let with_votes = |places: usize| i64::try_from(places).unwrap_or(i64::MAX);
         let pending = self.moment.totals_pending()?;
@@ -151,7 +132,7 @@ impl Counted {
         head.cells = with_votes(cells.iter().filter(|(_, votes)| votes.iter().sum::<i64>() > 0).count());
         head.countries = with_votes(countries.iter().filter(|(_, votes)| votes.iter().sum::<i64>() > 0).count());
         head.unplaced = self.tally.unplaced().map_err(error)?;
-        head.recent = Recent::default().after(&minutes).map_err(error)?;
+        head.recent = Recent::default().after(&self.lines.minutes()).map_err(error)?;
         head.sources = self.sources;
         head.votes = totals.clone();
         let nothing = Tally::new(self.tally.teams().to_vec());

@@ -8,9 +8,11 @@ pub mod country;
 pub mod dominance;
 pub mod element;
 pub mod error;
+pub mod flip;
 pub mod message;
 pub mod name;
 pub mod tally;
+pub mod timeline;
 
 pub use cell::{parse_cell, parse_resolution};
 pub use country::Country;

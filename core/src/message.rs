@@ -131,7 +131,8 @@ pub enum Scope {
     Cell,
 }
 
-/// A change of leader: where, which country or cell (none for the match), the leader before and after (none: a tie, or no votes).
+/// A change of the told leader (see [`crate::flip`]): where, which country or cell (none for the match), the leader before (none:
+/// nobody was told to lead yet) and after (none: all votes there were taken back).
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Flip<'a>(pub Scope, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>);
 

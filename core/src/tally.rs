@@ -79,50 +79,6 @@ fn sum(a: i64, b: i64) -> Result<i64, Error> {
     a.checked_add(b).ok_or(Error::ManyVotes { votes: i128::from(a) + i128::from(b) })
 }
 
-/// The votes of the newest minute that has any, and of the minute before it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Recent {
-    /// Where the newest minute starts.
-    pub minute: i64,
-    pub votes: i64,
-    pub before: i64,
-}
-
-impl Recent {
-    /// The same after more votes came, given by minute in order of time. Those of older minutes are left out.
-    ///
-    /// # Errors
-    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
-    pub fn after(mut self, minutes: &[(i64, Counts)]) -> Result<Self, Error> {
-        for (minute, votes) in minutes {
-            let votes = total(votes)?;
-            if *minute == self.minute {
-                self.votes = sum(self.votes, votes)?;
-            } else if *minute > self.minute {
-                let before = if *minute == self.minute + MINUTE { self.votes } else { 0 };
-                self = Self { minute: *minute, votes, before };
-            } else if *minute == self.minute - MINUTE {
-                self.before = sum(self.before, votes)?;
-            }
-        }
-        Ok(self)
-    }
-
-    /// Votes in the minute that ends `now`: those of this minute, and of the minute before the part that is less than a
-    /// minute ago, as if its votes had come evenly (the sliding window counter).
-    #[must_use]
-    pub fn per_minute(&self, now: i64) -> i64 {
-        let this = now - now.rem_euclid(MINUTE);
-        let (votes, before) = match self.minute {
-            minute if minute >= this => (self.votes, self.before),
-            minute if minute == this - MINUTE => (0, self.votes),
-            _ => (0, 0),
-        };
-        let rest = i128::from(before) * i128::from(MINUTE - (now - this)) / i128::from(MINUTE);
-        votes.saturating_add(i64::try_from(rest).unwrap_or(i64::MAX))
-    }
-}
-
 /// A row of pending.
 #[derive(Clone, Copy, Debug)]
 pub struct Vote<'a> {
@@ -168,13 +124,20 @@ impl Hash for Arrival {
     }
 }
 
+/// What one minute brought: in total (empty where nothing counts there), and by country.
+#[derive(Debug, Default)]
+struct Minute {
+    totals: Counts,
+    countries: HashMap<Country, Counts>,
+}
+
 /// Votes of one match, summed as they come.
 #[derive(Debug, Default)]
 pub struct Tally {
     teams: Vec<String>,
     numbers: HashMap<String, usize>,
     arrivals: HashMap<Arrival, i64>,
-    minutes: BTreeMap<i64, Counts>,
+    minutes: BTreeMap<i64, Minute>,
     sources: BTreeMap<Source, i64>,
     first_at: Option<i64>,
     last_at: Option<i64>,
@@ -199,8 +162,16 @@ impl Tally {
         *votes = sum(*votes, vote.votes)?;
         let source = self.sources.entry(vote.source).or_insert(0);
         *source = sum(*source, vote.votes)?;
+        if vote.in_total || vote.country.is_some() {
+            let minute = self.minutes.entry(vote.at - vote.at.rem_euclid(MINUTE)).or_default();
+            if vote.in_total {
+                add(&mut minute.totals, team, vote.votes)?;
+            }
+            if let Some(country) = vote.country {
+                add(minute.countries.entry(country).or_default(), team, vote.votes)?;
+            }
+        }
         if vote.in_total {
-            add(self.minutes.entry(vote.at - vote.at.rem_euclid(MINUTE)).or_default(), team, vote.votes)?;
             self.last_at = self.last_at.max(Some(vote.at));
         }
         self.first_at = Some(self.first_at.map_or(vote.at, |first| first.min(vote.at)));
@@ -255,7 +226,7 @@ impl Tally {
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
     pub fn totals(&self) -> Result<Counts, Error> {
         let mut totals = Counts::new();
-        self.minutes.values().try_for_each(|minute| add_all(&mut totals, minute))?;
+        self.minutes.values().try_for_each(|minute| add_all(&mut totals, &minute.totals))?;
         Ok(totals)
     }
 
@@ -290,7 +261,20 @@ impl Tally {
     /// The change by minute, in order of time.
     #[must_use]
     pub fn minutes(&self) -> Vec<(i64, Counts)> {
-        self.minutes.iter().map(|(minute, counts)| (*minute, counts.clone())).collect()
+        let counted = self.minutes.iter().filter(|(_, minute)| !minute.totals.is_empty());
+        counted.map(|(start, minute)| (*start, minute.totals.clone())).collect()
+    }
+
+    /// The change by minute and country, in order of time and then of codes.
+    #[must_use]
+    pub fn country_minutes(&self) -> Vec<((i64, Country), Counts)> {
+        let mut changes = Vec::new();
+        for (start, minute) in &self.minutes {
+            let first = changes.len();
+            changes.extend(minute.countries.iter().map(|(country, counts)| ((*start, *country), counts.clone())));
+            changes[first..].sort_unstable_by_key(|((_, country), _)| country.number());
+        }
+        changes
     }
 
     /// The change by source. Votes that say only from which country a counted vote came are in it.
@@ -351,6 +335,8 @@ mod tests {
         );
         assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![2, 9]));
         assert_eq!(tally.minutes(), vec![(-MINUTE, vec![0, 3]), (0, vec![2, 1]), (MINUTE, vec![0, 5])]);
+        let by_country: Vec<_> = tally.country_minutes().into_iter().map(|((start, _), counts)| (start, counts)).collect();
+        assert_eq!(by_country, tally.minutes());
         assert_eq!((tally.first_at(), tally.last_at()), (Some(-1), Some(MINUTE)));
         assert_eq!(tally.arrivals().len(), 3);
     }
@@ -364,26 +350,9 @@ mod tests {
         tally.add(&vote("away")).expect("small");
         assert_eq!((tally.unplaced(), tally.totals()), (Ok(vec![0, 1]), Ok(vec![0, 1])));
         assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![1]));
-        assert_eq!(tally.last_at(), Some(0));
-    }
-
-    #[test]
-    fn the_last_minute_slides() {
-        let after = |recent: Recent, minutes: &[(i64, i64)]| {
-            let minutes: Vec<_> = minutes.iter().map(|(minute, votes)| (minute * MINUTE, vec![*votes])).collect();
-            recent.after(&minutes).expect("small")
-        };
-        let none = Recent::default();
-        assert_eq!((none.per_minute(0), after(none, &[])), (0, none));
-        let recent = after(none, &[(7, 60), (8, 1)]);
-        assert_eq!(recent, Recent { minute: 8 * MINUTE, votes: 1, before: 60 });
-        assert_eq!(recent.per_minute(8 * MINUTE), 61);
-        assert_eq!(recent.per_minute(8 * MINUTE + MINUTE / 4), 46);
-        assert_eq!(recent.per_minute(9 * MINUTE), 1);
-        assert_eq!(recent.per_minute(10 * MINUTE), 0);
-        // late, very late, and after a gap
-        assert_eq!(after(recent, &[(6, 5), (7, 2), (8, 3)]), Recent { minute: 8 * MINUTE, votes: 4, before: 62 });
-        assert_eq!(after(recent, &[(10, 3)]), Recent { minute: 10 * MINUTE, votes: 3, before: 0 });
+        let minutes = tally.country_minutes();
+        assert_eq!(minutes.iter().map(|(_, counts)| counts.clone()).collect::<Vec<_>>(), [vec![1]]);
+        assert_eq!((tally.minutes(), tally.last_at()), (vec![(0, vec![0, 1])], Some(0)));
     }
 
     #[test]

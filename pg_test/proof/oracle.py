@@ -53,11 +53,13 @@ def expected(match, journal, folded=False):
         if vote.in_total:
             tally["total", None, vote.team] += vote.votes
             tally["timeline", None, vote.team] += vote.votes
+            tally["at", None, vote.team] += vote.votes
         if vote.cell is not None:
             for resolution in RESOLUTIONS:
                 tally[f"cells {resolution}", f"{rolled_up(vote.cell, resolution):x}", vote.team] += vote.votes
         if vote.country is not None:
             tally["countries", vote.country, vote.team] += vote.votes
+            tally["at", vote.country, vote.team] += vote.votes
     tally["active cells", None, None] = len({vote.cell for vote in journal} - {None})
     tally["active countries", None, None] = len({vote.country for vote in journal} - {None})
     if folded:
@@ -93,6 +95,10 @@ def observed(session, match, folded=False):
         query = "SELECT team_choice, sum(votes)::bigint FROM get_match_timeline(%s) GROUP BY 1"
         for team, votes in session.execute(query, (match,)):
             tally["timeline", None, team] += votes
+        # A time to come is now.
+        query = "SELECT country_code, total_votes, votes, leader, dominance FROM get_match_at(%s, 'infinity')"
+        for row in session.execute(query, (match,)):
+            add(tally, "at", *row)
         if folded:
             snapshot = session.execute("SELECT get_match_snapshot(%s)", (match,)).fetchone()[0]
             tally += state_of(snapshot["stats"]["votes"], snapshot["cells"], snapshot["countries"])

@@ -23,7 +23,9 @@ SELECT ARRAY[
     coalesce((SELECT sum(total_votes) FROM get_match_aggregates(%(match)s, 5)), 0),
     coalesce((SELECT sum(total_votes) FROM get_match_aggregates(%(match)s, 0)), 0),
     coalesce((SELECT sum(total_votes) FROM get_country_aggregates(%(match)s)), 0),
-    coalesce((SELECT sum(votes) FROM get_match_timeline(%(match)s)), 0)]
+    coalesce((SELECT sum(votes) FROM get_match_timeline(%(match)s)), 0),
+    coalesce((SELECT total_votes FROM get_match_at(%(match)s, 'infinity') WHERE country_code IS NULL), 0),
+    coalesce((SELECT sum(total_votes) FROM get_match_at(%(match)s, 'infinity') WHERE country_code IS NOT NULL), 0)]
 """
 
 

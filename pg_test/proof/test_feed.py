@@ -174,7 +174,7 @@ def test_notifications_carry_the_message_where_it_fits(still):
                 assert len(payload.encode()) <= NOTIFY_BYTES
                 full, partial = json.loads(body), json.loads(payload)
                 assert partial.pop("partial") is True
-                assert partial == {key: full[key] for key in full if key not in ("cells", "countries", "new")}
+                assert partial == {key: full[key] for key in full if key not in ("cells", "countries", "new", "flips")}
 
 
 def test_only_folds_notify(still):

@@ -23,7 +23,7 @@ SELECT coalesce((SELECT total_votes FROM get_realtime_stats('a')), 0),
        coalesce((SELECT sum(total_votes) FROM get_match_aggregates('a')), 0),
        coalesce((SELECT sum(total_votes) FROM get_country_aggregates('b')), 0)
 """
-TABLES = ("pending_1", "pending_2", "pending_1", "pending_2", "h3_aggregate", "country_aggregate", "timeline", "feed", "fold_log")
+TABLES = ("pending_1", "pending_2", "pending_1", "pending_2", "h3_aggregate", "country_aggregate", "timeline", "country_timeline", "feed", "fold_log")
 VACUUMS = ("TRUNCATE", "TRUNCATE off", "FREEZE, TRUNCATE", "FULL")
 TURN_SIZES = ("1MB", "2MB", "4MB")
 

@@ -41,7 +41,7 @@ def reader(db, stop):
 def damage(random):
     """A statement that breaks something, wherever it finds rows."""
     place = f"ctid = (SELECT ctid FROM vote_agg.{{table}} ORDER BY md5(ctid::text || '{random.random()}') LIMIT 1)"
-    table = random.choice(["h3_aggregate", "country_aggregate", "timeline"])
+    table = random.choice(["h3_aggregate", "country_aggregate", "timeline", "country_timeline"])
     at = place.format(table=table)
     team, votes = random.randint(1, 3), random.choice([-1_000_000, -1, 1, 2, 1_000_000_000])
     return random.choice(
@@ -72,7 +72,7 @@ def test_damage_is_found_and_mended_while_people_vote(db):
             what = damage(random)
             # No fold may come between the damage and the look: it waits for the locks, which it takes in the same order.
             with session.transaction():
-                session.execute("LOCK TABLE vote_agg.h3_aggregate, vote_agg.country_aggregate, vote_agg.timeline, vote_agg.feed IN SHARE ROW EXCLUSIVE MODE")
+                session.execute("LOCK TABLE vote_agg.h3_aggregate, vote_agg.country_aggregate, vote_agg.timeline, vote_agg.country_timeline, vote_agg.feed IN SHARE ROW EXCLUSIVE MODE")
                 assert session.execute(FAILED).fetchall() == [], what
                 if session.execute(what).rowcount == 0:
                     continue

@@ -11,12 +11,13 @@ from harness import Database, eventually, random_for, running
 
 # What depends on the clock or on who runs where is left out: votes per minute, the worker.
 READS = {
-    "stats": "SELECT status, total_votes, votes, leader, dominance, active_cells, active_countries, last_vote_at, seq, epoch"
-    " FROM get_realtime_stats('m')",
+    "stats": "SELECT status, total_votes, votes, leader, dominance, active_cells, active_countries, last_vote_at, seq, epoch,"
+    " lead_changes, last_lead_change_at, last_lead_change_from, last_lead_change_to FROM get_realtime_stats('m')",
     "cells": "SELECT * FROM get_match_aggregates('m') ORDER BY h3_index",
     "coarse cells": "SELECT * FROM get_match_aggregates('m', 3, 2, 5)",
     "countries": "SELECT * FROM get_country_aggregates('m') ORDER BY country_code",
     "timeline": "SELECT * FROM get_match_timeline('m') ORDER BY 1, 2",
+    "at": "SELECT country_code, total_votes, votes, leader, dominance FROM get_match_at('m', 'infinity')",
     "changes": "SELECT seq, at, body::text, resync FROM get_match_changes('m', 0)",
     "snapshot": "SELECT get_match_snapshot('m')->>'seq', get_match_snapshot('m')->'cells'",
     "live": "SELECT match_id, status, total_votes, votes, leader, dominance, active_cells, active_countries FROM vote_agg.live",

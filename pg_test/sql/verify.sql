@@ -38,6 +38,10 @@ SELECT * FROM damage($$UPDATE vote_agg.country_aggregate SET country_code = 'XX'
 SELECT * FROM damage($$DELETE FROM vote_agg.country_aggregate$$);
 SELECT * FROM damage($$DELETE FROM vote_agg.timeline$$);
 SELECT * FROM damage($$UPDATE vote_agg.timeline SET votes[1] = 1000$$);
+SELECT check_name, expected, found FROM damage($$INSERT INTO vote_agg.timeline SELECT match_id, '-infinity', votes, date_trunc('minute', now()) FROM vote_agg.timeline LIMIT 1$$);
+SELECT check_name, expected, found FROM damage($$UPDATE vote_agg.country_timeline SET votes[1] = 1000$$);
+SELECT check_name, expected, found FROM damage($$DELETE FROM vote_agg.country_timeline$$);
+SELECT check_name, expected, found FROM damage($$UPDATE vote_agg.country_timeline SET country_code = 'XX' WHERE country_code = 'FR'$$);
 SELECT * FROM damage($$UPDATE vote_agg.feed SET votes[1] = votes[1] + 1 WHERE seq = (SELECT max(seq) FROM vote_agg.feed)$$);
 SELECT * FROM damage($$UPDATE vote_agg.feed SET unplaced[1] = unplaced[1] + 1 WHERE seq = (SELECT max(seq) FROM vote_agg.feed)$$);
 SELECT * FROM damage($$UPDATE vote_agg.feed SET cells = cells + 1, countries = 0 WHERE seq = (SELECT max(seq) FROM vote_agg.feed)$$);

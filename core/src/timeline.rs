@@ -1,0 +1,383 @@
+//! The time line: votes by minute, cut into buckets, with the running total.
+//!
+//! Votes count in the minute in which they were recorded. Where a ballot was changed or taken back, a minute holds the net
+//! change, which may be below zero. Old minutes may be gone (retention); what they held is one opening balance then.
+
+use crate::tally::{Counts, MINUTE, add_all};
+use crate::{Error, tally};
+use std::collections::BTreeMap;
+
+/// The longest bucket: a hundred years, in microseconds.
+pub const MAX_WIDTH: i64 = 36_525 * 1_440 * MINUTE;
+
+/// Votes by minute. Times are microseconds since 2000-01-01 UTC.
+#[derive(Clone, Debug, Default)]
+pub struct Timeline {
+    minutes: BTreeMap<i64, Counts>,
+    /// What was counted in minutes that are gone.
+    opening: Counts,
+    /// Where the minutes that are kept start; `None`: all are kept.
+    kept_from: Option<i64>,
+}
+
+/// One bucket: its start, the votes in it, and all votes from the match's beginning to its end.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Bucket {
+    pub start: i64,
+    pub votes: Counts,
+    pub running: Counts,
+}
+
+impl Timeline {
+    /// Minutes before `kept_from` are gone, and held `votes`.
+    pub fn open(&mut self, kept_from: i64, votes: Counts) {
+        self.kept_from = Some(kept_from);
+        self.opening = votes;
+    }
+
+    /// Adds the votes of a minute.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn add(&mut self, minute: i64, votes: &[i64]) -> Result<(), Error> {
+        add_all(self.minutes.entry(minute).or_default(), votes)
+    }
+
+    /// All votes.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn total(&self) -> Result<Counts, Error> {
+        let mut total = self.opening.clone();
+        self.minutes.values().try_for_each(|votes| add_all(&mut total, votes))?;
+        Ok(total)
+    }
+
+    /// The buckets of `width` from the first that has votes to the last, those between without votes too. `from` and `to` cut:
+    /// the bucket that `from` lies in is the first, the last one starts before `to`. Buckets that are gone, or a part of which
+    /// is, are left out. Running totals count from the match's beginning all the same.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn buckets(&self, width: i64, from: Option<i64>, to: Option<i64>) -> Result<impl Iterator<Item = Bucket> + use<>, Error> {
+        let mut held: BTreeMap<i64, Bucket> = BTreeMap::new();
+        let mut running = self.opening.clone();
+        for (minute, votes) in &self.minutes {
+            let start = floor(*minute, width);
+            let bucket = held.entry(start).or_insert_with(|| Bucket { start, votes: Counts::new(), running: Counts::new() });
+            add_all(&mut bucket.votes, votes)?;
+            add_all(&mut running, votes)?;
+            bucket.running.clone_from(&running);
+        }
+        let mut first = held.keys().next().copied().unwrap_or(0);
+        let mut end = held.keys().next_back().map_or(i64::MIN, |last| last + width);
+        if let Some(kept_from) = self.kept_from {
+            // What is kept may start in the middle of a bucket. Where votes came before, it starts even without votes.
+            let whole = floor(kept_from - 1, width) + width;
+            first = if self.opening.is_empty() { first.max(whole) } else { whole };
+        }
+        if let Some(from) = from.filter(|from| *from > first) {
+            first = floor(from, width);
+        }
+        if let Some(to) = to {
+            end = end.min(to);
+        }
+        let mut running = held.range(..first).next_back().map_or_else(|| self.opening.clone(), |(_, last)| last.running.clone());
+        let mut next = first;
+        Ok(std::iter::from_fn(move || {
+            let start = next;
+            (start < end).then(|| {
+                next += width;
+                let empty = || Bucket { start, votes: Counts::new(), running: running.clone() };
+                let bucket = held.remove(&start).unwrap_or_else(empty);
+                running.clone_from(&bucket.running);
+                bucket
+            })
+        }))
+    }
+}
+
+/// The moment whose totals are asked for by `ts`: the minute that `ts` lies in began then. A time to come means now.
+#[must_use]
+pub fn as_of(ts: i64, now: i64) -> i64 {
+    if ts > now { now } else { ts.checked_sub(ts.rem_euclid(MINUTE)).unwrap_or(ts) }
+}
+
+/// The width of a bucket of whole minutes, in microseconds; `None` where it is less than a minute, more than [`MAX_WIDTH`]
+/// or none of whole minutes.
+#[must_use]
+pub fn width(days: i32, microseconds: i64) -> Option<i64> {
+    let width = i64::from(days).checked_mul(1_440 * MINUTE)?.checked_add(microseconds)?;
+    ((MINUTE..=MAX_WIDTH).contains(&width) && width % MINUTE == 0).then_some(width)
+}
+
+/// How many whole minutes before the current one [`Recent::last`] can tell of.
+pub const RECENT: usize = 5;
+
+/// The votes of the newest minute that has any, and of the five minutes before it, newest first.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Recent {
+    /// Where the newest minute starts.
+    pub minute: i64,
+    pub votes: [i64; RECENT + 1],
+}
+
+impl Recent {
+    /// The same after more votes came, given by minute. Those of older minutes are left out.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn after(mut self, minutes: &[(i64, Counts)]) -> Result<Self, Error> {
+        for (minute, votes) in minutes {
+            if *minute > self.minute {
+                let gap = usize::try_from((minute - self.minute) / MINUTE).unwrap_or(usize::MAX).min(self.votes.len());
+                self.votes.rotate_right(gap);
+                self.votes[..gap].fill(0);
+                self.minute = *minute;
+            }
+            if let Some(held) = self.place(*minute) {
+                self.votes[held] = tally::total(&[self.votes[held], tally::total(votes)?])?;
+            }
+        }
+        Ok(self)
+    }
+
+    /// The votes of a minute; 0 where it is older than what is held.
+    fn of(&self, minute: i64) -> i64 {
+        self.place(minute).map_or(0, |place| self.votes[place])
+    }
+
+    fn place(&self, minute: i64) -> Option<usize> {
+        usize::try_from((self.minute - minute) / MINUTE).ok().filter(|place| minute <= self.minute && *place < self.votes.len())
+    }
+
+    /// Votes in the minute that ends `now`: those of this minute, and of the minute before the part that is less than a
+    /// minute ago, as if its votes had come evenly (the sliding window counter).
+    #[must_use]
+    pub fn per_minute(&self, now: i64) -> i64 {
+        let this = floor(now, MINUTE);
+        // A minute to come: the clock was set back.
+        let this = this.max(self.minute);
+        let rest = i128::from(self.of(this - MINUTE)) * i128::from((MINUTE - (now - this)).clamp(0, MINUTE)) / i128::from(MINUTE);
+        self.of(this).saturating_add(i64::try_from(rest).unwrap_or(i64::MAX))
+    }
+
+    /// Votes in the last `minutes` (at most [`RECENT`]) whole minutes before the one that `now` lies in.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when the sum leaves 64 bits.
+    pub fn last(&self, minutes: usize, now: i64) -> Result<i64, Error> {
+        let this = floor(now, MINUTE);
+        let votes: Vec<i64> = (1..=minutes as i64).map(|back| self.of(this - back * MINUTE)).collect();
+        tally::total(&votes)
+    }
+}
+
+fn floor(at: i64, width: i64) -> i64 {
+    at - at.rem_euclid(width)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 60 * MINUTE;
+
+    /// Minutes and the votes of two teams in them.
+    fn timeline(minutes: &[(i64, i64, i64)]) -> Timeline {
+        let mut timeline = Timeline::default();
+        for (minute, home, away) in minutes {
+            timeline.add(minute * MINUTE, &[*home, *away]).expect("small");
+        }
+        timeline
+    }
+
+    /// Start in minutes, votes and running total by team; a list that ends early means zeros.
+    fn buckets(timeline: &Timeline, width: i64, from: Option<i64>, to: Option<i64>) -> Vec<(i64, [i64; 2], [i64; 2])> {
+        let two = |counts: &Counts| [0, 1].map(|team| counts.get(team).copied().unwrap_or(0));
+        let cut = |at: Option<i64>| at.map(|minute| minute * MINUTE);
+        let buckets = timeline.buckets(width * MINUTE, cut(from), cut(to)).expect("small");
+        buckets.map(|b| (b.start / MINUTE, two(&b.votes), two(&b.running))).collect()
+    }
+
+    #[test]
+    fn no_votes_no_buckets() {
+        for (from, to) in [(None, None), (Some(0), Some(100)), (Some(100), None)] {
+            assert_eq!(buckets(&Timeline::default(), 1, from, to), []);
+        }
+    }
+
+    #[test]
+    fn buckets_without_votes_are_shown_as_such() {
+        let line = timeline(&[(10, 1, 0), (13, 0, 2), (13, 1, 0)]);
+        let all = [(10, [1, 0], [1, 0]), (11, [0, 0], [1, 0]), (12, [0, 0], [1, 0]), (13, [1, 2], [2, 2])];
+        assert_eq!(buckets(&line, 1, None, None), all);
+        assert_eq!(buckets(&line, 5, None, None), [(10, [2, 2], [2, 2])]);
+        assert_eq!(buckets(&line, 2, None, None), [(10, [1, 0], [1, 0]), (12, [1, 2], [2, 2])]);
+        assert_eq!(buckets(&line, 60, None, None), [(0, [2, 2], [2, 2])]);
+        // cut, the running total goes on from the beginning
+        assert_eq!(buckets(&line, 1, Some(12), None), all[2..]);
+        assert_eq!(buckets(&line, 1, None, Some(12)), all[..2]);
+        assert_eq!(buckets(&line, 2, Some(13), Some(99)), [(12, [1, 2], [2, 2])]);
+        assert_eq!(buckets(&line, 1, Some(14), None), []);
+        assert_eq!(buckets(&line, 1, None, Some(10)), []);
+        assert_eq!(buckets(&line, 1, Some(12), Some(11)), []);
+    }
+
+    #[test]
+    fn ends_of_time_cut_nothing_or_all() {
+        let line = timeline(&[(10, 1, 0), (11, 2, 0)]);
+        let count = |from, to| line.buckets(MINUTE, from, to).expect("small").count();
+        assert_eq!(count(Some(i64::MIN), Some(i64::MAX)), 2);
+        assert_eq!(count(Some(i64::MAX), None), 0);
+        assert_eq!(count(None, Some(i64::MIN)), 0);
+        assert_eq!(line.buckets(MAX_WIDTH, None, None).expect("small").count(), 1);
+    }
+
+    #[test]
+    fn minutes_before_2000_are_minutes_too() {
+        assert_eq!(buckets(&timeline(&[(-1, 1, 0), (0, 0, 1)]), 5, None, None), [(-5, [1, 0], [1, 0]), (0, [0, 1], [1, 1])]);
+    }
+
+    #[test]
+    fn votes_taken_back_are_below_zero() {
+        let line = timeline(&[(1, 5, 0), (2, -2, 2), (3, -3, 0)]);
+        assert_eq!(buckets(&line, 1, None, None), [(1, [5, 0], [5, 0]), (2, [-2, 2], [3, 2]), (3, [-3, 0], [0, 2])]);
+    }
+
+    #[test]
+    fn what_is_gone_still_counts() {
+        let mut line = timeline(&[(60, 1, 0), (61, 1, 0), (125, 0, 1)]);
+        line.open(60 * MINUTE, vec![100, 10]);
+        assert_eq!(buckets(&line, 60, None, None), [(60, [2, 0], [102, 10]), (120, [0, 1], [102, 11])]);
+        // a part of the first bucket is gone: it is not shown, and counted
+        line.open(61 * MINUTE, vec![100, 10]);
+        assert_eq!(buckets(&line, 60, None, None), [(120, [0, 1], [102, 11])]);
+        assert_eq!(buckets(&line, 1, None, Some(62)), [(61, [1, 0], [102, 10])]);
+        assert_eq!(buckets(&line, 1, Some(0), Some(62)), [(61, [1, 0], [102, 10])]);
+        // a vote that came late for what is gone
+        line.add(7 * MINUTE, &[0, 1]).expect("small");
+        assert_eq!(buckets(&line, 60, None, None), [(120, [0, 1], [102, 12])]);
+        assert_eq!(buckets(&line, 120, None, None), [(120, [0, 1], [102, 12])]);
+        // a quiet minute after what is gone is one like those between
+        assert_eq!(buckets(&line, 1, None, Some(62)), [(61, [1, 0], [102, 11])]);
+        line.open(59 * MINUTE, vec![99, 10]);
+        assert_eq!(buckets(&line, 1, None, Some(61)), [(59, [0, 0], [99, 11]), (60, [1, 0], [100, 11])]);
+        // nothing counted before
+        let mut line = timeline(&[(60, 1, 0)]);
+        line.open(9 * MINUTE, vec![]);
+        assert_eq!(buckets(&line, 1, None, None), [(60, [1, 0], [1, 0])]);
+        // nothing but an opening
+        let mut line = Timeline::default();
+        line.open(61 * MINUTE, vec![1]);
+        assert_eq!(buckets(&line, 1, None, None), []);
+    }
+
+    #[test]
+    fn every_width_adds_up() {
+        let mut state = 7u64;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            i64::try_from((state >> 33) % below).expect("small")
+        };
+        for _ in 0..200 {
+            let votes: Vec<_> = (0..draw(30)).map(|_| (draw(500) - 100, draw(9) - 2, draw(9) - 2)).collect();
+            let line = timeline(&votes);
+            let sum = votes.iter().fold([0, 0], |[a, b], (_, home, away)| [a + home, b + away]);
+            for width in [1, 2, 7, 60, 1_440] {
+                let all = buckets(&line, width, None, None);
+                let mut running = [0, 0];
+                for (start, votes, total) in &all {
+                    assert_eq!(start.rem_euclid(width), 0);
+                    running = [running[0] + votes[0], running[1] + votes[1]];
+                    assert_eq!(running, *total);
+                }
+                assert_eq!(running, sum);
+                assert!(all.windows(2).all(|pair| pair[1].0 - pair[0].0 == width));
+                // any cut is a part of the whole
+                let (from, to) = (draw(600) - 150, draw(600) - 150);
+                let part = all.iter().filter(|(start, ..)| start + width > from && *start < to);
+                assert_eq!(buckets(&line, width, Some(from), Some(to)), part.copied().collect::<Vec<_>>());
+            }
+        }
+    }
+
+    #[test]
+    fn widths_are_whole_minutes() {
+        assert_eq!(width(0, MINUTE), Some(MINUTE));
+        assert_eq!(width(1, -HOUR), Some(23 * HOUR));
+        assert_eq!(width(36_525, 0), Some(MAX_WIDTH));
+        for (days, microseconds) in [
+            (0, 0),
+            (0, -MINUTE),
+            (0, MINUTE - 1),
+            (0, MINUTE + 1),
+            (36_525, MINUTE),
+            (i32::MAX, 0),
+            (i32::MIN, 0),
+            (1, i64::MAX),
+        ] {
+            assert_eq!(width(days, microseconds), None, "{days} days and {microseconds} µs");
+        }
+    }
+
+    #[test]
+    fn the_past_is_known_by_the_minute_and_the_future_is_now() {
+        let now = 10 * MINUTE + 5;
+        assert_eq!(as_of(10 * MINUTE + 5, now), 10 * MINUTE);
+        assert_eq!(as_of(10 * MINUTE, now), 10 * MINUTE);
+        assert_eq!(as_of(10 * MINUTE - 1, now), 9 * MINUTE);
+        assert_eq!(as_of(-1, now), -MINUTE);
+        assert_eq!((as_of(now + 1, now), as_of(i64::MAX, now)), (now, now));
+        assert_eq!(as_of(i64::MIN, now), i64::MIN);
+    }
+
+    fn after(recent: Recent, minutes: &[(i64, i64)]) -> Recent {
+        let minutes: Vec<_> = minutes.iter().map(|(minute, votes)| (minute * MINUTE, vec![*votes])).collect();
+        recent.after(&minutes).expect("small")
+    }
+
+    #[test]
+    fn the_last_minute_slides() {
+        let none = Recent::default();
+        assert_eq!((none.per_minute(0), after(none, &[])), (0, none));
+        let recent = after(none, &[(7, 60), (8, 1)]);
+        assert_eq!(recent, Recent { minute: 8 * MINUTE, votes: [1, 60, 0, 0, 0, 0] });
+        assert_eq!(recent.per_minute(8 * MINUTE), 61);
+        assert_eq!(recent.per_minute(8 * MINUTE + MINUTE / 4), 46);
+        assert_eq!(recent.per_minute(9 * MINUTE), 1);
+        assert_eq!(recent.per_minute(10 * MINUTE), 0);
+        // the clock was set back
+        assert_eq!(recent.per_minute(7 * MINUTE), 61);
+        // late, very late, and after a gap
+        assert_eq!(after(recent, &[(1, 9), (6, 5), (7, 2), (8, 3)]).votes, [4, 62, 5, 0, 0, 0]);
+        assert_eq!(after(recent, &[(10, 3)]), Recent { minute: 10 * MINUTE, votes: [3, 0, 1, 60, 0, 0] });
+        assert_eq!(after(recent, &[(99, 3)]), Recent { minute: 99 * MINUTE, votes: [3, 0, 0, 0, 0, 0] });
+    }
+
+    #[test]
+    fn whole_minutes_are_those_of_the_time_line() {
+        let minutes = [(3, 100), (4, 10), (5, 1), (7, 20), (8, -3), (9, 7)];
+        let recent = after(Recent::default(), &minutes);
+        for now in 0..20 {
+            for (n, back) in [(1usize, 1), (5, 5)] {
+                let held = minutes.iter().filter(|(minute, _)| (now - back..now).contains(minute) && (4..=9).contains(minute));
+                let right: i64 = held.map(|(_, votes)| votes).sum();
+                for second in [0, 59] {
+                    assert_eq!(recent.last(n, now * MINUTE + second * 1_000_000), Ok(right), "{n} minutes before {now}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn sums_never_wrap() {
+        let recent = after(Recent::default(), &[(1, i64::MAX), (2, i64::MAX)]);
+        assert!(recent.after(&[(MINUTE, vec![1])]).is_err());
+        assert!(recent.last(5, 3 * MINUTE).is_err());
+        assert_eq!(recent.per_minute(2 * MINUTE), i64::MAX);
+        let mut line = timeline(&[(1, i64::MAX, 0)]);
+        assert!(line.add(MINUTE, &[1]).is_err());
+        assert!(timeline(&[(1, i64::MAX, 0), (2, 1, 0)]).buckets(MINUTE, None, None).is_err());
+    }
+}

@@ -1,0 +1,268 @@
+"""The time line, its retention and the changes of leader, each against a recount that shares nothing with the extension."""
+
+import datetime
+
+import psycopg
+import pytest
+
+import calls
+import clock
+import oracle
+from clock import MINUTE, Timed
+from harness import SECONDS, eventually, random_for, running
+from test_dump import restore, target  # noqa: F401  (a fixture)
+from ticker import Ticker
+
+START = datetime.datetime(2024, 7, 14, 19, 0, 17, tzinfo=datetime.timezone.utc)
+WIDTHS = [n * MINUTE for n in (1, 2, 5, 7, 60, 1_440)]
+CLOCK = {"options": "-c vote_agg.worker=off -c timezone=UTC"}
+
+
+def any_votes(rng, how_many, start=START, minutes=200):
+    """Votes at random times; some are late, some move a ballot at one moment, some only tell a country."""
+    journal = []
+    for _ in range(how_many):
+        at = start + rng.random() * minutes * MINUTE
+        vote = Timed(at, rng.choice(calls.TEAMS), rng.choice((1, 1, 2, 9)), rng.choice((None, *calls.COUNTRIES)))
+        journal.append(vote)
+        kind = rng.randrange(6)
+        if kind == 0:
+            later = at + rng.random() * 5 * MINUTE
+            journal.append(vote._replace(at=later, votes=-vote.votes))
+            journal.append(vote._replace(at=later, team=rng.choice(calls.TEAMS)))
+        elif kind == 1 and vote.country:
+            journal[-1] = vote._replace(in_total=False)
+    return journal
+
+
+def equal_at_all_times(session, match, journal, rng, kept_from=None):
+    """Random buckets, cuts and moments, in one snapshot, equal the recount."""
+    moments = [START - 3 * MINUTE + rng.random() * 220 * MINUTE for _ in range(6)]
+    with oracle.one_snapshot(session):
+        for width in WIDTHS:
+            assert clock.read_buckets(session, match, width) == clock.buckets(journal, width, kept_from=kept_from), width
+            cut = rng.sample(moments, 2)
+            assert clock.read_buckets(session, match, width, *cut) == clock.buckets(journal, width, *cut, kept_from), (width, cut)
+        for moment in moments:
+            read, as_of = clock.read_standing(session, match, moment)
+            assert as_of == clock.floor(moment)
+            assert read == clock.standing(journal, as_of), moment
+
+
+def test_every_bucket_and_moment_is_a_recount(still):
+    """Folded or pending, early or late, counted or taken back."""
+    rng, journal = random_for("time line"), []
+    with still.connect(**CLOCK) as session:
+        for round_ in range(8):
+            votes = any_votes(rng, 40)
+            clock.record(session, "m", votes)
+            journal += votes
+            equal_at_all_times(session, "m", journal, rng)
+            if round_ % 2 == 0:
+                session.execute("SELECT vote_agg.fold()")
+                equal_at_all_times(session, "m", journal, rng)
+        still.settle()
+        equal_at_all_times(session, "m", journal, rng)
+        rows = "SELECT count(*), count(DISTINCT bucket) FROM vote_agg.timeline"
+        assert len(set(session.execute(rows).fetchone())) == 1, "one row a minute"
+        rows = "SELECT count(*), count(DISTINCT (bucket, country_code)) FROM vote_agg.country_timeline"
+        assert len(set(session.execute(rows).fetchone())) == 1, "one row a minute and country"
+
+
+def test_the_servers_clock_decides(db):
+    """Votes cast just now are in the bucket of now, and were not there before it began."""
+    with db.connect(**CLOCK) as session:
+
+        def in_one_minute():
+            session.execute("SELECT purge_match('m')")
+            before = session.execute("SELECT clock_timestamp()").fetchone()[0]
+            session.execute("SELECT record_vote('m', 'home', NULL::text, 'FR', 3)")
+            read = clock.read_buckets(session, "m", MINUTE)
+            standing = clock.read_standing(session, "m", before)[0]
+            after = session.execute("SELECT clock_timestamp()").fetchone()[0]
+            return clock.floor(before) == clock.floor(after) and (read, standing, clock.floor(before))
+
+        read, standing, minute = eventually("all in one minute", in_one_minute)
+        assert read == {(minute, "home"): (3, 3)} and standing == {}
+
+
+@pytest.mark.parametrize("margin", [0, 1, 3])
+def test_a_ticker_follows_from_the_messages(still, margin):
+    """Few places and teams that are close: leaders change all the time, and also by votes that are taken back."""
+    still.configure(flip_margin=margin)
+    rng = random_for("ticker", margin)
+    with still.connect() as session:
+        for fold in range(150):
+            if fold % 15 == 0:  # a rally of the teams in turn, which overtakes by any margin
+                total = session.execute("SELECT total_votes FROM get_realtime_stats('m')").fetchone()[0]
+                team, cell = calls.TEAMS[fold // 15 % 3], calls.CELLS[fold // 15 % 2]
+                rally = calls.placed_vote(rng, "m")._replace(team=team, cell=cell, votes=2 * max(total, 0) + 100)
+                session.execute(*calls.record(rally))
+            for _ in range(rng.choice((1, 1, 2, 30))):
+                vote = calls.any_vote(rng, "m")._replace(cell=rng.choice((None, *calls.CELLS[:4])))
+                session.execute(*calls.record(vote))
+            if rng.random() < 0.2:
+                team, country = rng.choice(calls.TEAMS), rng.choice((None, *calls.COUNTRIES))
+                took = Timed(datetime.datetime.now(datetime.timezone.utc), team, -rng.choice((1, 40)), country)
+                clock.record(session, "m", [took])
+            session.execute("SELECT vote_agg.fold()")
+        check_ticker(session, Ticker(margin), at_least=3)
+
+
+def check_ticker(session, ticker, at_least):
+    messages = [body for (body,) in session.execute("SELECT body FROM get_match_changes('m', 0)")]
+    for message in messages:
+        ticker.apply(message)
+    for scope in ("match", "country", "cell"):
+        assert sum(flip[0] == scope for flip in ticker.flips) >= at_least, f"{scope}: too few changes to show anything"
+    query = """SELECT lead_changes, to_char(last_lead_change_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
+                      last_lead_change_from, last_lead_change_to FROM get_realtime_stats('m')"""
+    last = ticker.changes[-1] if ticker.changes else (None, None, None)
+    assert session.execute(query).fetchone() == (len(ticker.changes), *last)
+
+
+def test_a_ticker_follows_under_load(db):
+    """Several sessions vote and the worker folds; another session folds in between, with places of its own."""
+
+    def voter(number):
+        def run(stop):
+            rng = random_for("ticker", "load", number)
+            with db.connect() as session:
+                while not stop.is_set():
+                    vote = calls.any_vote(rng, "m")._replace(cell=rng.choice(calls.CELLS), votes=rng.choice((1, 5, 50)))
+                    session.execute(*calls.record(vote))
+
+        return run
+
+    def folder(stop):
+        with db.connect() as session:
+            while not stop.wait(0.05):
+                session.execute("SELECT vote_agg.fold()")
+
+    with running(*map(voter, range(3)), folder) as stop:
+        stop.wait(SECONDS / 4)
+    db.settle()
+    with db.connect() as session:
+        ticker = Ticker()
+        check_ticker(session, ticker, at_least=0)
+        assert ticker.flips, "nobody ever took the lead"
+
+
+@pytest.fixture
+def retention(cluster):
+    """Sets vote_agg.timeline_retention, a setting of the server."""
+
+    def set_to(minutes):
+        cluster.configure(**{"vote_agg.timeline_retention": minutes})
+        cluster.reload()
+        with cluster.connect() as session:
+            session.execute("LOAD 'vote_agg'")
+            shown = "SELECT setting FROM pg_settings WHERE name = 'vote_agg.timeline_retention'"
+            eventually("the setting arrives", lambda: session.execute(shown).fetchone() == (str(minutes),))
+
+    yield set_to
+    set_to(-1)
+
+
+def prune(session):
+    """A fold that erases: the time of the last one is put back, so that none has to wait."""
+    session.execute("UPDATE vote_agg.fold_log SET pruned_at = '2000-01-01' WHERE id = (SELECT max(id) FROM vote_agg.fold_log)")
+    session.execute("SELECT record_vote('another', 'home')")
+    assert session.execute("SELECT vote_agg.fold()").fetchone()[0] >= 1
+
+
+def horizon(session, match):
+    query = "SELECT kept_from FROM vote_agg.timeline WHERE match_id = %s AND bucket = '-infinity'"
+    rows = session.execute(query, (match,)).fetchall()
+    assert len(rows) <= 1
+    return rows[0][0] if rows else None
+
+
+def test_what_is_erased_goes_on_counting(still, retention, target):  # noqa: F811
+    """The horizon moves over a match whose votes come early, late, and for minutes that are gone; another match is idle."""
+    rng = random_for("retention")
+    now = datetime.datetime.now(datetime.timezone.utc)
+    start = now - 200 * MINUTE
+    journal = idle = any_votes(rng, 150, start, 190)
+    with still.connect(**CLOCK) as session, still.connect(**CLOCK) as other:
+        for match in ("m", "idle"):
+            clock.record(session, match, journal)
+        session.execute("SELECT vote_agg.fold()")
+        prune(session)
+        assert horizon(session, "m") is None, "by default all is kept"
+        rows = session.execute("SELECT count(*) FROM vote_agg.timeline").fetchone()[0]
+
+        for minutes in (150, 90, 0):
+            retention(minutes)
+            session.execute("SELECT 'a session takes a new setting between its statements'")
+            before = datetime.datetime.now(datetime.timezone.utc)
+            prune(session)
+            kept_from = horizon(session, "m")
+            latest = datetime.datetime.now(datetime.timezone.utc)
+            assert clock.floor(before) <= kept_from + minutes * MINUTE <= clock.floor(latest)
+            for table in ("timeline", "country_timeline"):
+                query = f"SELECT count(*) FROM vote_agg.{table} WHERE bucket > '-infinity' AND bucket < %s"
+                assert session.execute(query, (kept_from,)).fetchone()[0] == 0, table
+            assert session.execute("SELECT count(*) FROM vote_agg.timeline").fetchone()[0] < rows
+            check_after(session, "idle", idle, rng)
+            check_after(session, "m", journal, rng)
+
+            # Late votes, for minutes that are gone too, folded by a session that remembers where the erased rows were.
+            late = any_votes(rng, 20, start, 190)
+            clock.record(other, "m", late)
+            journal = journal + late
+            check_after(session, "m", journal, rng)
+            other.execute("SELECT vote_agg.fold()")
+            check_after(session, "m", journal, rng)
+        still.settle()
+        restore(still, target, "custom")
+        with target.connect(**CLOCK) as restored:
+            check_after(restored, "m", journal, rng)
+        assert session.execute("SELECT purge_match('m')").fetchone()[0] == sum(vote.votes for vote in journal if vote.in_total)
+        for table in ("timeline", "country_timeline"):
+            assert session.execute(f"SELECT count(*) FROM vote_agg.{table} WHERE match_id = 'm'").fetchone()[0] == 0, table
+
+
+def check_after(session, match, journal, rng):
+    """Buckets from the horizon on and moments from it on equal a recount of everything; moments before it are refused."""
+    with oracle.one_snapshot(session):
+        kept_from = horizon(session, match)
+        for width in WIDTHS:
+            assert clock.read_buckets(session, match, width) == clock.buckets(journal, width, kept_from=kept_from), width
+        now = datetime.datetime.now(datetime.timezone.utc)
+        for moment in [kept_from, *(kept_from + rng.random() * (now - kept_from) for _ in range(4))]:
+            read, as_of = clock.read_standing(session, match, moment)
+            assert read == clock.standing(journal, as_of), moment
+        # Everything read as of now, erased or not, is what the votes add up to.
+        votes = [oracle.Vote(match, vote.team, None, vote.country, vote.votes, vote.in_total) for vote in journal]
+        at = {key: n for key, n in oracle.expected(match, votes).items() if key[0] == "at" and n}
+        found = {key: n for key, n in oracle.observed(session, match).items() if key[0] == "at" and n}
+        assert found == at
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="is kept from"):
+        session.execute("SELECT * FROM get_match_at(%s, %s)", (match, kept_from - datetime.timedelta(microseconds=1)))
+    with pytest.raises(psycopg.errors.InvalidParameterValue, match="is kept from"):
+        session.execute("SELECT * FROM get_match_at(%s, '-infinity')", (match,))
+
+
+def test_the_worker_erases_and_a_reader_sees_one_moment(db, retention):
+    """Minutes are erased under load: an open snapshot still has them, and every sum in it stays what it was."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    old = [Timed(now - n * MINUTE, "home", n, "FR") for n in range(5, 60)]
+    with db.connect() as session, db.connect(**CLOCK) as reader:
+        clock.record(session, "m", old)
+        session.execute("SELECT record_vote('m', 'home', NULL::text, 'FR')")
+        eventually("the worker folds", lambda: db.pending() == 0)
+        reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        before = clock.read_buckets(reader, "m", MINUTE), clock.read_standing(reader, "m", now)
+        retention(3)
+
+        def erased():
+            session.execute("SELECT record_vote('m', 'away', NULL::text, 'DE')")
+            return horizon(session, "m")
+
+        kept_from = eventually("the worker erases", erased)
+        assert before == (clock.read_buckets(reader, "m", MINUTE), clock.read_standing(reader, "m", now))
+        reader.execute("COMMIT")
+        assert min(bucket for bucket, _ in clock.read_buckets(reader, "m", MINUTE)) >= kept_from
+        total = reader.execute("SELECT votes -> 'home' FROM get_match_at('m', 'infinity') WHERE country_code = 'FR'").fetchone()[0]
+        assert total == sum(vote.votes for vote in old) + 1
