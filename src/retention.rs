@@ -8,6 +8,7 @@ use crate::counts::{self, Counts, Entry};
 use crate::error::{Result, refused};
 use crate::guc;
 use crate::spi::{Plan, Sees, Spi};
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Country;
@@ -21,7 +22,7 @@ thread_local! {
          UNION SELECT match_id FROM vote_agg.country_timeline WHERE bucket < $1 AND bucket > '-infinity'",
         &[pg_sys::TIMESTAMPTZOID]) };
     static ERASE: Plan = const { Plan::new(
-        "DELETE FROM vote_agg.timeline WHERE match_id = $1 AND bucket < $2 RETURNING votes", KEY_TYPES) };
+        "DELETE FROM vote_agg.timeline WHERE match_id = $1 AND bucket < $2 RETURNING votes, kept_from", KEY_TYPES) };
     static BALANCE: Plan = const { Plan::new(
         "INSERT INTO vote_agg.timeline (match_id, bucket, votes, kept_from) VALUES ($1, '-infinity', $3, $2)",
         &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8ARRAYOID]) };
@@ -40,14 +41,16 @@ thread_local! {
 /// 22003 when a sum leaves 64 bits.
 pub fn apply(spi: &Spi, at: i64) -> Result<()> {
     let Some(retention) = guc::timeline_retention() else { return Ok(()) };
-    let kept_from = at - at.rem_euclid(MINUTE) - retention;
+    let horizon = at - at.rem_euclid(MINUTE) - retention;
     let old: Vec<String> =
-        spi.run(&OLD, &[Some(kept_from.into())], Sees::Now)?.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
+        spi.run(&OLD, &[Some(horizon.into())], Sees::Now)?.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
     for match_id in old {
-        let key = || [match_id.as_str().into_datum(), Some(kept_from.into())];
-        let mut balance = tally::Counts::new();
+        let key = || [match_id.as_str().into_datum(), Some(horizon.into())];
+        let (mut balance, mut kept_from) = (tally::Counts::new(), horizon);
         for row in spi.run(&ERASE, &key(), Sees::Now)?.iter() {
             tally::add_all(&mut balance, &row.need::<Counts>(1)?.0).map_err(|e| refused(&e))?;
+            // What is gone stays gone when the setting is raised.
+            kept_from = row.get::<TimestampWithTimeZone>(2).map_or(kept_from, |before| kept_from.max(before.into()));
         }
         open(spi, &match_id, kept_from, balance)?;
 

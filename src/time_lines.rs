@@ -54,6 +54,9 @@ impl TimeLines {
             tally::add_all(line.entry(country).or_default(), &votes).map_err(|e| refused(&e))?;
             lines.kept_from = lines.kept_from.max(row.get::<TimestampWithTimeZone>(4).map(i64::from));
         }
+        if lines.kept_from.is_none() {
+            lines.opening.clear();
+        }
         Ok(lines)
     }
 

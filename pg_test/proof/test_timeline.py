@@ -194,7 +194,7 @@ def test_what_is_erased_goes_on_counting(still, retention, target):  # noqa: F81
 
         for minutes in (150, 90, 0):
             retention(minutes)
-            session.execute("SELECT 'a session takes a new setting between its statements'")
+            session.execute("SELECT 'a session takes a new setting before its next statement'")
             before = datetime.datetime.now(datetime.timezone.utc)
             prune(session)
             kept_from = horizon(session, "m")
@@ -214,6 +214,14 @@ def test_what_is_erased_goes_on_counting(still, retention, target):  # noqa: F81
             check_after(session, "m", journal, rng)
             other.execute("SELECT vote_agg.fold()")
             check_after(session, "m", journal, rng)
+        retention(100)
+        session.execute("SELECT 'a longer time brings nothing back'")
+        late = Timed(start, "home", 5, "FR")
+        clock.record(session, "m", [late])
+        journal = [*journal, late]
+        prune(session)
+        assert horizon(session, "m") >= kept_from
+        check_after(session, "m", journal, rng)
         still.settle()
         restore(still, target, "custom")
         with target.connect(**CLOCK) as restored:

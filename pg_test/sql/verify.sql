@@ -39,6 +39,7 @@ SELECT * FROM damage($$DELETE FROM vote_agg.country_aggregate$$);
 SELECT * FROM damage($$DELETE FROM vote_agg.timeline$$);
 SELECT * FROM damage($$UPDATE vote_agg.timeline SET votes[1] = 1000$$);
 SELECT check_name, expected, found FROM damage($$INSERT INTO vote_agg.timeline SELECT match_id, '-infinity', votes, date_trunc('minute', now()) FROM vote_agg.timeline LIMIT 1$$);
+SELECT check_name, expected, found FROM damage($$INSERT INTO vote_agg.timeline SELECT match_id, '-infinity', votes FROM vote_agg.timeline LIMIT 1$$);
 SELECT check_name, expected, found FROM damage($$UPDATE vote_agg.country_timeline SET votes[1] = 1000$$);
 SELECT check_name, expected, found FROM damage($$DELETE FROM vote_agg.country_timeline$$);
 SELECT check_name, expected, found FROM damage($$UPDATE vote_agg.country_timeline SET country_code = 'XX' WHERE country_code = 'FR'$$);
