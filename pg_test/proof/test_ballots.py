@@ -1,21 +1,46 @@
 """One voter, one vote: whatever sessions, cancels, kills and purges do, the totals are those of the ballots that stand."""
 
 import collections
+import concurrent.futures
+import itertools
 import pathlib
 import re
-import threading
 
-import psycopg
 import pytest
 
 import ballots
-import harness
+import calls
 from ballots import MATCH, Caster, again_and_again
 from harness import SECONDS, SESSIONS, VOTERS, eventually, random_for, running
 from test_crash import kill_postmaster
 
 SHARED = [f"shared {n:06}" for n in range(VOTERS)]
 TEAMS = ("home", "away")
+ROUNDS = 5
+
+# All sessions run this side by side from the moment when the gate opens, and meet at every voter: whoever is ahead commits
+# the first vote, whoever is behind passes over it faster.
+RACE = """
+CREATE TABLE outcome (voter text, team text, what text);
+CREATE PROCEDURE race(gate bigint, team text) LANGUAGE plpgsql AS $$
+DECLARE
+    voter text;
+    what text;
+BEGIN
+    PERFORM pg_advisory_lock_shared(gate);
+    FOR n IN 1..500 LOOP
+        voter := format('%s/%s', gate, n);
+        BEGIN
+            what := cast_vote('final', voter, team);
+        EXCEPTION WHEN unique_violation THEN
+            what := 'refused';
+        END;
+        INSERT INTO outcome VALUES (voter, team, what);
+        COMMIT;
+    END LOOP;
+END
+$$;
+"""
 
 
 @pytest.fixture
@@ -53,9 +78,9 @@ def check(db):
 def test_one_vote_a_voter_under_load_and_over_a_crash(own):
     casters = [Caster(own, n, SHARED) for n in range(SESSIONS)]
     with everybody(own, casters) as stop:
-        stop.wait(SECONDS / 2)
+        stop.wait(SECONDS / 3)
         kill_postmaster(own)
-        stop.wait(SECONDS / 2)
+        stop.wait(SECONDS / 3)
     events = sum((caster.events for caster in casters), collections.Counter())
     print(dict(events))
     assert not ballots.EVENTS - set(events), "some kind of event never came: a longer PROOF_SECONDS is needed"
@@ -73,5 +98,83 @@ def test_a_purge_among_ballots(cluster, db):
     db.sql(ballots.DONE)
     casters = [Caster(db, n, SHARED, own=0) for n in range(SESSIONS)]
     with everybody(db, casters, again_and_again(db, purge, 0.1)) as stop:
-        stop.wait(SECONDS / 4)
+        stop.wait(SECONDS / 5)
+    check(db)
+
+
+def race(db, gate):
+    """One round: every session, at every isolation level, casts the first vote of the same 500 new voters."""
+
+    def run(number):
+        with db.connect() as session:
+            session.execute(f"SET default_transaction_isolation = '{ballots.LEVELS[number % 3]}'")
+            session.execute(f"CALL race({gate}, '{TEAMS[number % 2]}')")
+
+    with db.connect() as keeper, concurrent.futures.ThreadPoolExecutor(SESSIONS) as pool:
+        keeper.execute("SELECT pg_advisory_lock(%s)", (gate,))
+        sessions = [pool.submit(run, number) for number in range(SESSIONS)]
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        eventually("all stand at the gate", lambda: keeper.execute(waiting).fetchone()[0] == SESSIONS)
+        keeper.execute("SELECT pg_advisory_unlock(%s)", (gate,))
+        for session in sessions:
+            session.result()
+
+
+@pytest.mark.parametrize("changes_allowed", [True, False])
+def test_first_votes_of_a_voter_meet(db, changes_allowed):
+    """Whoever finds no ballot inserts one, and takes it back when another session's was faster. One is counted."""
+    db.sql(RACE)
+    db.sql("SELECT open_match(%s, changes_allowed => %s)", MATCH, changes_allowed)
+    gates = itertools.count()
+    with running(again_and_again(db, ballots.look, 0.05)):
+        for _ in range(ROUNDS):
+            race(db, next(gates))
+
+        def taken_back():
+            # No ballot is deleted here but those that came second.
+            taken = db.value("SELECT n_tup_del FROM pg_stat_user_tables WHERE relname = 'ballot'")
+            return taken or race(db, next(gates))
+
+        print(f"{eventually('two sessions insert the same ballot at once', taken_back)} ballots taken back")
+    check(db)
+
+    voters = collections.defaultdict(list)
+    for voter, team, what in db.sql("SELECT * FROM outcome"):
+        voters[voter].append((team, what))
+    stands = dict(db.sql("SELECT voter_id, team_choice FROM vote_agg.ballot"))
+    assert stands.keys() == voters.keys()
+    for voter, outcomes in voters.items():
+        (first,) = [team for team, what in outcomes if what == "counted"]
+        second = TEAMS[1 - TEAMS.index(first)]
+        changes = [what for _, what in outcomes].count("changed")
+        if changes_allowed:
+            assert stands[voter] == (second if changes % 2 else first), (voter, outcomes)
+        else:
+            assert stands[voter] == first, (voter, outcomes)
+            assert {(team, what) for team, what in outcomes if what != "counted"} <= {(first, "unchanged"), (second, "refused")}
+
+
+def test_a_session_of_many_ballots_does_not_grow(db):
+    """300,000 ballots: in statements of their own, in large ones and in bulk; first votes and changes."""
+    cast = "SELECT count(cast_vote('final', 'v' || i % {}, '{}', {})) FROM generate_series(1, 30000) AS i"
+    many = """SELECT bulk_increment((SELECT jsonb_agg(jsonb_build_object(
+        'match_id', 'final', 'voter_id', 'b' || i, 'team_choice', 'home')) FROM generate_series({0} * 30000, {0} * 30000 + 29999) AS i))"""
+    single = "DO $$ BEGIN FOR i IN 1..{} LOOP PERFORM cast_vote('final', 's' || i, 'home'); COMMIT; END LOOP; END $$"
+    with db.connect() as session:
+        status = pathlib.Path(f"/proc/{session.info.backend_pid}/status")
+
+        def megabytes():
+            return int(re.search(r"RssAnon:\s+(\d+) kB", status.read_text())[1]) / 1024
+
+        def vote(times):
+            for n in range(times):
+                session.execute(cast.format(30_000, TEAMS[n % 2], calls.CELLS[n]))
+                session.execute(many.format(n))
+            session.execute(single.format(times * 1_000))
+
+        vote(2)
+        warm = megabytes()
+        vote(5)
+        print(f"{warm:.1f} MB, then {megabytes():.1f} MB")
+        assert megabytes() < warm + 10
     check(db)
