@@ -61,6 +61,17 @@ def cast(rng, voter, choice, match=MATCH):
     return "SELECT cast_vote(%s, %s, %s, %s::text, %s)", (match, voter, choice.team, index, choice.country)
 
 
+def cast_some(session, rng, journal, match, times):
+    """Casts ballots of a few voters of `match`, one after the other; the journal has where each one's vote is now."""
+    query = "SELECT match_id, team_choice, h3_index, country_code FROM vote_agg.ballot WHERE (match_id, voter_id) = (%s, %s)"
+    for _ in range(times):
+        voter, choice = f"voter {rng.randrange(10)}", any_choice(rng)
+        for old in session.execute(query, (match, voter)):
+            journal.remove(oracle.Vote(*old))
+        session.execute(*cast(rng, voter, choice, match))
+        journal.append(oracle.Vote(match, *choice))
+
+
 def bulk(ballots):
     """Voters and choices, in one batch."""
     keys = ("match_id", "voter_id", "team_choice", "h3_index", "country_code")
