@@ -134,7 +134,7 @@ class Bench:
 
     def clear_peers(self, dbname="bench"):
         self.sql(
-            "TRUNCATE peer.bare, peer.cell_votes, peer.country_votes, peer.match_votes, peer.cell_json, peer.pending",
+            "TRUNCATE peer.bare, peer.ballot, peer.cell_votes, peer.country_votes, peer.match_votes, peer.cell_json, peer.pending",
             dbname=dbname,
         )
 

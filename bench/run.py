@@ -15,6 +15,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scripts"))
 
+import rows_ballot  # noqa: E402
 import rows_bulk  # noqa: E402
 import rows_fold  # noqa: E402
 import rows_long  # noqa: E402
@@ -28,6 +29,7 @@ from result import table  # noqa: E402
 ROWS = {
     "hot_votes": rows_vote.hot_votes,
     "slow_disk": rows_vote.slow_disk,
+    "ballots": rows_ballot.ballots,
     "bulk_json": rows_bulk.bulk_json,
     "bulk_arrays": rows_bulk.bulk_arrays,
     "stats": rows_read.stats,

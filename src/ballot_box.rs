@@ -41,6 +41,8 @@ pub enum Cast {
 pub struct BallotBox {
     table: Table,
     key: pg_sys::Relation,
+    /// Holds what the server allocates for one ballot: a bulk call casts many.
+    scratch: pg_sys::MemoryContext,
 }
 
 /// A voter in a match.
@@ -81,7 +83,14 @@ impl BallotBox {
                 .set_detail("Ballots are written below SQL, where triggers and other indexes would be passed over.")
                 .set_hint("Drop what was added to vote_agg.ballot."));
             }
-            Ok(Self { table, key: pg_sys::index_open(key, pg_sys::RowExclusiveLock as i32) })
+            let scratch = pg_sys::AllocSetContextCreateExtended(
+                pg_sys::CurrentMemoryContext,
+                c"vote_agg ballot".as_ptr(),
+                pg_sys::ALLOCSET_SMALL_MINSIZE as usize,
+                pg_sys::ALLOCSET_SMALL_INITSIZE as usize,
+                pg_sys::ALLOCSET_SMALL_MAXSIZE as usize,
+            );
+            Ok(Self { table, key: pg_sys::index_open(key, pg_sys::RowExclusiveLock as i32), scratch })
         }
     }
 
@@ -90,6 +99,10 @@ impl BallotBox {
     /// # Errors
     /// XX000 for a ballot that nobody can have cast.
     pub fn cast(&self, voter: Voter, choice: &Choice, may_change: bool) -> Result<Cast> {
+        self.tidily(|| self.cast_untidily(voter, choice, may_change))
+    }
+
+    fn cast_untidily(&self, voter: Voter, choice: &Choice, may_change: bool) -> Result<Cast> {
         loop {
             pgrx::check_for_interrupts!();
             let Some(found) = self.find(voter, None) else {
@@ -151,6 +164,18 @@ impl BallotBox {
             }
             Ok(true)
         })
+    }
+
+    /// Frees what the server allocates meanwhile. After an error the abort does.
+    fn tidily<T>(&self, act: impl FnOnce() -> T) -> T {
+        // SAFETY: the context is this box's own; what `act` returns does not lie in it.
+        unsafe {
+            let before = pg_sys::MemoryContextSwitchTo(self.scratch);
+            let result = act();
+            pg_sys::MemoryContextSwitchTo(before);
+            pg_sys::MemoryContextReset(self.scratch);
+            result
+        }
     }
 
     /// The voter's row, leaving out the one at `except`.
@@ -313,8 +338,11 @@ impl Drop for BallotBox {
     fn drop(&mut self) {
         // While an error passes through, the server closes the relation itself.
         if !std::thread::panicking() {
-            // SAFETY: opened in `open`, closed once; the lock stays.
-            unsafe { pg_sys::index_close(self.key, pg_sys::NoLock as i32) };
+            // SAFETY: opened and made in `open`, closed and deleted once; the lock stays.
+            unsafe {
+                pg_sys::index_close(self.key, pg_sys::NoLock as i32);
+                pg_sys::MemoryContextDelete(self.scratch);
+            }
         }
     }
 }

@@ -59,7 +59,8 @@ impl Batch {
             return Err(Error::BallotVotes { votes });
         }
         let choice = Choice { team: team.to_owned(), cell, country };
-        self.ballots.entry(voter_id.to_owned()).or_default().push((position, choice));
+        // Most voters come once, and a list grows to four at first.
+        self.ballots.entry(voter_id.to_owned()).or_insert_with(|| Vec::with_capacity(1)).push((position, choice));
         Ok(())
     }
 

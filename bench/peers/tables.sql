@@ -12,6 +12,16 @@ CREATE TABLE peer.bare (
     at timestamptz
 );
 
+-- The same for one vote a voter: the key refuses a second one.
+CREATE TABLE peer.ballot (
+    match_id text COLLATE "C",
+    voter_id text COLLATE "C",
+    team_choice text COLLATE "C",
+    h3_index bigint,
+    country_code text COLLATE "C",
+    PRIMARY KEY (match_id, voter_id)
+);
+
 CREATE TABLE peer.cell_votes (
     match_id text COLLATE "C",
     h3_index bigint,

@@ -2,6 +2,7 @@
 
 import pytest
 
+import ballots
 import calls
 import heaps
 import oracle
@@ -40,6 +41,7 @@ def test_restored_at_rest(still, target, way):
                 for statement in statements:
                     session.execute(*statement)
                 journal.extend(votes)
+            ballots.cast_some(session, rng, journal, "m", times)
 
     still.sql("SELECT open_match('declared', ARRAY['x', 'y'])")
     vote(still, 30)
@@ -98,6 +100,7 @@ def test_restored_from_a_dump_under_load(db, target):
                             session.execute(*statement)
                         for vote in votes:
                             session.execute("INSERT INTO journal VALUES (%s, %s, %s, %s, %s, %s)", vote)
+                    session.execute(*ballots.cast(rng, f"voter {rng.randrange(10)}", ballots.any_choice(rng), "ballots"))
 
         return run
 
@@ -107,5 +110,7 @@ def test_restored_from_a_dump_under_load(db, target):
     with target.connect() as session:
         journal = [oracle.Vote(*row) for row in session.execute("SELECT * FROM journal")]
         assert journal and not oracle.differences(session, "m", journal)
+        assert ballots.recount(session, "ballots") and not ballots.differences(session, "ballots")
         target.settle()
         assert not oracle.differences(session, "m", journal, folded=True)
+        assert not ballots.differences(session, "ballots", folded=True)

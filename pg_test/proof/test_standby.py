@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+import ballots
 import calls
 import oracle
 from cluster import Cluster
@@ -21,6 +22,7 @@ READS = {
     "changes": "SELECT seq, at, body::text, resync FROM get_match_changes('m', 0)",
     "snapshot": "SELECT get_match_snapshot('m')->>'seq', get_match_snapshot('m')->'cells'",
     "live": "SELECT match_id, status, total_votes, votes, leader, dominance, active_cells, active_countries FROM vote_agg.live",
+    "ballots": "SELECT * FROM vote_agg.ballot ORDER BY match_id, voter_id",
     "stat_fold": "SELECT folds, rows, last_fold_at, last_rows, last_error FROM vote_agg.stat_fold",
     "stat_pending": "SELECT * FROM vote_agg.stat_pending",
 }
@@ -55,6 +57,7 @@ def test_a_standby_reads_and_takes_over(cluster, still, standby):
                 for statement in statements:
                     writer.execute(*statement)
                 journal.extend(votes)
+            ballots.cast_some(writer, rng, journal, "m", times)
 
         vote(primary, 50)
         for folded in (False, True, False):
@@ -67,9 +70,10 @@ def test_a_standby_reads_and_takes_over(cluster, still, standby):
                 assert primary.execute(read).fetchall() == session.execute(read).fetchall(), name
             assert not oracle.differences(session, "m", journal, folded)
 
-        for write in ("SELECT record_vote('m', 'home')", "SELECT vote_agg.fold()", "SELECT close_match('m')"):
+        writes = ("record_vote('m', 'home')", "cast_vote('m', 'voter 0', 'home')", "vote_agg.fold()", "close_match('m')")
+        for write in writes:
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-                session.execute(write)
+                session.execute(f"SELECT {write}")
 
         follower = Follower(session, "m")
         old_epoch, old_seq = follower.epoch, follower.seq
