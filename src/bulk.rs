@@ -97,17 +97,7 @@ fn bulk_increment_arrays(
 fn append_sums(tallies: &BTreeMap<String, Tally>, at: i64) -> Result<i64> {
     let mut counted = 0i64;
     for (match_id, tally) in tallies {
-        let arrivals = tally.arrivals();
-        let votes = arrivals.iter().map(|(arrival, votes)| Vote {
-            team: &tally.teams()[arrival.team],
-            cell: arrival.cell,
-            country: arrival.country,
-            votes: *votes,
-            in_total: true,
-            source: Source::CALL,
-            at,
-        });
-        let votes: Vec<Vote> = votes.collect();
+        let votes: Vec<Vote> = tally.votes(Source::CALL, at).collect();
         let overflow = |votes: i64| refused(&Error::ManyVotes { votes: i128::from(votes) });
         counted = votes.iter().try_fold(counted, |sum, v| sum.checked_add(v.votes).ok_or_else(|| overflow(v.votes)))?;
         if !votes.is_empty() {

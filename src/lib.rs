@@ -1,11 +1,17 @@
 //! vote_agg: live vote counting by place. What SQL sees is in `sql/`; each topic there has its file here.
 
 mod aggregate;
+mod attach;
 mod bulk;
+mod column;
+mod count;
 mod counts;
+mod ddl;
+mod delta;
 mod ending;
 mod error;
 mod feed;
+mod fill;
 mod fold;
 mod guc;
 mod jsonb_in;
@@ -17,9 +23,12 @@ mod matches;
 mod pending;
 mod read;
 mod session;
+mod shape;
+mod source;
 mod spi;
 mod state;
 mod tables;
+mod user;
 mod vote;
 mod worker;
 
@@ -30,5 +39,6 @@ pgrx::pg_module_magic!(name = c"vote_agg", version = c"0.1.0");
 extern "C-unwind" fn _PG_init() {
     guc::define();
     session::watch();
+    source::watch();
     worker::preload();
 }

@@ -1,5 +1,7 @@
 //! Opening, closing and purging matches.
 
+use crate::attach;
+use crate::counts::Counts;
 use crate::error::{Result, invalid, not_now, quoted, refused, unknown};
 use crate::lock::Lock;
 use crate::pending::{Next, OpenHeap};
@@ -9,7 +11,9 @@ use crate::state::State;
 use crate::tables::{self, Latest};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
+use std::collections::BTreeMap;
 use vote_agg_core::name::parse_name;
+use vote_agg_core::tally::Source;
 
 /// A row of `vote_agg.match`. Times are microseconds since PostgreSQL's epoch.
 pub struct Match {
@@ -97,7 +101,7 @@ thread_local! {
          DELETE FROM vote_agg.feed WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
     static COUNTED: Plan = const { Plan::new(
-        "SELECT votes FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
+        "SELECT votes, sources, source_votes FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
 }
 
@@ -192,6 +196,7 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     tables::hold_extension();
     let tables = Tables::find()?;
     let mut erased = 0i64;
+    let mut by_source: BTreeMap<Source, i64> = BTreeMap::new();
     {
         let now = Latest::take();
         let state = State::newest(&tables, now.as_ptr())?;
@@ -201,9 +206,10 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
                 if row.match_id == match_id.as_bytes()
                     && let Some(vote) = row.vote()?
                     && open.delete(&row.tid)?
-                    && vote.in_total
                 {
-                    erased = erased.saturating_add(vote.votes);
+                    let counted = by_source.entry(vote.source).or_default();
+                    *counted = counted.saturating_add(vote.votes);
+                    erased = erased.saturating_add(if vote.in_total { vote.votes } else { 0 });
                 }
                 Ok(Next::Go)
             })?;
@@ -212,8 +218,13 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     spi::connect(|spi| {
         let counted = spi.run(&COUNTED, &[match_id.into_datum()], Sees::Now)?;
         if let Some(row) = counted.first() {
-            erased = row.need::<crate::counts::Counts>(1)?.0.iter().fold(erased, |sum, votes| sum.saturating_add(*votes));
+            erased = row.need::<Counts>(1)?.0.iter().fold(erased, |sum, votes| sum.saturating_add(*votes));
+            for (source, votes) in row.need::<Vec<i16>>(2)?.into_iter().zip(row.need::<Counts>(3)?.0) {
+                let counted = by_source.entry(Source(source)).or_default();
+                *counted = counted.saturating_add(votes);
+            }
         }
+        attach::refuse_purge(match_id, &by_source)?;
         spi.run(&PURGE, &[match_id.into_datum()], Sees::Now).map(|_| ())
     })?;
     session::invalidate(&tables);

@@ -14,7 +14,7 @@ use crate::error::{Result, broken, quoted};
 use crate::guc;
 use crate::session;
 use crate::state::Mark;
-use crate::tables::{self, Table};
+use crate::tables::Table;
 use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
 use vote_agg_core::name::parse_name;
@@ -81,11 +81,11 @@ pub struct Found<'a> {
 /// Appends votes of one match to the heap whose turn it is, after checking that they count.
 ///
 /// # Errors
-/// Those of [`session::check_match`]; nothing is written then.
+/// Those of [`session::check_votes`]; nothing is written then.
 pub fn append(match_id: &str, votes: &[Vote]) -> Result<()> {
     let table = session::lock_current_heap()?;
     // The clock is read after the lock, not before: a vote that was held up on its way must not slip in after the end.
-    session::check_match(match_id, votes.iter().map(|vote| vote.team), tables::now())?;
+    session::check_votes(match_id, votes)?;
     let heap = OpenHeap::open(table, pg_sys::NoLock)?;
     heap.look_at_end();
     for vote in votes {
@@ -280,6 +280,11 @@ impl<'a> Found<'a> {
     unsafe fn new(tid: pg_sys::ItemPointerData, values: &'a [pg_sys::Datum; COLUMNS], nulls: &'a [bool; COLUMNS]) -> Self {
         // SAFETY: as promised by the caller.
         Self { tid, match_id: unsafe { bytes(values[5]) }, values, nulls }
+    }
+
+    /// The match as text.
+    pub fn match_name(&self) -> std::borrow::Cow<'a, str> {
+        String::from_utf8_lossy(self.match_id)
     }
 
     /// When the row was written, in microseconds since PostgreSQL's epoch.

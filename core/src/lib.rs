@@ -10,6 +10,7 @@ pub mod element;
 pub mod error;
 pub mod message;
 pub mod name;
+pub mod point;
 pub mod tally;
 
 pub use cell::{parse_cell, parse_resolution};
