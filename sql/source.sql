@@ -80,7 +80,7 @@ COMMENT ON FUNCTION vote_agg.fill(regclass) IS
 
 CREATE FUNCTION vote_agg.recount_sources(match_id text)
 RETURNS TABLE (source smallint, team_choice text, h3_index bigint, country_code text, votes bigint)
-LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1000 COST 100000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1000 COST 10000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'recount_sources_wrapper';
 COMMENT ON FUNCTION vote_agg.recount_sources(text) IS
 'What the attached tables hold for a match, counted anew; without those that are being filled';

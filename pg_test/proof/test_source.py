@@ -44,6 +44,7 @@ def check(session, done):
 
 
 def prepare(session):
+    session.execute("SET jit = off")  # compiling the check takes longer than it does
     session.execute(dml.SCHEMA)
     for table in (dml.PLAIN, dml.PARTED):
         session.execute(dml.ATTACH, (table,))
@@ -154,6 +155,7 @@ def test_dump_and_restore(still, target, way):  # noqa: F811
         check(session, "dumping")
     restore(still, target, way)
     with target.connect() as session:
+        session.execute("SET jit = off")
         check(session, "restoring")
         for _ in range(300):
             attempt(session, writer.statements())
