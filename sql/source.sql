@@ -3,7 +3,7 @@
 CREATE TABLE vote_agg.source (
     relation regclass PRIMARY KEY,
     number smallint NOT NULL UNIQUE,
-    state text COLLATE "C" NOT NULL CHECK (state IN ('filling', 'counting', 'detached')),
+    state text COLLATE "C" NOT NULL CHECK (state OPERATOR(pg_catalog.=) ANY ('{filling,counting,detached}')),
     match_column name NOT NULL,
     team_column name NOT NULL,
     cell_column name,

@@ -183,7 +183,8 @@ CREATE FOREIGN TABLE part_6 PARTITION OF parts FOR VALUES FROM (50) TO (60) SERV
 CREATE UNLOGGED TABLE part_6 PARTITION OF parts FOR VALUES FROM (50) TO (60);
 ALTER TABLE parts ATTACH PARTITION a_foreign FOR VALUES FROM (50) TO (60);
 ALTER TABLE parts DETACH PARTITION part_4;
-SELECT count(*) FROM pg_trigger WHERE tgrelid = 'part_4'::regclass;
+ALTER TABLE parts DETACH PARTITION part_3 CONCURRENTLY;
+SELECT count(*) FROM pg_trigger WHERE tgrelid IN ('part_3'::regclass, 'part_4'::regclass);
 INSERT INTO part_4 VALUES (1, 'x', 'p');
 TRUNCATE parts;
 SELECT match_id, total FROM seen;
@@ -212,6 +213,13 @@ CREATE TRIGGER vote_agg_insert AFTER INSERT ON mine REFERENCING NEW TABLE AS n F
 CREATE TRIGGER again AFTER INSERT ON theirs REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION vote_agg.count_rows();
 INSERT INTO vote_agg.source_delta VALUES (NULL, 1, now(), 2, true, 'f', 'x');
 SELECT vote_agg.fill();
+-- everybody's DDL goes on, without any right here
+CREATE TABLE own (a int, b int) PARTITION BY LIST (a);
+CREATE TABLE own_1 PARTITION OF own FOR VALUES IN (1);
+ALTER TABLE own DETACH PARTITION own_1;
+ALTER TABLE own ATTACH PARTITION own_1 FOR VALUES IN (1);
+ALTER TABLE own DROP COLUMN b;
+DROP TABLE own;
 -- a caller's rights, not those of a function's owner
 RESET ROLE;
 CREATE FUNCTION borrowed(t regclass) RETURNS void LANGUAGE sql AS 'SELECT public.detach_votes(t)';
