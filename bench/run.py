@@ -20,6 +20,7 @@ import rows_bulk  # noqa: E402
 import rows_fold  # noqa: E402
 import rows_long  # noqa: E402
 import rows_read  # noqa: E402
+import rows_source  # noqa: E402
 import rows_verify  # noqa: E402
 import rows_vote  # noqa: E402
 from cluster import PG_CONFIG, Cluster  # noqa: E402
@@ -36,6 +37,8 @@ ROWS = {
     "snapshot": rows_read.snapshot,
     "fold": rows_fold.fold,
     "latency": rows_fold.latency,
+    "source_rows": rows_source.source_rows,
+    "source_bulk": rows_source.source_bulk,
     "old_snapshot": rows_long.old_snapshot,
     "scale": rows_long.scale,
     "memory": rows_long.memory,

@@ -4,13 +4,13 @@ CREATE FUNCTION vote_agg.grant_reader(role name)
 RETURNS void LANGUAGE plpgsql STRICT VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     EXECUTE 'GRANT USAGE ON SCHEMA vote_agg, @extschema@ TO ' || pg_catalog.quote_ident(role);
-    EXECUTE 'GRANT SELECT ON vote_agg.live, vote_agg.stat_fold, vote_agg.stat_pending TO ' || pg_catalog.quote_ident(role);
+    EXECUTE 'GRANT SELECT ON vote_agg.live, vote_agg.stat_fold, vote_agg.stat_pending, vote_agg.stat_attach TO ' || pg_catalog.quote_ident(role);
     EXECUTE 'GRANT EXECUTE ON FUNCTION
         @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer),
         @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval, timestamptz, timestamptz),
         @extschema@.get_match_at(text, timestamptz),
         @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
-        vote_agg.matches(), vote_agg.pending_stats() TO ' || pg_catalog.quote_ident(role);
+        vote_agg.matches(), vote_agg.pending_stats(), vote_agg.attach_stats() TO ' || pg_catalog.quote_ident(role);
 END
 $$;
 COMMENT ON FUNCTION vote_agg.grant_reader(name) IS 'Lets a role call the read functions and select from the views';
@@ -47,7 +47,9 @@ REVOKE ALL ON FUNCTION
     @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval, timestamptz, timestamptz),
     @extschema@.get_match_at(text, timestamptz),
     @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
-    @extschema@.verify_match(text), @extschema@.rebuild_match(text)
+    @extschema@.verify_match(text), @extschema@.rebuild_match(text),
+    @extschema@.attach_votes(regclass, name, name, name, name, name, name, name, integer), @extschema@.detach_votes(regclass)
 FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA vote_agg FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA vote_agg FROM PUBLIC;
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA vote_agg FROM PUBLIC;

@@ -13,6 +13,8 @@ RETURNS TABLE (source smallint, name text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED AS $$
     SELECT 1::smallint, 'ballots' WHERE NOT EXISTS (
         SELECT FROM vote_agg.match m WHERE m.match_id OPERATOR(pg_catalog.=) $1 AND m.ballots OPERATOR(pg_catalog.<>) 'kept')
+    UNION ALL
+    SELECT s.number, s.relation::text FROM vote_agg.source s WHERE s.state OPERATOR(pg_catalog.=) 'counting'
 $$;
 COMMENT ON FUNCTION vote_agg.recountable(text) IS 'The sources whose votes in a match can be counted again (internal)';
 
@@ -21,6 +23,8 @@ RETURNS TABLE (source smallint, team_choice text, h3_index bigint, country_code 
 LANGUAGE sql STABLE PARALLEL RESTRICTED AS $$
     SELECT 1::smallint, b.team_choice, b.h3_index, b.country_code, pg_catalog.count(*)
     FROM vote_agg.ballot b WHERE b.match_id OPERATOR(pg_catalog.=) $1 GROUP BY 2, 3, 4
+    UNION ALL
+    SELECT s.source, s.team_choice, s.h3_index, s.country_code, s.votes FROM vote_agg.recount_sources($1) s
 $$;
 COMMENT ON FUNCTION vote_agg.recount(text) IS 'What the sources of a match add up to (internal)';
 

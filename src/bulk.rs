@@ -149,16 +149,11 @@ fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
         let heap = pending::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
         let mut moves = Tally::default();
         let voters = batch.cast(match_id, &mut moves, at)?;
-        counted = tally::total(&[counted, voters]).map_err(|e| refused(&e))?;
+        let votes = batch.votes.totals().and_then(|totals| tally::total(&totals));
+        counted = votes.and_then(|votes| tally::total(&[counted, voters, votes])).map_err(|e| refused(&e))?;
         heap.look_at_end();
-        for (sums, source) in [(&batch.votes, Source::CALL), (&moves, Source::BALLOT)] {
-            for (arrival, votes) in sums.arrivals().into_iter().filter(|(_, votes)| *votes != 0) {
-                let (team, cell, country) = (sums.teams()[arrival.team].as_str(), arrival.cell, arrival.country);
-                if source == Source::CALL {
-                    counted = tally::total(&[counted, votes]).map_err(|e| refused(&e))?;
-                }
-                heap.insert(match_id, &Vote { team, cell, country, votes, in_total: true, source, at });
-            }
+        for vote in batch.votes.votes(Source::CALL, at).chain(moves.votes(Source::BALLOT, at)) {
+            heap.insert(match_id, &vote);
         }
     }
     worker::ensure(at);

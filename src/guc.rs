@@ -38,6 +38,12 @@ pub enum Pause {
     /// A fold has done everything but commit.
     #[name = c"fold:done"]
     FoldDone,
+    /// A fill has its snapshot and has read nothing yet.
+    #[name = c"fill:seen"]
+    FillSeen,
+    /// A fill has counted the rows and has not locked the table yet.
+    #[name = c"fill:counted"]
+    FillCounted,
 }
 
 /// Registers the settings.

@@ -1,14 +1,20 @@
 //! vote_agg: live vote counting by place. What SQL sees is in `sql/`; each topic there has its file here.
 
 mod aggregate;
+mod attach;
 mod ballot;
 mod ballot_box;
 mod ballot_retention;
 mod bulk;
+mod column;
+mod count;
 mod counts;
+mod ddl;
+mod delta;
 mod ending;
 mod error;
 mod feed;
+mod fill;
 mod fold;
 mod guc;
 mod jsonb_in;
@@ -22,11 +28,14 @@ mod read;
 mod rebuild;
 mod retention;
 mod session;
+mod shape;
+mod source;
 mod spi;
 mod state;
 mod tables;
 mod time_lines;
 mod timeline;
+mod user;
 mod vote;
 mod worker;
 
@@ -37,5 +46,6 @@ pgrx::pg_module_magic!(name = c"vote_agg", version = c"0.1.0");
 extern "C-unwind" fn _PG_init() {
     guc::define();
     session::watch();
+    source::watch();
     worker::preload();
 }

@@ -2,8 +2,10 @@
 
 #![allow(unsafe_code, reason = "counts commands")]
 
+use crate::attach;
 use crate::ballot::moved;
 use crate::ballot_box::BallotBox;
+use crate::counts::Counts;
 use crate::error::{Result, invalid, not_now, quoted, refused, unknown};
 use crate::lock::Lock;
 use crate::pending::{Next, OpenHeap};
@@ -13,8 +15,10 @@ use crate::state::State;
 use crate::tables::{self, Latest};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
+use std::collections::BTreeMap;
 use vote_agg_core::Error;
 use vote_agg_core::name::parse_name;
+use vote_agg_core::tally::Source;
 
 /// A row of `vote_agg.match`. Times are microseconds since PostgreSQL's epoch.
 pub struct Match {
@@ -112,7 +116,7 @@ thread_local! {
          DELETE FROM vote_agg.feed WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
     static COUNTED: Plan = const { Plan::new(
-        "SELECT votes FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
+        "SELECT votes, sources, source_votes FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
 }
 
@@ -226,6 +230,7 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     // SAFETY: makes it visible to the snapshots that come.
     unsafe { pg_sys::CommandCounterIncrement() };
     let mut erased = 0i64;
+    let mut by_source: BTreeMap<Source, i64> = BTreeMap::new();
     {
         // One snapshot for ballots and votes: what it does not see of the one it does not see of the other.
         let now = Latest::take();
@@ -237,9 +242,10 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
                 if row.match_id == match_id.as_bytes()
                     && let Some(vote) = row.vote()?
                     && open.delete(&row.tid)?
-                    && vote.in_total
                 {
-                    erased = erased.saturating_add(vote.votes);
+                    let counted = by_source.entry(vote.source).or_default();
+                    *counted = counted.saturating_add(vote.votes);
+                    erased = erased.saturating_add(if vote.in_total { vote.votes } else { 0 });
                 }
                 Ok(Next::Go)
             })?;
@@ -248,8 +254,13 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     spi::connect(|spi| {
         let counted = spi.run(&COUNTED, &[match_id.into_datum()], Sees::Now)?;
         if let Some(row) = counted.first() {
-            erased = row.need::<crate::counts::Counts>(1)?.0.iter().fold(erased, |sum, votes| sum.saturating_add(*votes));
+            erased = row.need::<Counts>(1)?.0.iter().fold(erased, |sum, votes| sum.saturating_add(*votes));
+            for (source, votes) in row.need::<Vec<i16>>(2)?.into_iter().zip(row.need::<Counts>(3)?.0) {
+                let counted = by_source.entry(Source(source)).or_default();
+                *counted = counted.saturating_add(votes);
+            }
         }
+        attach::refuse_purge(match_id, &by_source)?;
         spi.run(&PURGE, &[match_id.into_datum()], Sees::Now).map(|_| ())
     })?;
     session::invalidate(&tables);

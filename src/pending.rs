@@ -291,6 +291,11 @@ impl<'a> Found<'a> {
         Self { tid, match_id: unsafe { bytes(values[5]) }, values, nulls }
     }
 
+    /// The match as text.
+    pub fn match_name(&self) -> std::borrow::Cow<'a, str> {
+        String::from_utf8_lossy(self.match_id)
+    }
+
     /// When the row was written, in microseconds since PostgreSQL's epoch.
     pub fn at(&self) -> i64 {
         self.values[2].value() as i64

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "invalidation callbacks are the server's own interface")]
 
-use crate::error::{Result, not_now, quoted, unknown};
+use crate::error::{Result, no_extension, not_now, quoted, unknown};
 use crate::pending::Heap;
 use crate::state::State;
 use crate::tables::{self, Latest, Row, Table};
@@ -11,6 +11,7 @@ use crate::{guc, matches, worker};
 use pgrx::{PgSqlErrorCode, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use vote_agg_core::tally::Vote;
 
 /// How many matches a session remembers before it forgets them all and starts again.
 const MAX_MATCHES: usize = 1_000;
@@ -56,11 +57,7 @@ impl Tables {
     /// # Errors
     /// 42704 where the extension is not installed (any more).
     pub fn find() -> Result<Self> {
-        let table = |name| {
-            tables::find(name).ok_or_else(|| {
-                unknown("extension vote_agg is not installed in this database".into(), "Run CREATE EXTENSION vote_agg.".into())
-            })
-        };
+        let table = |name| tables::find(name).ok_or_else(no_extension);
         Ok(Self {
             matches: table(c"match")?,
             heaps: [table(c"pending_1")?, table(c"pending_2")?],
@@ -119,6 +116,15 @@ pub fn lock_current_heap() -> Result<pg_sys::Oid> {
             return Ok(table);
         }
     }
+}
+
+/// Checks that votes count now. Those that are taken back need no team that may still be voted for.
+///
+/// # Errors
+/// Those of [`check_match`].
+pub fn check_votes(match_id: &str, votes: &[Vote]) -> Result<()> {
+    let teams = votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team);
+    check_match(match_id, teams, tables::now())
 }
 
 /// Checks that a vote for one of `teams` counts now.
@@ -199,9 +205,12 @@ pub fn require_read_committed(function: &str) -> Result<()> {
     Ok(())
 }
 
+/// What to do about a match that takes no votes now.
+pub const ELSEWHERE: &str = "Open it with open_match, or vote in another match.";
+
 /// A closed or not yet open match.
 pub fn refuse_now(match_id: &str, what: &str, detail: String) -> Result<()> {
-    Err(not_now(format!("match {} {what}", quoted(match_id)), detail, "Open it with open_match, or vote in another match."))
+    Err(not_now(format!("match {} {what}", quoted(match_id)), detail, ELSEWHERE))
 }
 
 /// Reads a match's row.

@@ -92,6 +92,17 @@ impl Spi {
         }
     }
 
+    /// Runs a command that is not worth keeping. Names in it are quoted.
+    ///
+    /// # Errors
+    /// XX000 when SPI itself fails; an SQL error passes through as the server's own.
+    pub fn command(&self, sql: &str) -> Result<()> {
+        let sql = CString::new(sql).map_err(|e| broken(e.to_string()))?;
+        // SAFETY: connected to SPI.
+        let code = unsafe { pg_sys::SPI_execute(sql.as_ptr(), false, 0) };
+        if code < 0 { Err(broken(format!("SPI_execute failed with code {code}"))) } else { Ok(()) }
+    }
+
     /// Runs a query that may return very many rows, and shows them one by one without holding them all.
     ///
     /// # Errors

@@ -28,6 +28,18 @@ impl Table {
         unsafe { (*(*self.0).rd_rel).relfilenode }
     }
 
+    /// Is it stored the usual way?
+    pub fn is_heap(&self) -> bool {
+        // SAFETY: an open relation has its pg_class row.
+        unsafe { (*(*self.0).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID }
+    }
+
+    /// Has it rows of its own? A partitioned table has none.
+    pub fn has_storage(&self) -> bool {
+        // SAFETY: an open relation has its pg_class row.
+        unsafe { (*(*self.0).rd_rel).relkind as u8 == pg_sys::RELKIND_RELATION }
+    }
+
     /// Its size in blocks.
     pub fn blocks(&self) -> u32 {
         // SAFETY: an open relation.
@@ -51,6 +63,20 @@ impl Table {
             pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
             row
         }
+    }
+
+    /// All rows in `snapshot`: for tables of a few rows.
+    pub fn rows(&self, snapshot: pg_sys::Snapshot) -> Vec<Row> {
+        let mut rows = Vec::new();
+        // SAFETY: a scan of the open table without an index; each row is copied before the next is asked for.
+        unsafe {
+            let scan = pg_sys::systable_beginscan(self.0, pg_sys::InvalidOid, false, snapshot, 0, std::ptr::null_mut());
+            while let Some(row) = Row::copy(pg_sys::systable_getnext(scan), self) {
+                rows.push(row);
+            }
+            pg_sys::systable_endscan(scan);
+        }
+        rows
     }
 
     /// The row whose first column, the primary key, is `key`.
@@ -181,6 +207,12 @@ impl Latest {
     pub fn take() -> Self {
         // SAFETY: called inside a transaction; registered, so that it lives until it is dropped.
         Self(unsafe { pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot()) })
+    }
+
+    /// The one of the statement that called us instead, for code that reads either.
+    pub fn of_statement() -> Self {
+        // SAFETY: a function called from SQL has one.
+        Self(unsafe { pg_sys::RegisterSnapshot(statement_snapshot()) })
     }
 
     /// The server's structure, valid as long as this lives.

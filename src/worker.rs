@@ -7,7 +7,7 @@
 
 use crate::error::{Result, broken};
 use crate::lock::Lock;
-use crate::{fold, guc, low_water, tables};
+use crate::{fill, fold, guc, low_water, tables};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{IntoDatum, PgLogLevel, PgTryBuilder, ereport, pg_guard, pg_sys};
@@ -29,17 +29,20 @@ const LINGER: Duration = Duration::from_millis(1_500);
 /// The longest time between two tries after failures.
 const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 
+/// What the process list says.
+const FOLDING: &CStr = c"folding votes";
+
 thread_local! {
     static LOOKED_AT: Cell<i64> = const { Cell::new(i64::MIN) };
     static WARNED: Cell<bool> = const { Cell::new(false) };
 }
 
 fn builder() -> BackgroundWorkerBuilder {
-    BackgroundWorkerBuilder::new("vote_agg worker")
-        .set_type("vote_agg worker")
-        .set_library("vote_agg")
-        .set_function("vote_agg_worker_main")
-        .enable_spi_access()
+    process("vote_agg worker", "vote_agg_worker_main")
+}
+
+fn process(name: &str, function: &str) -> BackgroundWorkerBuilder {
+    BackgroundWorkerBuilder::new(name).set_type(name).set_library("vote_agg").set_function(function).enable_spi_access()
 }
 
 /// Registers the workers of `vote_agg.databases` when the library is preloaded.
@@ -113,13 +116,34 @@ unsafe extern "C-unwind" {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn vote_agg_worker_main(database: pg_sys::Datum) {
     connect(database);
-    let is_first = in_transaction(|| {
+    let is_first = in_transaction(FOLDING, || {
         // A session that is just looking may hold the lock for an instant.
         let got = (0..5).any(|_| Lock::Worker.try_for_session() || pause(Duration::from_millis(20)));
         Ok(got && tables::hold_extension())
     });
     if matches!(is_first, Ok(true)) {
         work();
+    }
+    // SAFETY: ends this process; 0 tells the server not to start it again.
+    unsafe { pg_sys::proc_exit(0) };
+}
+
+/// The process that counts what was in big tables before they were attached, one after the other. It is not the worker, so
+/// that the feed goes on meanwhile.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn vote_agg_filler_main(database: pg_sys::Datum) {
+    connect(database);
+    loop {
+        match in_transaction(c"counting an attached table", || fill::next(None)) {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(reason) => {
+                report(&format!("an attached table could not be counted: {reason}"), "It waits, and is tried again.");
+                note(|| fill::note_failure(&reason));
+                break;
+            }
+        }
     }
     // SAFETY: ends this process; 0 tells the server not to start it again.
     unsafe { pg_sys::proc_exit(0) };
@@ -167,10 +191,11 @@ fn work() {
     let mut leaving: Option<Instant> = None;
     let mut failures = 0u32;
     let mut vacuum = Vacuum::default();
+    let mut filler = Filler::default();
     loop {
         let started = Instant::now();
         let mut rest = guc::fold_interval();
-        match in_transaction(|| if tables::hold_extension() { fold::once().map(Some) } else { Ok(None) }) {
+        match in_transaction(FOLDING, || if tables::hold_extension() { fold::once().map(Some) } else { Ok(None) }) {
             // DROP EXTENSION.
             Ok(None) => return,
             Ok(Some(done)) => {
@@ -178,7 +203,9 @@ fn work() {
                 if done.rows > 0 {
                     last_vote = Instant::now();
                     // Back from leaving, unless another worker came meanwhile.
-                    if leaving.take().is_some() && !in_transaction(|| Ok(Lock::Worker.try_for_session())).unwrap_or(false) {
+                    if leaving.take().is_some()
+                        && !in_transaction(FOLDING, || Ok(Lock::Worker.try_for_session())).unwrap_or(false)
+                    {
                         return;
                     }
                 }
@@ -186,6 +213,9 @@ fn work() {
                     continue;
                 }
                 vacuum.run(done.to_vacuum);
+                if filler.run() {
+                    last_vote = Instant::now();
+                }
             }
             Err(reason) => {
                 failures += 1;
@@ -203,8 +233,8 @@ fn work() {
                 leaving = Some(Instant::now());
             }
             Some(since) if since.elapsed() >= LINGER => {
-                let is_anybody_voting = in_transaction(low_water::is_anybody_voting).unwrap_or(true);
-                if !is_anybody_voting && matches!(in_transaction(fold::once), Ok(done) if done.rows == 0) {
+                let is_anybody_voting = in_transaction(FOLDING, low_water::is_anybody_voting).unwrap_or(true);
+                if !is_anybody_voting && matches!(in_transaction(FOLDING, fold::once), Ok(done) if done.rows == 0) {
                     return;
                 }
             }
@@ -216,7 +246,7 @@ fn work() {
 }
 
 /// Sleeps, or ends the process when the server says so. Returns false, for use in conditions.
-fn pause(time: Duration) -> bool {
+pub fn pause(time: Duration) -> bool {
     let events = (pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32;
     // SAFETY: the process's own latch.
     unsafe {
@@ -239,13 +269,17 @@ fn reload_settings() {
 }
 
 fn report_failure(reason: &str) {
-    ereport!(
-        PgLogLevel::WARNING,
-        pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-        format!("votes could not be folded: {reason}"),
-        "They stay pending and are tried again."
-    );
-    if let Err(reason) = in_transaction(|| fold::note_failure(reason)) {
+    report(&format!("votes could not be folded: {reason}"), "They stay pending and are tried again.");
+    note(|| fold::note_failure(reason));
+}
+
+fn report(message: &str, detail: &str) {
+    ereport!(PgLogLevel::WARNING, pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message.to_owned(), detail.to_owned());
+}
+
+/// Keeps the reason of a failure where people look for it.
+fn note(act: impl FnOnce() -> Result<()>) {
+    if let Err(reason) = in_transaction(FOLDING, act) {
         ereport!(
             PgLogLevel::LOG,
             pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
@@ -255,7 +289,7 @@ fn report_failure(reason: &str) {
 }
 
 /// Runs `act` in a transaction and commits it. Any error rolls it back and comes out as text.
-fn in_transaction<T>(act: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
+fn in_transaction<T>(activity: &CStr, act: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
     let mut committed = None;
     let result = PgTryBuilder::new(AssertUnwindSafe(|| {
         // SAFETY: one transaction at a time, begun and ended here; statistics are reported outside it.
@@ -263,7 +297,7 @@ fn in_transaction<T>(act: impl FnOnce() -> Result<T>) -> std::result::Result<T, 
             pg_sys::SetCurrentStatementStartTimestamp();
             pg_sys::StartTransactionCommand();
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-            pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, c"folding votes".as_ptr());
+            pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, activity.as_ptr());
             let value = act().map_err(|error| text_of(error.message(), error.detail()))?;
             pg_sys::PopActiveSnapshot();
             pg_sys::CommitTransactionCommand();
@@ -293,6 +327,40 @@ fn text_of_caught(error: &CaughtError) -> String {
     match error {
         CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => text_of(report.message(), report.detail()),
         CaughtError::RustPanic { ereport, .. } => text_of(ereport.message(), ereport.detail()),
+    }
+}
+
+/// Sees to it that attached tables are filled.
+#[derive(Default)]
+struct Filler {
+    /// When it was last looked whether one waits.
+    looked: Option<Instant>,
+    /// When the process was last started, and how long to wait then: it may be at work, or fail again and again.
+    started: Option<(Instant, Duration)>,
+}
+
+impl Filler {
+    /// Looks once a second; true when it found one that waits.
+    fn run(&mut self) -> bool {
+        if self.looked.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
+            return false;
+        }
+        self.looked = Some(Instant::now());
+        if !in_transaction(FOLDING, fill::is_waiting).unwrap_or(false) {
+            self.started = None;
+            return false;
+        }
+        let wait = match self.started {
+            Some((at, wait)) if at.elapsed() < wait => return true,
+            Some((_, wait)) => (wait * 2).min(MAX_BACK_OFF),
+            None => Duration::from_secs(1),
+        };
+        self.started = Some((Instant::now(), wait));
+        // SAFETY: set when the process connected.
+        let database = unsafe { pg_sys::MyDatabaseId };
+        // Where no slot is free now, one may be later.
+        let _ = process("vote_agg filler", "vote_agg_filler_main").set_argument(database.into_datum()).load_dynamic();
+        true
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Error {
     Resolution { value: i64 },
     /// A cell was asked to be coarsened to a finer resolution.
     FinerResolution { cell: String, own: u8, asked: u8 },
+    /// A latitude or longitude that is not on the globe.
+    Degrees { what: &'static str, value: String, limit: u8 },
     /// Not an ISO 3166-1 alpha-2 code.
     Country { value: String },
     /// A number of votes below one.
@@ -84,6 +86,7 @@ impl Error {
             }
             Self::Resolution { .. } => "Resolutions run from 0 (coarsest) to 15 (finest).",
             Self::FinerResolution { .. } => "Pass a resolution not finer than the cell's own, or NULL for the cell's own.",
+            Self::Degrees { .. } => "Latitudes run from -90 to 90 degrees, longitudes from -180 to 180.",
             Self::Country { .. } => "Use an ISO 3166-1 alpha-2 code such as FR; XK (Kosovo) and ZZ (unknown) are allowed.",
             Self::Shape { .. } => "Pass an array of objects such as {\"match_id\": \"final\", \"team_choice\": \"home\"}.",
             Self::Key { .. } => "The keys are match_id, team_choice, h3_index, resolution, country_code, votes and voter_id.",
@@ -107,6 +110,7 @@ impl fmt::Display for Error {
             Self::FinerResolution { own, asked, .. } => {
                 write!(f, "resolution {asked} is finer than the cell's own resolution {own}")
             }
+            Self::Degrees { what, value, limit } => write!(f, "{what} {value} is outside the valid range -{limit} to {limit}"),
             Self::Country { value } => write!(f, "unknown country code: \"{value}\""),
             Self::NoVotes { votes } => write!(f, "votes must be at least 1, not {votes}"),
             Self::BallotVotes { votes } => write!(f, "votes of one voter must be 1, not {votes}"),

@@ -11,6 +11,7 @@ pub mod error;
 pub mod flip;
 pub mod message;
 pub mod name;
+pub mod point;
 pub mod tally;
 pub mod timeline;
 

@@ -214,6 +214,19 @@ impl Tally {
         arrivals
     }
 
+    /// What came, alike votes summed, as rows of pending; what came to nothing is left out.
+    pub fn votes(&self, source: Source, at: i64) -> impl Iterator<Item = Vote<'_>> {
+        self.arrivals().into_iter().filter(|(_, votes)| *votes != 0).map(move |(arrival, votes)| Vote {
+            team: &self.teams[arrival.team],
+            cell: arrival.cell,
+            country: arrival.country,
+            votes,
+            in_total: arrival.in_total,
+            source,
+            at,
+        })
+    }
+
     /// How many distinct arrivals there are.
     #[must_use]
     pub fn distinct(&self) -> usize {

@@ -1,0 +1,176 @@
+"""Attached tables: whatever is done to them, what is read equals a plain recount of their rows."""
+
+import os
+
+import psycopg
+import pytest
+
+import dml
+from calls import CELLS
+from harness import random_for
+from test_dump import restore, target  # noqa: F401  (a fixture)
+
+STATEMENTS = int(os.environ.get("PROOF_STATEMENTS", 6_000))
+CHECK_EVERY = 250 if STATEMENTS < 50_000 else 1_000
+
+
+def run(session, sql, args):
+    if sql.startswith("COPY"):
+        with session.cursor().copy(sql) as copy:
+            for row in args:
+                copy.write_row(row)
+    elif args or "%%" in sql:
+        session.execute(sql, args)
+    else:
+        session.execute(sql.encode())
+
+
+def attempt(session, statements, seen=None):
+    """Runs them; returns how many, and whether a key stood in the way, which is as good a failure as any."""
+    done = 0
+    try:
+        for sql, args in statements:
+            done += 1
+            run(session, sql, args)
+            if seen is not None:
+                seen.add(sql.split()[0])
+    except psycopg.errors.UniqueViolation:
+        return done, True
+    return done, False
+
+
+def check(session, done):
+    assert not session.execute(dml.DIFFERENCES.encode()).fetchall(), f"after {done} statements"
+
+
+def prepare(session):
+    session.execute("SET jit = off")  # compiling the check takes longer than it does
+    session.execute(dml.SCHEMA)
+    for table in (dml.PLAIN, dml.PARTED):
+        session.execute(dml.ATTACH, (table,))
+
+
+def test_random_statements(still):
+    """Alone, in transactions with savepoints that are rolled back, committed, or prepared and then one of both."""
+    rng = random_for("source")
+    writer, done, checked, kinds = dml.Writer(rng), 0, 0, set()
+    with still.connect() as session:
+        session.execute("SET vote_agg.worker = off")
+        prepare(session)
+        while done < STATEMENTS:
+            in_block, partitions = rng.randrange(4) == 0, set(writer.made)
+            if in_block:
+                session.execute("BEGIN")
+            for _ in range(rng.randrange(1, 6) if in_block else 1):
+                before = set(writer.made)
+                if in_block:
+                    session.execute("SAVEPOINT s")
+                ran, fails = attempt(session, writer.statements(), kinds)
+                done += ran
+                fails = fails or (in_block and rng.randrange(6) == 0)
+                if fails:
+                    writer.made = before
+                    if in_block:
+                        session.execute("ROLLBACK TO s")
+            if in_block:
+                end = rng.choice(("COMMIT", "ROLLBACK", "PREPARE TRANSACTION 'p'"))
+                session.execute(end)
+                if end.startswith("PREPARE"):
+                    end = rng.choice(("COMMIT", "ROLLBACK"))
+                    session.execute(f"{end} PREPARED 'p'")
+                if end == "ROLLBACK":
+                    writer.made = partitions
+            if rng.randrange(20) == 0:
+                session.execute("SELECT vote_agg.fold()")
+            if done - checked >= CHECK_EVERY:
+                checked = done
+                check(session, done)
+        check(session, done)
+        session.execute("SELECT vote_agg.fold()")
+        check(session, done)
+        assert kinds >= {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "ALTER", "CREATE", "DROP"}
+
+
+def hostile(rng):
+    """A name full of what should be quoted; the longest are cut by the server in the middle of a character."""
+    parts = ('"', "'", "\\", "$", "$$", "\n", ";", "--", "%", "{}", "%I", " ", ".", "é", "漢", "🗳", "a", "B", "/*", "\t", "x" * 20)
+    return "".join(rng.choice(parts) for _ in range(rng.randrange(1, 40)))
+
+
+def quoted(name):
+    return '"' + name.replace('"', '""') + '"'
+
+
+def cut(name):
+    """As the server cuts a name."""
+    return name.encode()[:63].decode(errors="ignore")
+
+
+def test_hostile_names(still):
+    """1,000 tables whose names and columns' names try to break out of quotes are attached, counted and detached."""
+    rng = random_for("names")
+    schema = quoted(cut(hostile(rng) + "s"))
+    with still.connect() as session:
+        session.execute("SET client_min_messages = error")
+        session.execute(f"CREATE SCHEMA {schema}".encode())
+        for n in range(1_000):
+            match, table = f"m{n}", f"{schema}.{quoted(hostile(rng))}"
+            names = []
+            while len(names) < 5:
+                name = hostile(rng)
+                if cut(name) not in map(cut, names):
+                    names.append(name)
+            columns = ", ".join(f"{quoted(name)} text" for name in names)
+            session.execute(f"CREATE TABLE {table} ({columns}, UNIQUE ({quoted(names[0])}, {quoted(names[4])}))".encode())
+            session.execute(f"ALTER TABLE {table} ALTER {quoted(names[4])} SET NOT NULL".encode())
+            session.execute(
+                "SELECT attach_votes(%s::regclass, %s::name, %s::name, %s::name, %s::name, %s::name)", (table, *names)
+            )
+            values = [(match, "home", f"{CELLS[5]:x}", "FR", str(i)) for i in range(3)]
+            session.execute(f"INSERT INTO {table} VALUES (%s, %s, %s, %s, %s), (%s, %s, %s, %s, %s), (%s, %s, %s, %s, %s)".encode() if "%" not in table
+                            else f"INSERT INTO {table.replace('%', '%%')} VALUES (%s, %s, %s, %s, %s), (%s, %s, %s, %s, %s), (%s, %s, %s, %s, %s)".encode(),
+                            [value for row in values for value in row])
+            session.execute(f"DELETE FROM {table} WHERE {quoted(names[4])} = '1'".encode())
+            recount = session.execute("SELECT team_choice, country_code, votes FROM vote_agg.recount_sources(%s)", (match,)).fetchall()
+            assert recount == [("home", "FR", 2)], table
+            assert session.execute("SELECT total_votes FROM get_realtime_stats(%s)", (match,)).fetchone() == (2,), table
+            session.execute("SELECT detach_votes(%s::regclass)", (table,))
+            session.execute(f"DELETE FROM {table}".encode())
+            session.execute(f"DROP TABLE {table}".encode())
+        assert session.execute("SELECT count(*) FROM vote_agg.source").fetchone() == (0,)
+        total = session.execute("SELECT sum(total_votes), count(*) FROM vote_agg.live").fetchone()
+        assert total == (2_000, 1_000)
+
+
+@pytest.mark.parametrize("way", ["plain", "custom"])
+def test_dump_and_restore(still, target, way):  # noqa: F811
+    """A restored database counts on from where it was, exactly."""
+    writer = dml.Writer(random_for("restore", way))
+    with still.connect() as session:
+        prepare(session)
+        for _ in range(60):
+            attempt(session, writer.statements())
+        session.execute("SELECT vote_agg.fold()")
+        attempt(session, writer.insert())
+        check(session, "dumping")
+    restore(still, target, way)
+    with target.connect() as session:
+        session.execute("SET jit = off")
+        check(session, "restoring")
+        for _ in range(300):
+            attempt(session, writer.statements())
+        check(session, "300 more")
+        session.execute("SELECT vote_agg.fold()")
+        check(session, "folding")
+        session.execute("DROP EXTENSION vote_agg")
+        session.execute(f"INSERT INTO {dml.PLAIN} (k) VALUES (1)")
+
+
+def test_invalid_rows_change_nothing(still):
+    with still.connect() as session:
+        prepare(session)
+        session.execute(f"INSERT INTO {dml.PLAIN} (k, match_id, team) VALUES (1, 'a', 'home')")
+        for column, value in (("h3", 1), ("cc", "QQ"), ("team", ""), ("match_id", "x" * 201), ("match_id", "a\tb")):
+            with pytest.raises(psycopg.errors.InvalidParameterValue, match=f'column "{column}"'):
+                session.execute(f"UPDATE {dml.PLAIN} SET {column} = %s", (value,))
+        check(session, "refusals")

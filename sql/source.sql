@@ -1,0 +1,144 @@
+-- Attached tables: those of the application, whose rows are counted as they come, change and go.
+
+CREATE TABLE vote_agg.source (
+    relation regclass PRIMARY KEY,
+    number smallint NOT NULL UNIQUE,
+    state text COLLATE "C" NOT NULL CHECK (state OPERATOR(pg_catalog.=) ANY ('{filling,counting,detached}')),
+    match_column name NOT NULL,
+    team_column name NOT NULL,
+    cell_column name,
+    country_column name,
+    voter_column name,
+    latitude_column name,
+    longitude_column name,
+    resolution smallint,
+    attached_at timestamptz NOT NULL,
+    last_error text
+);
+COMMENT ON TABLE vote_agg.source IS 'Tables that are or were attached';
+COMMENT ON COLUMN vote_agg.source.number IS 'What feed.sources calls it; no other table gets the same';
+COMMENT ON COLUMN vote_agg.source.state IS 'filling: what was in it before is not counted yet; counting; detached: what was counted stays so';
+COMMENT ON COLUMN vote_agg.source.last_error IS 'Why the last fill failed';
+
+CREATE SEQUENCE vote_agg.source_number AS smallint MINVALUE 2;
+COMMENT ON SEQUENCE vote_agg.source_number IS 'Numbers of sources, each used once: 0 are calls, 1 ballots';
+
+-- The columns of pending_1: it is written and read in the same way.
+CREATE TABLE vote_agg.source_delta (
+    h3_index bigint,
+    votes bigint NOT NULL,
+    at timestamptz NOT NULL,
+    source smallint NOT NULL,
+    in_total boolean NOT NULL,
+    match_id text COLLATE "C" NOT NULL,
+    team_choice text COLLATE "C" NOT NULL,
+    country_code text COLLATE "C"
+);
+COMMENT ON TABLE vote_agg.source_delta IS 'What changed in attached tables that are being filled';
+
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.source', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_number', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_delta', '');
+
+-- The caller's own rights decide whose table it is; so no SECURITY DEFINER.
+CREATE FUNCTION @extschema@.attach_votes(source regclass, match_id name DEFAULT 'match_id', team_choice name DEFAULT 'team_choice',
+    h3_index name DEFAULT NULL, country_code name DEFAULT NULL, voter_id name DEFAULT NULL,
+    latitude name DEFAULT NULL, longitude name DEFAULT NULL, resolution integer DEFAULT NULL)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'attach_votes_wrapper';
+COMMENT ON FUNCTION @extschema@.attach_votes(regclass, name, name, name, name, name, name, name, integer) IS
+'Counts a table of the caller''s, each row one vote: what is in it, and from now on every change of it; the names are those of its columns';
+
+CREATE FUNCTION @extschema@.detach_votes(source regclass)
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'detach_votes_wrapper';
+COMMENT ON FUNCTION @extschema@.detach_votes(regclass) IS
+'Stops counting a table of the caller''s; what was counted stays counted';
+
+-- It runs no SQL, and needs no rights but to be called: by triggers that attach_votes made, or it refuses.
+CREATE FUNCTION vote_agg.count_rows()
+RETURNS trigger LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'count_rows_wrapper';
+COMMENT ON FUNCTION vote_agg.count_rows() IS 'Counts what a statement did to an attached table';
+
+CREATE FUNCTION vote_agg.lock_source(source oid)
+RETURNS boolean LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' AS $$
+BEGIN
+    -- Shorter than deadlock_timeout: a writer that has one partition and waits for another is let go, not ended.
+    EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source::regclass);
+    RETURN true;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION vote_agg.lock_source(oid) IS 'Locks writers out of a table and its partitions; false where that would take long (internal)';
+
+CREATE FUNCTION vote_agg.fill(source regclass DEFAULT NULL)
+RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'fill_wrapper';
+COMMENT ON FUNCTION vote_agg.fill(regclass) IS
+'Counts what was in an attached table before (NULL: in the next one that waits); returns its rows, NULL when there is nothing to do';
+
+CREATE FUNCTION vote_agg.recount_sources(match_id text)
+RETURNS TABLE (source smallint, team_choice text, h3_index bigint, country_code text, votes bigint)
+LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1000 COST 10000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'recount_sources_wrapper';
+COMMENT ON FUNCTION vote_agg.recount_sources(text) IS
+'What the attached tables hold for a match, counted anew; without those that are being filled';
+
+CREATE FUNCTION vote_agg.attach_stats(OUT source regclass, OUT state text, OUT rows_read bigint, OUT rows_expected bigint,
+    OUT percent numeric, OUT attached_at timestamptz, OUT pid integer, OUT last_error text)
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    SELECT s.relation, s.state, f.rows_read, e.rows,
+           CASE WHEN f.rows_read >= e.rows THEN 100 ELSE pg_catalog.round(100.0 * f.rows_read / e.rows, 1) END,
+           s.attached_at, f.pid, s.last_error
+    FROM vote_agg.source s
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.sum(c.reltuples)::bigint AS rows FROM pg_catalog.pg_class c
+        WHERE c.reltuples >= 0 AND c.relkind = 'r' AND (c.oid = s.relation
+            OR c.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(s.relation) t))) AS e
+    -- A fill reports as a COPY of neither direction (parameter 5); parameter 3 are its rows.
+    LEFT JOIN pg_catalog.pg_stat_get_progress_info('COPY') AS p
+           ON p.relid = s.relation AND p.param5 = 0 AND s.state = 'filling'
+          AND p.datid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
+    CROSS JOIN LATERAL (SELECT p.param3 AS rows_read, p.pid) AS f
+    WHERE s.state <> 'detached' AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation)
+    ORDER BY s.number
+$$;
+COMMENT ON FUNCTION vote_agg.attach_stats() IS 'Attached tables, and how far their fills are';
+
+CREATE VIEW vote_agg.stat_attach AS
+SELECT a.source, a.state, a.rows_read, a.rows_expected, a.percent, a.attached_at, a.pid, a.last_error FROM vote_agg.attach_stats() AS a;
+COMMENT ON VIEW vote_agg.stat_attach IS
+'Attached tables: whether what was in them before is counted, and while that is being done its rows so far, an estimate of all, and the process to cancel';
+
+CREATE FUNCTION vote_agg.watch_tables()
+RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'watch_tables_wrapper';
+COMMENT ON FUNCTION vote_agg.watch_tables() IS
+'Gives triggers to partitions that come to an attached table, takes them from those that go, refuses what would make it uncountable';
+CREATE EVENT TRIGGER vote_agg_watch_tables ON ddl_command_end
+    WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE') EXECUTE FUNCTION vote_agg.watch_tables();
+COMMENT ON EVENT TRIGGER vote_agg_watch_tables IS 'Keeps up with partitions of attached tables';
+
+CREATE FUNCTION vote_agg.before_drop()
+RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'before_drop_wrapper';
+COMMENT ON FUNCTION vote_agg.before_drop() IS 'Locks the attached tables before the extension is dropped, so that no writer is waited for in a circle';
+CREATE EVENT TRIGGER vote_agg_before_drop ON ddl_command_start
+    WHEN TAG IN ('DROP EXTENSION') EXECUTE FUNCTION vote_agg.before_drop();
+COMMENT ON EVENT TRIGGER vote_agg_before_drop IS 'Locks attached tables before ours';
+
+CREATE FUNCTION vote_agg.forget_dropped()
+RETURNS event_trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF EXISTS (SELECT FROM vote_agg.source s WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation)) THEN
+        WITH gone AS (
+            DELETE FROM vote_agg.source s
+            WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation) RETURNING s.number)
+        DELETE FROM vote_agg.source_delta d USING gone WHERE d.source = gone.number;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION vote_agg.forget_dropped() IS 'Forgets attached tables that are dropped; what was counted stays counted';
+CREATE EVENT TRIGGER vote_agg_forget_dropped ON sql_drop EXECUTE FUNCTION vote_agg.forget_dropped();
+COMMENT ON EVENT TRIGGER vote_agg_forget_dropped IS 'Forgets attached tables that are dropped';
