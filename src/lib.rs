@@ -2,17 +2,20 @@
 
 mod aggregate;
 mod bulk;
+mod cells;
 mod counts;
 mod ending;
 mod error;
 mod feed;
 mod fold;
+mod geo;
 mod guc;
 mod jsonb_in;
 mod jsonb_out;
 mod known;
 mod lock;
 mod low_water;
+mod map;
 mod matches;
 mod pending;
 mod read;

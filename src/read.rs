@@ -49,14 +49,15 @@ thread_local! {
 }
 
 /// A match at one moment: what is folded, and what came since.
-struct Moment {
+pub struct Moment {
     opened: Option<Match>,
     head: Head,
-    pending: Tally,
+    pub pending: Tally,
 }
 
 impl Moment {
-    fn of(spi: &Spi, match_id: &str) -> Result<Self> {
+    /// The match as the calling statement sees it.
+    pub fn of(spi: &Spi, match_id: &str) -> Result<Self> {
         let mut moment = Self::folded(spi, match_id)?;
         moment.pending = Tally::new(moment.head.teams.clone());
         each_pending(|row| {
@@ -85,7 +86,8 @@ impl Moment {
         }
     }
 
-    fn teams(&self) -> &[String] {
+    /// The match's teams, in the order of counts.
+    pub fn teams(&self) -> &[String] {
         self.pending.teams()
     }
 
@@ -103,7 +105,7 @@ impl Moment {
     }
 
     /// Every cell's votes, rolled up, in order of cells.
-    fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<Vec<(CellIndex, tally::Counts)>> {
+    pub fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<Vec<(CellIndex, tally::Counts)>> {
         let mut cells = self.pending.cells().map_err(|e| refused(&e))?;
         spi.each(&CELLS, &[match_id.into_datum()], |row| {
             let cell = cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?;
@@ -140,11 +142,13 @@ fn each_pending(mut see: impl FnMut(&crate::pending::Found) -> Result<()>) -> Re
     Ok(())
 }
 
-fn named(match_id: Option<&[u8]>) -> Result<&str> {
+/// Parses the name of a match.
+pub fn named(match_id: Option<&[u8]>) -> Result<&str> {
     parse_name("match_id", match_id).map_err(|e| refused(&e))
 }
 
-fn resolution_of(value: Option<i32>) -> Result<Option<Resolution>> {
+/// Parses a resolution that may be missing.
+pub fn resolution_of(value: Option<i32>) -> Result<Option<Resolution>> {
     value.map(|value| parse_resolution(value.into())).transpose().map_err(|e| refused(&e))
 }
 
@@ -153,7 +157,7 @@ fn time(microseconds: i64) -> Option<TimestampWithTimeZone> {
 }
 
 /// Votes by team as jsonb, only teams that have some.
-fn votes_json(teams: &[String], votes: &[i64]) -> Result<Jsonb> {
+pub fn votes_json(teams: &[String], votes: &[i64]) -> Result<Jsonb> {
     Jsonb::of(&Votes::some(teams, votes))
 }
 
@@ -205,65 +209,6 @@ fn get_realtime_stats(
     })
 }
 
-/// Rows of one place each, biggest first.
-fn ranked<K>(
-    places: impl IntoIterator<Item = (K, tally::Counts)>,
-    min_votes: Option<i64>,
-    max: Option<i32>,
-    number: impl Fn(&K) -> u64,
-) -> Result<Vec<(K, i64, tally::Counts)>> {
-    let max = match max {
-        None => usize::MAX,
-        Some(max) => usize::try_from(max).map_err(|_| {
-            invalid(format!("max_cells must not be negative, not {max}"), "Pass how many to keep, or NULL for all.")
-        })?,
-    };
-    let mut rows = Vec::new();
-    for (place, votes) in places {
-        let total = tally::total(&votes).map_err(|e| refused(&e))?;
-        if total >= min_votes.unwrap_or(1) {
-            rows.push((place, total, votes));
-        }
-    }
-    rows.sort_unstable_by_key(|(place, total, _)| (std::cmp::Reverse(*total), number(place)));
-    rows.truncate(max);
-    Ok(rows)
-}
-
-/// See the COMMENT in sql/read.sql.
-#[pg_extern(sql = false)]
-fn get_match_aggregates(
-    match_id: Option<&[u8]>,
-    resolution: Option<i32>,
-    min_votes: Option<i64>,
-    max_cells: Option<i32>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(h3_index, String),
-            name!(resolution, i32),
-            name!(total_votes, i64),
-            name!(votes, Jsonb),
-            name!(leader, Option<String>),
-            name!(dominance, f64),
-        ),
-    >,
-> {
-    let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
-    let (teams, rows) = spi::connect(|spi| {
-        let moment = Moment::of(spi, match_id)?;
-        let rows = ranked(moment.cells(spi, match_id, resolution)?, min_votes, max_cells, |cell| (*cell).into())?;
-        Ok((moment.teams().to_vec(), rows))
-    })?;
-    let shown = rows.into_iter().map(|(cell, total, votes)| {
-        let leader = dominance::leader(&votes).map(|place| teams[place].clone());
-        let resolution = i32::from(u8::from(cell.resolution()));
-        Ok((cell.to_string(), resolution, total, votes_json(&teams, &votes)?, leader, dominance::dominance(&votes)))
-    });
-    Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
-}
-
 /// See the COMMENT in sql/read.sql.
 #[pg_extern(sql = false)]
 fn get_country_aggregates(
@@ -284,7 +229,14 @@ fn get_country_aggregates(
     let match_id = named(match_id)?;
     let (teams, rows) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
-        let rows = ranked(moment.countries(spi, match_id)?, min_votes, None, |country| country.number().into())?;
+        let mut rows = Vec::new();
+        for (country, votes) in moment.countries(spi, match_id)? {
+            let total = tally::total(&votes).map_err(|e| refused(&e))?;
+            if total >= min_votes.unwrap_or(1) {
+                rows.push((country, total, votes));
+            }
+        }
+        rows.sort_by_key(|(country, total, _)| (std::cmp::Reverse(*total), country.number()));
         Ok((moment.teams().to_vec(), rows))
     })?;
     let shown = rows.into_iter().map(|(country, total, votes)| {
