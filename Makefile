@@ -43,7 +43,7 @@ check: install ## the quick part: unit tests and installcheck on a private clust
 	scripts/cluster.py run -- $(MAKE) installcheck
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
-	$(PYTHON) -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
+	build/venv/bin/python -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
 
 demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
 	scripts/setup
