@@ -9,7 +9,7 @@ BEGIN
         @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer, double precision[], text, integer),
         @extschema@.get_top_cells(text, integer, text, text), @extschema@.get_cell(text, text), @extschema@.get_cell(text, bigint),
         @extschema@.get_match_geojson(text, integer, bigint, double precision[], boolean),
-        @extschema@.get_match_tile(text, integer, integer, integer, text), @extschema@.get_match_tile(integer, integer, integer, text, text),
+        @extschema@.get_match_tile(text, integer, integer, integer, text), @extschema@.match_tile(integer, integer, integer, text, text),
         @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval),
         @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
         vote_agg.matches(), vote_agg.pending_stats() TO ' || pg_catalog.quote_ident(role);
@@ -44,7 +44,7 @@ REVOKE ALL ON FUNCTION
     @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer, double precision[], text, integer),
     @extschema@.get_top_cells(text, integer, text, text), @extschema@.get_cell(text, text), @extschema@.get_cell(text, bigint),
     @extschema@.get_match_geojson(text, integer, bigint, double precision[], boolean),
-    @extschema@.get_match_tile(text, integer, integer, integer, text), @extschema@.get_match_tile(integer, integer, integer, text, text),
+    @extschema@.get_match_tile(text, integer, integer, integer, text), @extschema@.match_tile(integer, integer, integer, text, text),
     @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval),
     @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer)
 FROM PUBLIC;

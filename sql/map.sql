@@ -34,8 +34,8 @@ AS 'MODULE_PATHNAME', 'get_match_tile_wrapper';
 COMMENT ON FUNCTION @extschema@.get_match_tile(text, integer, integer, integer, text) IS
 'The match in a tile of the Web Mercator map, as a Mapbox vector tile 2.1 (extent 4096, buffer 64): cells of resolution 1 at zoom 0, one finer for each √7 by which the map grows, with h3_index, total, leader (none in a tie), dominance, and votes_ with a team''s name for each team; empty where no cell is';
 
-CREATE FUNCTION @extschema@.get_match_tile(z integer, x integer, y integer, match_id text, layer text DEFAULT 'votes')
+CREATE FUNCTION @extschema@.match_tile(z integer, x integer, y integer, match_id text, layer text DEFAULT 'votes')
 RETURNS bytea LANGUAGE c STABLE PARALLEL RESTRICTED COST 10000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'get_match_tile_zxy_wrapper';
-COMMENT ON FUNCTION @extschema@.get_match_tile(integer, integer, integer, text, text) IS
-'The same tile for tile servers that call a function layer, f(z, x, y, …) returns bytea';
+AS 'MODULE_PATHNAME', 'match_tile_wrapper';
+COMMENT ON FUNCTION @extschema@.match_tile(integer, integer, integer, text, text) IS
+'The tile of get_match_tile for tile servers that call a function layer, f(z, x, y, …) returns bytea';

@@ -35,15 +35,15 @@ thread_local! {
 type CellCounts = Vec<(CellIndex, tally::Counts)>;
 
 impl Moment {
-    /// The votes of the stored cells below those that `cover` names for each resolution that has any, and all that are pending.
-    fn cells_below(&self, spi: &Spi, match_id: &str, cover: impl Fn(Resolution) -> Vec<CellIndex>) -> Result<CellCounts> {
+    /// The votes of all stored cells in the ranges that `wanted` names for each resolution that has any, and all that are pending.
+    fn cells_in(&self, spi: &Spi, match_id: &str, wanted: impl Fn(Resolution) -> Vec<(i64, i64)>) -> Result<CellCounts> {
         let mut cells = self.pending.cells().map_err(|e| refused(&e))?;
         let (lows, highs) = (0..=15).filter_map(|r| Resolution::try_from(r).ok()).map(everything).unzip();
         let args = [match_id.into_datum(), Counts(lows).into_datum(), Counts(highs).into_datum()];
         let stored: Vec<i32> =
             spi.run(&STORED, &args, Sees::TheCallersMoment)?.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
         let stored = stored.into_iter().filter_map(|n| Resolution::try_from(u8::try_from(n - 1).ok()?).ok());
-        let (lows, highs): (Vec<_>, Vec<_>) = stored.flat_map(|resolution| ranges(&cover(resolution), resolution)).unzip();
+        let (lows, highs): (Vec<_>, Vec<_>) = stored.flat_map(wanted).unzip();
         spi.each(&IN_RANGES, &[match_id.into_datum(), Counts(lows).into_datum(), Counts(highs).into_datum()], |row| {
             cells.push((cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?, row.need::<Counts>(2)?.0));
             Ok(())
@@ -62,9 +62,9 @@ impl Moment {
         rings: u32,
     ) -> Result<CellCounts> {
         let Some(bbox) = bbox else { return self.cells(spi, match_id, resolution) };
-        let mut cells = self.cells_below(spi, match_id, |stored| {
+        let mut cells = self.cells_in(spi, match_id, |stored| {
             let shown = resolution.map_or(stored, |resolution| resolution.min(stored));
-            bbox.padded(f64::from(rings) * spacing(shown)).cover(shown)
+            ranges(&bbox.padded(f64::from(rings) * spacing(shown)).cover(shown), stored)
         })?;
         if let Some(resolution) = resolution {
             cells.iter_mut().for_each(|(cell, _)| *cell = roll_up(*cell, resolution));
@@ -295,12 +295,11 @@ fn surroundings(match_id: &str, cell: CellIndex) -> Result<Surroundings> {
     places.extend(neighbors.iter().map(|neighbor| ("neighbor", *neighbor, Vec::new())));
     let (teams, cells) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
+        // All is below the base cell but some neighbours.
         let outside = neighbors.iter().copied().filter(|neighbor| roll_up(*neighbor, Resolution::Zero) != base);
-        let mut cells = moment.cells_below(spi, match_id, |_| vec![base])?;
-        for neighbor in outside {
-            let below = moment.cells_below(spi, match_id, |_| vec![neighbor])?;
-            cells.extend(below);
-        }
+        let apart: Vec<CellIndex> = outside.chain([base]).collect();
+        let wanted = |stored| apart.iter().flat_map(|cell| ranges(&[*cell], stored)).collect();
+        let cells = moment.cells_in(spi, match_id, wanted)?;
         Ok((moment.teams().to_vec(), cells))
     })?;
     for (stored, votes) in &cells {

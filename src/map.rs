@@ -90,12 +90,6 @@ fn get_match_tile(
 
 /// The same in the order of arguments that tile servers ask for.
 #[pg_extern(sql = false)]
-fn get_match_tile_zxy(
-    z: Option<i32>,
-    x: Option<i32>,
-    y: Option<i32>,
-    match_id: Option<&[u8]>,
-    layer: Option<&[u8]>,
-) -> Result<Vec<u8>> {
+fn match_tile(z: Option<i32>, x: Option<i32>, y: Option<i32>, match_id: Option<&[u8]>, layer: Option<&[u8]>) -> Result<Vec<u8>> {
     get_match_tile(match_id, z, x, y, layer)
 }

@@ -59,8 +59,8 @@ impl Name {
 /// The outline of a cell.
 pub struct Outline {
     /// Neither cut nor jumping: where it crosses the antimeridian, longitudes go on beyond 180 or −180 degrees. Around a pole it
-    /// runs from one side of the map to the other and back along the pole.
-    pub ring: Ring,
+    /// runs from one side of the map to the other, and its last two points lead back along the pole.
+    ring: Ring,
     has_pole: bool,
 }
 
@@ -117,6 +117,20 @@ impl Outline {
         }
     }
 
+    /// The rings on a map that goes round the world three times, from −540 to 540 degrees.
+    #[must_use]
+    pub fn thrice(&self) -> Vec<Ring> {
+        match self.ring.split_last_chunk::<2>() {
+            Some((line, [from, to])) if self.has_pole => {
+                let turn = from.lng.signum() * 360.0;
+                let mut ring: Ring = [-turn, 0.0, turn].into_iter().flat_map(|degrees| moved(line, degrees)).collect();
+                ring.extend([Point { lng: from.lng + turn, ..*from }, Point { lng: to.lng - turn, ..*to }]);
+                vec![ring]
+            }
+            _ => [-360.0, 0.0, 360.0].into_iter().map(|degrees| moved(&self.ring, degrees).collect()).collect(),
+        }
+    }
+
     /// The rings that lie between −180 and 180 degrees: one, or the two parts of a cell on the antimeridian.
     #[must_use]
     pub fn cut(self) -> Vec<Ring> {
@@ -127,6 +141,11 @@ impl Outline {
             (_, _, true) => halves(&self.ring, -180.0),
         }
     }
+}
+
+/// A part of the plane, moved by `degrees` of longitude.
+fn moved(points: &[Point], degrees: f64) -> impl Iterator<Item = Point> {
+    points.iter().map(move |point| Point { lng: point.lng + degrees, ..*point })
 }
 
 fn point(at: LatLng, name: Name) -> Point {
@@ -252,6 +271,17 @@ mod tests {
             }
         }
         assert_eq!((poles, parts > 100), (8, true), "{parts}");
+    }
+
+    #[test]
+    fn the_world_goes_on_at_the_sides_of_the_map() {
+        for cell in cells(Resolution::One) {
+            let (map, world) = (Outline::of(cell).cut(), Outline::of(cell).thrice());
+            let area = |rings: &[Ring]| rings.iter().map(|ring| double_area(ring)).sum::<f64>();
+            // Cut along a great circle, a cell is a little larger on the map.
+            assert!((area(&world) / area(&map) - 3.0).abs() < 0.3, "{cell} {world:?}");
+            assert_eq!(world.len(), if Outline::of(cell).has_pole { 1 } else { 3 });
+        }
     }
 
     #[test]

@@ -72,23 +72,23 @@ impl Place {
         Bbox::new(west, lat(EXTENT + BUFFER), width, lat(-BUFFER))
     }
 
-    /// Where a point lies, in the tile's units; `turns` goes around the world.
-    fn project(self, point: &Point, turns: f64) -> (f64, f64) {
+    /// Where a point lies, in the tile's units.
+    fn project(self, point: &Point) -> (f64, f64) {
         let lat = point.lat.clamp(-HIGHEST, HIGHEST).to_radians();
-        let (x, y) = ((point.lng + 180.0) / 360.0 + turns, (1.0 - lat.tan().asinh() / PI) / 2.0);
+        let (x, y) = ((point.lng + 180.0) / 360.0, (1.0 - lat.tan().asinh() / PI) / 2.0);
         ((x * self.tiles() - f64::from(self.x)) * EXTENT, (y * self.tiles() - f64::from(self.y)) * EXTENT)
     }
 
-    /// The parts of a cell in the tile, each clockwise as one sees it: y grows downwards. At the map's sides a cell may be in it twice.
-    fn rings(self, cell: CellIndex) -> Vec<Vec<(f64, f64)>> {
-        let ring = Outline::of(cell).ring;
+    /// The parts of a cell in the tile, each clockwise as one sees it. At the map's sides a cell may be in it twice.
+    fn rings(self, cell: CellIndex) -> Vec<Vec<Corner>> {
+        let mut parts: Vec<Vec<Corner>> =
+            Outline::of(cell).thrice().iter().map(|ring| ring.iter().map(|point| self.project(point)).collect()).collect();
+        for side in [Side::Left, Side::Right, Side::Top, Side::Bottom] {
+            parts = parts.into_iter().flat_map(|part| side.clip(part)).collect();
+        }
         let mut rings = Vec::new();
-        for turns in [-1.0, 0.0, 1.0] {
-            let mut corners: Vec<(f64, f64)> = ring.iter().map(|point| self.project(point, turns)).collect();
-            for side in [Side::Left, Side::Right, Side::Top, Side::Bottom] {
-                corners = side.clip(&corners);
-            }
-            let mut rounded: Vec<(f64, f64)> = corners.into_iter().map(|(x, y)| (x.round(), y.round())).collect();
+        for corners in parts {
+            let mut rounded: Vec<Corner> = corners.into_iter().map(|(x, y)| (x.round(), y.round())).collect();
             rounded.dedup();
             let area: f64 = rounded.iter().zip(rounded.iter().cycle().skip(1)).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum();
             if area != 0.0 {
@@ -103,6 +103,9 @@ impl Place {
     }
 }
 
+/// A point in a tile's units; y grows downwards.
+type Corner = (f64, f64);
+
 /// A side of the square that is drawn.
 #[derive(Clone, Copy)]
 enum Side {
@@ -114,7 +117,7 @@ enum Side {
 
 impl Side {
     /// How far inside a point lies.
-    fn depth(self, (x, y): (f64, f64)) -> f64 {
+    fn depth(self, (x, y): Corner) -> f64 {
         match self {
             Self::Left => x + BUFFER,
             Self::Right => EXTENT + BUFFER - x,
@@ -123,21 +126,68 @@ impl Side {
         }
     }
 
-    /// The part of a polygon on the inner side of the line (Sutherland and Hodgman's way).
-    fn clip(self, corners: &[(f64, f64)]) -> Vec<(f64, f64)> {
-        let mut inside = Vec::with_capacity(corners.len() + 2);
-        for (i, here) in corners.iter().enumerate() {
-            let next = corners[(i + 1) % corners.len()];
-            let (a, b) = (self.depth(*here), self.depth(next));
-            if a >= 0.0 {
-                inside.push(*here);
+    /// Where a point of the line lies on it.
+    fn along(self, (x, y): Corner) -> f64 {
+        match self {
+            Self::Left | Self::Right => y,
+            Self::Top | Self::Bottom => x,
+        }
+    }
+
+    /// The parts of a polygon on the inner side of the line.
+    fn clip(self, ring: Vec<Corner>) -> Vec<Vec<Corner>> {
+        let is_inside = |corner: &Corner| self.depth(*corner) >= 0.0;
+        let count = ring.len();
+        let Some(start) = (0..count).find(|i| is_inside(&ring[*i]) && !is_inside(&ring[(i + count - 1) % count])) else {
+            return if ring.first().is_some_and(is_inside) { vec![ring] } else { Vec::new() };
+        };
+        // Pieces of the ring, each from where it comes in to where it goes out.
+        let mut pieces: Vec<Vec<Corner>> = Vec::new();
+        for i in start..start + count {
+            let (before, here, next) = (ring[(i + count - 1) % count], ring[i % count], ring[(i + 1) % count]);
+            if !is_inside(&here) {
+                continue;
             }
-            if (a >= 0.0) != (b >= 0.0) {
-                let share = a / (a - b);
-                inside.push((here.0 + (next.0 - here.0) * share, here.1 + (next.1 - here.1) * share));
+            if !is_inside(&before) {
+                pieces.push(vec![self.crossing(before, here)]);
+            }
+            if let Some(piece) = pieces.last_mut() {
+                piece.push(here);
+                if !is_inside(&next) {
+                    piece.push(self.crossing(here, next));
+                }
             }
         }
-        inside
+        // Along the line the polygon lies between the first and the second crossing, the third and the fourth, and so on.
+        let mut crossings: Vec<(f64, usize, bool)> = Vec::with_capacity(2 * pieces.len());
+        for (place, piece) in pieces.iter().enumerate() {
+            crossings.extend(piece.first().map(|corner| (self.along(*corner), place, true)));
+            crossings.extend(piece.last().map(|corner| (self.along(*corner), place, false)));
+        }
+        crossings.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+        let mut follows = vec![0; pieces.len()];
+        for pair in crossings.chunks_exact(2) {
+            match (pair[0], pair[1]) {
+                ((_, comes, true), (_, goes, false)) | ((_, goes, false), (_, comes, true)) => follows[goes] = comes,
+                // Level crossings, sorted either way.
+                ((_, one, _), (_, other, _)) => (follows[one], follows[other]) = (one, other),
+            }
+        }
+        let mut parts = Vec::new();
+        for first in 0..pieces.len() {
+            let (mut part, mut at) = (Vec::new(), first);
+            while !pieces[at].is_empty() {
+                part.append(&mut pieces[at]);
+                at = follows[at];
+            }
+            parts.extend((!part.is_empty()).then_some(part));
+        }
+        parts
+    }
+
+    fn crossing(self, from: Corner, to: Corner) -> Corner {
+        let share = self.depth(from) / (self.depth(from) - self.depth(to));
+        (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share)
     }
 }
 
@@ -171,7 +221,7 @@ pub fn encode(place: Place, layer: &str, teams: &[String], cells: &[(CellIndex, 
     Ok(tile.add_layer(layer).and_then(|()| tile.to_bytes()).unwrap_or_default())
 }
 
-fn geometry(rings: &[Vec<(f64, f64)>]) -> Option<mvt::GeomData> {
+fn geometry(rings: &[Vec<Corner>]) -> Option<mvt::GeomData> {
     let mut encoder = GeomEncoder::new(GeomType::Polygon);
     for ring in rings {
         for (x, y) in ring {
@@ -203,9 +253,9 @@ mod tests {
     #[test]
     fn the_map_begins_in_the_north_west() {
         let at = |lng, lat| Point { lng, lat, ..Point::default() };
-        let (x, y) = place(0, 0, 0).project(&at(-180.0, 85.051_128_779_806_6), 0.0);
+        let (x, y) = place(0, 0, 0).project(&at(-180.0, 85.051_128_779_806_6));
         assert!(x.abs() < 1e-6 && y.abs() < 1e-6, "{x} {y}");
-        let (x, y) = place(1, 1, 1).project(&at(0.0, 0.0), 0.0);
+        let (x, y) = place(1, 1, 1).project(&at(0.0, 0.0));
         assert!(x.abs() < 1e-6 && y.abs() < 1e-6, "{x} {y}");
         let bbox = place(1, 1, 1).bbox();
         let at = |lat, lng| h3o::LatLng::new(lat, lng).expect("a point");
