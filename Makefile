@@ -12,8 +12,9 @@ export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
 CARGO_PG = -p vote_agg --no-default-features --features pg$(PGMAJOR) --locked
 PYTHON = /usr/bin/python3
 TESTS ?=
+PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check proof demo bench lint clean help
+.PHONY: all install uninstall installcheck test check proof demo picture bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -49,6 +50,10 @@ demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
 	scripts/setup
 	$(MAKE) install
 	$(PYTHON) scripts/demo.py
+
+picture: ## a map of a match, of the database that psql would use: MATCH=name, PICTURE=file.svg
+	@mkdir -p build
+	$(PYTHON) scripts/picture.py '$(MATCH)' '$(PICTURE)'
 
 bench: install ## ratios against peers, in one run; ARGS=--help
 	$(PYTHON) bench/run.py $(ARGS)
