@@ -1,5 +1,6 @@
 """Neglect and size: an old snapshot, a hundred million votes, ten million votes of one session."""
 
+import functools
 import pathlib
 import re
 import threading
@@ -13,6 +14,17 @@ OLD = {False: 300, True: 20}  # seconds that a snapshot has been open when it co
 WINDOW = {False: 60, True: 8}
 GIVE_BACK = {False: 60, True: 20}  # seconds in which disk space has to come back
 TURN_BLOCKS = {False: 8192, True: 1024}  # vote_agg.turn_size: its default, and one that a short run gets past
+
+
+READS = {  # of the match `big`, which lies south of Cape Cod
+    "get_match_aggregates": "get_match_aggregates('big')",
+    "get_match_aggregates, rolled up": "get_match_aggregates('big', 4)",
+    "get_match_aggregates, a box": "get_match_aggregates('big', bbox => '{-71, 39.5, -70, 40.5}')",
+    "get_top_cells": "get_top_cells('big', 10)",
+    "get_cell": "get_cell('big', bench.cell(42))",
+    "get_match_geojson": "get_match_geojson('big')",
+    "get_match_tile": "get_match_tile('big', 8, 78, 96)",
+}
 
 
 class Reader(threading.Thread):
@@ -139,10 +151,15 @@ def scale(bench):
         return tps
 
     snapshots = 3 if bench.quick else 10
+
+    def reads(script, dbname):
+        return bench.pgbench([script], clients=1, transactions=snapshots, dbname=dbname).tps
+
     ways = {
         "record_vote": votes,
         "get_realtime_stats": lambda dbname: bench.pgbench([STATS], clients=1, seconds=2, dbname=dbname).tps,
-        "get_match_snapshot": lambda dbname: bench.pgbench([SNAPSHOT], clients=1, transactions=snapshots, dbname=dbname).tps,
+        "get_match_snapshot": functools.partial(reads, SNAPSHOT),
+        **{name: functools.partial(reads, f"SELECT count(*) FROM (SELECT {call}) AS read;") for name, call in READS.items()},
         "bulk_increment(arrays) of 1,000,000": bulk,
         "fold of 200,000": fold,
     }

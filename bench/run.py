@@ -18,6 +18,7 @@ sys.path.insert(0, str(HERE.parent / "scripts"))
 import rows_bulk  # noqa: E402
 import rows_fold  # noqa: E402
 import rows_long  # noqa: E402
+import rows_map  # noqa: E402
 import rows_read  # noqa: E402
 import rows_vote  # noqa: E402
 from cluster import PG_CONFIG, Cluster  # noqa: E402
@@ -31,6 +32,9 @@ ROWS = {
     "bulk_arrays": rows_bulk.bulk_arrays,
     "stats": rows_read.stats,
     "snapshot": rows_read.snapshot,
+    "roll_up": rows_map.roll_up,
+    "geojson": rows_map.geojson,
+    "parts": rows_map.parts,
     "fold": rows_fold.fold,
     "latency": rows_fold.latency,
     "old_snapshot": rows_long.old_snapshot,
