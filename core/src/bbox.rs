@@ -190,6 +190,16 @@ mod tests {
     }
 
     #[test]
+    fn pentagons_leave_gaps() {
+        for (resolution, depth) in [(Resolution::One, 1), (Resolution::Two, 2), (Resolution::Three, 3)] {
+            let all: Vec<_> = CellIndex::base_cells().flat_map(|base| base.children(resolution)).collect();
+            let joint = ranges(&all, resolution);
+            assert_eq!(joint.len(), 1 + 12 * depth, "one gap for each pentagon on each level");
+            assert!(all.iter().all(|cell| is_in(&joint, *cell)));
+        }
+    }
+
+    #[test]
     fn a_small_box_needs_a_few_small_ranges() {
         // A hundredth of the world.
         let cover = bbox(0.0, 30.0, 25.0, 47.0).cover(Resolution::Seven);
