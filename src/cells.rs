@@ -12,7 +12,7 @@ use vote_agg_core::bbox::{Bbox, everything, ranges};
 use vote_agg_core::cell::{cell_from_bits, roll_up};
 use vote_agg_core::geo::{parse_number, spacing};
 use vote_agg_core::name::parse_name;
-use vote_agg_core::smooth::{MAX_RINGS, smooth};
+use vote_agg_core::smooth::{self, MAX_RINGS};
 use vote_agg_core::tally::{self, merged};
 use vote_agg_core::{CellIndex, Resolution, dominance, geo, parse_cell};
 
@@ -144,12 +144,15 @@ fn get_match_aggregates(
     let (teams, rows) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
         let cells = moment.cells_near(spi, match_id, resolution, bbox.as_ref(), rings)?;
-        let around = if rings == 0 { Vec::new() } else { smooth(&cells, rings).map_err(|e| refused(&e))? };
+        let around = (rings > 0).then(|| smooth::Surroundings::new(&cells));
         let mut rows = Vec::new();
-        for (place, (cell, votes)) in cells.into_iter().enumerate().filter(|(_, (cell, _))| is_in(*cell, bbox.as_ref())) {
-            let mut row = Shown::of(cell, votes)?;
-            if let Some((leader, dominance)) = around.get(place) {
-                (row.leader, row.dominance) = (*leader, *dominance);
+        for (done, (cell, votes)) in cells.iter().enumerate().filter(|(_, (cell, _))| is_in(*cell, bbox.as_ref())) {
+            if done.is_multiple_of(1_024) {
+                pgrx::check_for_interrupts!();
+            }
+            let mut row = Shown::of(*cell, votes.clone())?;
+            if let Some(around) = &around {
+                (row.leader, row.dominance) = around.smooth(*cell, rings).map_err(|e| refused(&e))?;
             }
             let leads = |team| row.leader.and_then(|place| moment.teams().get(place)).is_some_and(|name| name == team);
             if row.total >= min_votes && leader.is_none_or(leads) {

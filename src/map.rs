@@ -45,8 +45,9 @@ fn get_match_geojson(
         }
     }
     for cells in areas.values() {
-        pgrx::check_for_interrupts!();
-        let area = merge(&cells.iter().map(|(cell, _)| *cell).collect::<Vec<_>>());
+        let area = merge(&cells.iter().map(|(cell, _)| *cell).collect::<Vec<_>>(), || {
+            pgrx::check_for_interrupts!();
+        });
         for (place, territory) in area.iter().enumerate() {
             collection.add_territory(territory, cells).map_err(|e| refused(&e))?;
             check(&collection, place)?;
@@ -59,12 +60,9 @@ fn get_match_geojson(
 fn check(collection: &Collection, done: usize) -> Result<()> {
     if done.is_multiple_of(1_024) {
         pgrx::check_for_interrupts!();
-        if collection.bytes() > MAX_BYTES {
-            return Err(too_large(
-                "the GeoJSON is longer than 1 GB".into(),
-                "Ask for a coarser resolution, or less of the world.",
-            ));
-        }
+    }
+    if collection.bytes() > MAX_BYTES {
+        return Err(too_large("the GeoJSON is longer than 1 GB".into(), "Ask for a coarser resolution, or less of the world."));
     }
     Ok(())
 }

@@ -204,7 +204,7 @@ mod tests {
         collection.add_cell(cell, &vec![3, 1]).expect("small");
         collection.add_cell(fiji, &vec![2, 2]).expect("small");
         let cells = [(cell, vec![3, 1]), (fiji, vec![2])];
-        for territory in crate::territory::merge(&[cell, fiji]) {
+        for territory in crate::territory::merge(&[cell, fiji], || ()) {
             collection.add_territory(&territory, &cells).expect("small");
         }
         let json: Value = serde_json::from_str(&collection.finish()).expect("JSON");

@@ -1,37 +1,42 @@
 //! Smoothing: who leads around a cell, where a cell alone has too few votes to tell.
 
-use crate::tally::{Counts, total};
+use crate::tally::Counts;
 use crate::{CellIndex, Error, dominance};
 use foldhash::HashMap;
 
 /// The most rings that can be asked for.
 pub const MAX_RINGS: i32 = 5;
 
-/// The leader (its place) and the dominance of each cell's neighbourhood, in the order of `cells`: the votes of a cell `d` steps
-/// away weigh `rings + 1 − d`, so with 1 ring the cell itself twice as much as each neighbour. Neighbours have the same
-/// resolution.
-///
-/// # Errors
-/// [`Error::ManyVotes`] when a weighted sum leaves 64 bits.
-pub fn smooth(cells: &[(CellIndex, Counts)], rings: u32) -> Result<Vec<(Option<usize>, f64)>, Error> {
-    let places: HashMap<CellIndex, &Counts> = cells.iter().map(|(cell, votes)| (*cell, votes)).collect();
-    let mut smoothed = Vec::with_capacity(cells.len());
-    for (cell, _) in cells {
+/// The cells of a match, to look around in.
+pub struct Surroundings<'a>(HashMap<CellIndex, &'a Counts>);
+
+impl<'a> Surroundings<'a> {
+    /// Of cells that differ.
+    #[must_use]
+    pub fn new(cells: &'a [(CellIndex, Counts)]) -> Self {
+        Self(cells.iter().map(|(cell, votes)| (*cell, votes)).collect())
+    }
+
+    /// The leader (its place) and the dominance of a cell's neighbourhood: the votes of a cell `d` steps away weigh
+    /// `rings + 1 − d`, so with 1 ring the cell itself twice as much as each neighbour. Neighbours have the same resolution.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a weighted sum leaves 64 bits.
+    pub fn smooth(&self, cell: CellIndex, rings: u32) -> Result<(Option<usize>, f64), Error> {
         let mut sums: Vec<i128> = Vec::new();
         for (near, distance) in cell.grid_disk_distances::<Vec<_>>(rings) {
-            let Some(votes) = places.get(&near) else { continue };
+            let Some(votes) = self.0.get(&near) else { continue };
             sums.resize(sums.len().max(votes.len()), 0);
             for (sum, votes) in sums.iter_mut().zip(votes.iter()) {
                 *sum += i128::from(*votes) * i128::from(rings + 1 - distance);
             }
         }
-        let sums: Result<Counts, Error> =
-            sums.into_iter().map(|votes| i64::try_from(votes).map_err(|_| Error::ManyVotes { votes })).collect();
-        let sums = sums?;
-        total(&sums)?;
-        smoothed.push((dominance::leader(&sums), dominance::dominance(&sums)));
+        let sums: Counts = sums
+            .into_iter()
+            .map(|votes| i64::try_from(votes).map_err(|_| Error::ManyVotes { votes }))
+            .collect::<Result<_, _>>()?;
+        Ok((dominance::leader(&sums), dominance::dominance(&sums)))
     }
-    Ok(smoothed)
 }
 
 #[cfg(test)]
@@ -41,6 +46,11 @@ mod tests {
     fn around() -> (CellIndex, Vec<CellIndex>) {
         let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell");
         (cell, crate::geo::neighbors(cell, 2).expect("two steps"))
+    }
+
+    fn smooth(cells: &[(CellIndex, Counts)], rings: u32) -> Result<Vec<(Option<usize>, f64)>, Error> {
+        let around = Surroundings::new(cells);
+        cells.iter().map(|(cell, _)| around.smooth(*cell, rings)).collect()
     }
 
     #[test]

@@ -25,18 +25,24 @@ pub struct Territory {
     pub surfaces: Vec<Surface>,
 }
 
-/// Merges different cells of one resolution, in order of the first cell of each territory.
-#[must_use]
-pub fn merge(cells: &[CellIndex]) -> Vec<Territory> {
+/// Merges different cells of one resolution, in order of the first cell of each territory. `pause` is called now and then, a
+/// thousand cells apart.
+pub fn merge(cells: &[CellIndex], mut pause: impl FnMut()) -> Vec<Territory> {
     // Pieces are what is left of cells after cutting.
     let mut pieces: Vec<(usize, Ring)> = Vec::with_capacity(cells.len());
     for (place, cell) in cells.iter().enumerate() {
+        if place.is_multiple_of(1_000) {
+            pause();
+        }
         pieces.extend(Outline::named(*cell).cut().into_iter().map(|ring| (place, ring)));
     }
     let mut edges: HashMap<(Name, Name), (usize, usize)> = HashMap::with_capacity(6 * pieces.len());
     let mut joined = Groups::new(pieces.len());
     let mut order = Vec::new();
     for (piece, (_, ring)) in pieces.iter().enumerate() {
+        if piece.is_multiple_of(1_000) {
+            pause();
+        }
         for (i, from) in ring.iter().enumerate() {
             let to = &ring[(i + 1) % ring.len()];
             if let Some((other, _)) = edges.remove(&(to.name, from.name)) {
@@ -142,9 +148,9 @@ mod tests {
 
     #[test]
     fn nothing_and_one_cell() {
-        assert!(merge(&[]).is_empty());
+        assert!(merge(&[], || ()).is_empty());
         let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell");
-        let one = merge(&[cell]);
+        let one = merge(&[cell], || ());
         assert_eq!((one.len(), one[0].surfaces.len(), one[0].surfaces[0].shell.len()), (1, 1, 6));
     }
 
@@ -152,7 +158,7 @@ mod tests {
     fn a_ring_of_cells_has_a_hole() {
         let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell");
         let ring = crate::geo::neighbors(cell, 1).expect("one step");
-        let merged = merge(&ring);
+        let merged = merge(&ring, || ());
         let surface = &merged[0].surfaces[0];
         assert_eq!((merged.len(), merged[0].cells.len(), surface.shell.len(), surface.holes.len()), (1, 6, 18, 1));
         assert_eq!(surface.holes[0].len(), 6);
@@ -160,14 +166,14 @@ mod tests {
         // apart
         let far = [ring[0], ring[5]];
         let touching = crate::geo::neighbors(far[0], 1).expect("one step").contains(&far[1]);
-        assert_eq!(merge(&far).len(), if touching { 1 } else { 2 });
+        assert_eq!(merge(&far, || ()).len(), if touching { 1 } else { 2 });
     }
 
     #[test]
     fn the_whole_world_is_the_whole_map() {
         for resolution in [Resolution::Zero, Resolution::One, Resolution::Two] {
             let cells: Vec<_> = CellIndex::base_cells().flat_map(|base| base.children(resolution)).collect();
-            let world = merge(&cells);
+            let world = merge(&cells, || ());
             assert_eq!((world.len(), world[0].cells.len(), world[0].surfaces.len()), (1, cells.len(), 1));
             assert!(world[0].surfaces[0].holes.is_empty());
             assert!((area(&world) - 2.0 * 360.0 * 180.0).abs() < 1e-6);
@@ -181,7 +187,7 @@ mod tests {
         let all: Vec<_> = CellIndex::base_cells().flat_map(|base| base.children(Resolution::Three)).collect();
         for keep in [|i: usize| i.is_multiple_of(3), |i: usize| !i.is_multiple_of(3), |i: usize| (i / 49).is_multiple_of(2)] {
             let cells: Vec<_> = all.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, cell)| *cell).collect();
-            let merged = merge(&cells);
+            let merged = merge(&cells, || ());
             let mut seen: Vec<_> = merged.iter().flat_map(|territory| territory.cells.clone()).collect();
             seen.sort_unstable();
             assert_eq!(seen, (0..cells.len()).collect::<Vec<_>>());
