@@ -5,15 +5,16 @@ PGMAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed 's/^PostgreSQL \([0-
 SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
 LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
 PGTESTS = $(dir $(shell $(PG_CONFIG) --pgxs))../test
-SQL := $(addprefix sql/,tables.sql write.sql ballot.sql match.sql fold.sql read.sql timeline.sql source.sql verify.sql views.sql grants.sql)
-REGRESS = surface cell vote bulk ballot match read timeline verify feed errors privileges source drop
+SQL := $(addprefix sql/,tables.sql write.sql ballot.sql match.sql fold.sql read.sql timeline.sql geo.sql map.sql source.sql verify.sql views.sql grants.sql)
+REGRESS = surface cell vote bulk ballot match read timeline geo map verify feed errors privileges source drop
 ISOLATION = $(sort $(patsubst pg_test/specs/%.spec,%,$(wildcard pg_test/specs/*.spec)))
 export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
 CARGO_PG = -p vote_agg --no-default-features --features pg$(PGMAJOR) --locked
 PYTHON = /usr/bin/python3
 TESTS ?=
+PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check proof demo bench lint clean help
+.PHONY: all install uninstall installcheck test check proof demo picture bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -43,12 +44,16 @@ check: install ## the quick part: unit tests and installcheck on a private clust
 	scripts/cluster.py run -- $(MAKE) installcheck
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
-	$(PYTHON) -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
+	build/venv/bin/python -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
 
 demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
 	scripts/setup
 	$(MAKE) install
 	$(PYTHON) scripts/demo.py
+
+picture: ## a map of a match, of the database that psql would use: MATCH=name, PICTURE=file.svg
+	@mkdir -p build
+	$(PYTHON) scripts/picture.py '$(MATCH)' '$(PICTURE)'
 
 bench: install ## ratios against peers, in one run; ARGS=--help
 	$(PYTHON) bench/run.py $(ARGS)

@@ -43,3 +43,20 @@ CREATE FUNCTION bench.make_arrays(name text, howmany bigint, cells bigint) RETUR
     INSERT INTO bench.arrays
     SELECT name, array_agg(v.team_choice), array_agg(v.h3_index), array_agg(v.country_code) FROM bench.votes(howmany, cells) AS v
 $$;
+
+-- Votes of two teams in distinct cells around points drawn evenly from a part of the sphere, for us and for the peers.
+CREATE FUNCTION bench.spread(of_match text, cells integer, resolution integer, west float8, south float8, east float8, north float8)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM setseed(0.42);
+    INSERT INTO peer.cell_votes
+    SELECT of_match, cell.h3_index, team.name, 1 + (random() * 9)::bigint
+    FROM (SELECT DISTINCT ('x' || lpad(h3_from_lat_lng(degrees(asin(sind(south) + random() * (sind(north) - sind(south)))),
+                                                       west + random() * (east - west), resolution), 16, '0'))::bit(64)::bigint AS h3_index
+          FROM generate_series(1, cells + cells / 20)) AS cell, unnest(ARRAY['home', 'away']) AS team(name);
+    DELETE FROM peer.cell_votes v WHERE v.match_id = of_match AND v.h3_index NOT IN (
+        SELECT c.h3_index FROM peer.cell_votes c WHERE c.match_id = of_match GROUP BY c.h3_index ORDER BY c.h3_index % 1009, c.h3_index LIMIT cells);
+    PERFORM bulk_increment(of_match, array_agg(v.team_choice), array_agg(v.h3_index), NULL, array_agg(v.votes))
+    FROM peer.cell_votes v WHERE v.match_id = of_match;
+END
+$$;

@@ -99,7 +99,7 @@ class Bench:
             session.execute(f"CREATE DATABASE {dbname}")
         with self.connect(dbname) as session:
             session.execute("CREATE EXTENSION vote_agg")
-            for file in (HERE / "data.sql", *(HERE / "peers" / f"{name}.sql" for name in ("tables", "upserts", "bulk", "fold", "trigger"))):
+            for file in (HERE / "data.sql", *(HERE / "peers" / f"{name}.sql" for name in ("tables", "upserts", "bulk", "fold", "trigger", "map"))):
                 session.execute(file.read_text())
 
     def connect(self, dbname="bench", **options):

@@ -1,5 +1,6 @@
 """Neglect and size: an old snapshot, a hundred million votes, ten million votes of one session."""
 
+import functools
 import pathlib
 import re
 import threading
@@ -13,6 +14,17 @@ OLD = {False: 300, True: 20}  # seconds that a snapshot has been open when it co
 WINDOW = {False: 60, True: 8}
 GIVE_BACK = {False: 60, True: 20}  # seconds in which disk space has to come back
 TURN_BLOCKS = {False: 8192, True: 1024}  # vote_agg.turn_size: its default, and one that a short run gets past
+
+
+READS = {  # of the match `big`, which lies south of Cape Cod
+    "get_match_aggregates": "SELECT count(*) FROM get_match_aggregates('big');",
+    "get_match_aggregates, rolled up": "SELECT count(*) FROM get_match_aggregates('big', 4);",
+    "get_match_aggregates, a box": "SELECT count(*) FROM get_match_aggregates('big', bbox => '{-71, 39.5, -70, 40.5}');",
+    "get_top_cells": "SELECT count(*) FROM get_top_cells('big', 10);",
+    "get_cell": "SELECT count(*) FROM get_cell('big', bench.cell(42));",
+    "get_match_geojson": "SELECT length(get_match_geojson('big')::text);",
+    "get_match_tile": "SELECT length(get_match_tile('big', 8, 78, 96));",
+}
 
 
 class Reader(threading.Thread):
@@ -164,12 +176,17 @@ def scale(bench):
         return tps
 
     snapshots = 3 if bench.quick else 10
+
+    def reads(script, dbname):
+        return bench.pgbench([script], clients=1, transactions=snapshots, dbname=dbname).tps
+
     ways = {
         "record_vote": votes,
         "get_realtime_stats": read(STATS),
         "get_match_timeline": read("SELECT * FROM get_match_timeline('big');"),
         "get_match_at": read("SELECT * FROM get_match_at('big', now() - interval '90 minutes');"),
-        "get_match_snapshot": lambda dbname: bench.pgbench([SNAPSHOT], clients=1, transactions=snapshots, dbname=dbname).tps,
+        "get_match_snapshot": functools.partial(reads, SNAPSHOT),
+        **{name: functools.partial(reads, script) for name, script in READS.items()},
         "bulk_increment(arrays) of 1,000,000": bulk,
         "fold of 200,000": fold,
     }

@@ -19,6 +19,7 @@ import rows_ballot  # noqa: E402
 import rows_bulk  # noqa: E402
 import rows_fold  # noqa: E402
 import rows_long  # noqa: E402
+import rows_map  # noqa: E402
 import rows_read  # noqa: E402
 import rows_source  # noqa: E402
 import rows_verify  # noqa: E402
@@ -35,6 +36,9 @@ ROWS = {
     "bulk_arrays": rows_bulk.bulk_arrays,
     "stats": rows_read.stats,
     "snapshot": rows_read.snapshot,
+    "roll_up": rows_map.roll_up,
+    "geojson": rows_map.geojson,
+    "parts": rows_map.parts,
     "fold": rows_fold.fold,
     "latency": rows_fold.latency,
     "source_rows": rows_source.source_rows,

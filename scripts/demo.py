@@ -3,7 +3,8 @@
 
 Runs a private PostgreSQL with the installed extension, opens a match and votes from 16 sessions for DEMO_SECONDS
 (default 20). Each session keeps a journal of the votes whose commit was acknowledged; at the end the journals and what
-the extension counted must be the same, by team, country and cell: exit status 1 if not. In a terminal the server then
+the extension counted must be the same, by team, country and cell: exit status 1 if not. A map of the match is left in
+build/demo.svg. In a terminal the server then
 stays, for a look with psql, until Enter or Ctrl-C; nothing remains of it after that.
 """
 
@@ -24,10 +25,12 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from typing import NamedTuple
 
 import psycopg
+import picture
 from cluster import Cluster
 from live import Live
 
 ROOT = pathlib.Path(__file__).parent.parent
+PICTURE = ROOT / "build" / "demo.svg"
 MATCH = "final"
 HOME, AWAY = TEAMS = ["home", "away"]
 SESSIONS = 16
@@ -240,6 +243,9 @@ def main():
             sent = sent_by_kind(journal)
             same = compare(f"Read functions right after the last vote, {pending:,} rows still pending:", sent, counted)
             same &= compare("What followers of the feed know, nothing pending any more:", sent, read_followed(viewer))
+        with cluster.connect(user="viewer") as viewer:
+            PICTURE.write_text(picture.draw(viewer, MATCH), encoding="utf-8")
+        print(f"\nA map of the match: {PICTURE}")
         print("\nEvery vote sent is counted, each once." if same else "\nWhat is counted is not what was sent.")
         if sys.stdin.isatty():
             wait_for_farewell(cluster)

@@ -6,7 +6,10 @@ BEGIN
     EXECUTE 'GRANT USAGE ON SCHEMA vote_agg, @extschema@ TO ' || pg_catalog.quote_ident(role);
     EXECUTE 'GRANT SELECT ON vote_agg.live, vote_agg.stat_fold, vote_agg.stat_pending, vote_agg.stat_attach TO ' || pg_catalog.quote_ident(role);
     EXECUTE 'GRANT EXECUTE ON FUNCTION
-        @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer),
+        @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer, double precision[], text, integer),
+        @extschema@.get_top_cells(text, integer, text, text), @extschema@.get_cell(text, text), @extschema@.get_cell(text, bigint),
+        @extschema@.get_match_geojson(text, integer, bigint, double precision[], boolean),
+        @extschema@.get_match_tile(text, integer, integer, integer, text), @extschema@.match_tile(integer, integer, integer, text, text),
         @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval, timestamptz, timestamptz),
         @extschema@.get_match_at(text, timestamptz),
         @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
@@ -43,7 +46,10 @@ REVOKE ALL ON FUNCTION
     @extschema@.cast_vote(text, text, text, text, text), @extschema@.cast_vote(text, text, text, bigint, text),
     @extschema@.retract_vote(text, text),
     @extschema@.open_match(text, text[], timestamptz, timestamptz, boolean), @extschema@.close_match(text), @extschema@.purge_match(text),
-    @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer),
+    @extschema@.get_realtime_stats(text), @extschema@.get_match_aggregates(text, integer, bigint, integer, double precision[], text, integer),
+    @extschema@.get_top_cells(text, integer, text, text), @extschema@.get_cell(text, text), @extschema@.get_cell(text, bigint),
+    @extschema@.get_match_geojson(text, integer, bigint, double precision[], boolean),
+    @extschema@.get_match_tile(text, integer, integer, integer, text), @extschema@.match_tile(integer, integer, integer, text, text),
     @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval, timestamptz, timestamptz),
     @extschema@.get_match_at(text, timestamptz),
     @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),

@@ -11,12 +11,13 @@ AS 'MODULE_PATHNAME', 'get_realtime_stats_wrapper';
 COMMENT ON FUNCTION @extschema@.get_realtime_stats(text) IS
 'The match at this moment, one row, at a cost that does not grow with its votes or cells; votes_last_minute and votes_last_5_minutes are those of the last whole minutes, lead changes those told by the last fold';
 
-CREATE FUNCTION @extschema@.get_match_aggregates(match_id text, resolution integer DEFAULT NULL, min_votes bigint DEFAULT 1, max_cells integer DEFAULT NULL)
+CREATE FUNCTION @extschema@.get_match_aggregates(match_id text, resolution integer DEFAULT NULL, min_votes bigint DEFAULT 1, max_cells integer DEFAULT NULL,
+    bbox double precision[] DEFAULT NULL, leader text DEFAULT NULL, smooth integer DEFAULT 0)
 RETURNS TABLE (h3_index text, resolution integer, total_votes bigint, votes jsonb, leader text, dominance double precision)
 LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 1000 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'get_match_aggregates_wrapper';
-COMMENT ON FUNCTION @extschema@.get_match_aggregates(text, integer, bigint, integer) IS
-'The match by cell, rolled up to resolution (coarser cells stay as they are), biggest first; max_cells keeps the biggest';
+COMMENT ON FUNCTION @extschema@.get_match_aggregates(text, integer, bigint, integer, double precision[], text, integer) IS
+'The match by cell, rolled up to resolution (coarser cells stay as they are), biggest first; max_cells keeps the biggest. bbox {west, south, east, north} in degrees keeps cells whose centre is in it (west above east crosses the antimeridian), leader those where that team leads. smooth rings (0 to 5) let the neighbourhood decide who leads and by how much, where a cell d steps away weighs smooth + 1 - d; votes stay as they were counted';
 
 CREATE FUNCTION @extschema@.get_country_aggregates(match_id text, min_votes bigint DEFAULT 1)
 RETURNS TABLE (country_code text, total_votes bigint, votes jsonb, leader text, dominance double precision)

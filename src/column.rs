@@ -9,8 +9,8 @@ use crate::error::{Result, mismatched, no_column, refused_in};
 use pgrx::{FromDatum, pg_sys};
 use std::ffi::{CStr, CString};
 use vote_agg_core::cell::cell_from_bits;
+use vote_agg_core::geo::parse_point;
 use vote_agg_core::name::parse_name;
-use vote_agg_core::point::cell_at;
 use vote_agg_core::{CellIndex, Country, Error, Resolution, parse_cell, parse_resolution};
 
 /// The columns that a vote is read from, by name.
@@ -268,10 +268,12 @@ impl<'c> Reader<'c> {
             Place::Cell(column) => cell(column, places, slot).map_err(|e| refused_in(&column.name, &e))?,
             Place::Point { latitude, longitude, resolution } => {
                 match (float(latitude, places, slot), float(longitude, longitudes, slot)) {
-                    (Some(north), Some(east)) => Some(cell_at(north, east, *resolution).map_err(|e| {
-                        let column = if matches!(e, Error::Degrees { what: "latitude", .. }) { latitude } else { longitude };
-                        refused_in(&column.name, &e)
-                    })?),
+                    (Some(north), Some(east)) => {
+                        Some(parse_point(north, east).map(|point| point.to_cell(*resolution)).map_err(|e| {
+                            let column = if matches!(e, Error::Range { what: "lat", .. }) { latitude } else { longitude };
+                            refused_in(&column.name, &e)
+                        })?)
+                    }
                     _ => None,
                 }
             }

@@ -40,6 +40,12 @@ pub fn invalid(message: String, hint: &str) -> ErrorReport {
     ErrorReport::new(PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE, message, function_name!()).set_hint(hint)
 }
 
+/// More than a value can hold.
+#[track_caller]
+pub fn too_large(message: String, hint: &str) -> ErrorReport {
+    ErrorReport::new(PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED, message, function_name!()).set_hint(hint)
+}
+
 /// A match or team that does not exist.
 #[track_caller]
 pub fn unknown(message: String, hint: String) -> ErrorReport {

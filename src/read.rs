@@ -111,7 +111,7 @@ impl Moment {
     }
 
     /// Every cell's votes, rolled up, in order of cells.
-    fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<Vec<(CellIndex, tally::Counts)>> {
+    pub fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<Vec<(CellIndex, tally::Counts)>> {
         let mut cells = self.pending.cells().map_err(|e| refused(&e))?;
         spi.each(&CELLS, &[match_id.into_datum()], |row| {
             let cell = cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?;
@@ -157,7 +157,8 @@ pub fn named(match_id: Option<&[u8]>) -> Result<&str> {
     parse_name("match_id", match_id).map_err(|e| refused(&e))
 }
 
-fn resolution_of(value: Option<i32>) -> Result<Option<Resolution>> {
+/// Parses a resolution that may be missing.
+pub fn resolution_of(value: Option<i32>) -> Result<Option<Resolution>> {
     value.map(|value| parse_resolution(value.into())).transpose().map_err(|e| refused(&e))
 }
 
@@ -240,22 +241,15 @@ fn totals_of<'a>(places: impl Iterator<Item = (i64, &'a tally::Counts)>) -> Resu
     places.map(|(key, votes)| Ok((key, tally::total(votes)?))).collect::<std::result::Result<_, Error>>().map_err(|e| refused(&e))
 }
 
-/// Rows of one place each, biggest first.
+/// Places with at least `min_votes` (NULL: 1), the biggest first, those as big by number.
 ///
 /// # Errors
-/// 22023 when `max` is below zero, 22003 when a sum leaves 64 bits.
+/// 22003 when a sum leaves 64 bits.
 pub fn ranked<K>(
     places: impl IntoIterator<Item = (K, tally::Counts)>,
     min_votes: Option<i64>,
-    max: Option<i32>,
     number: impl Fn(&K) -> u64,
 ) -> Result<Vec<(K, i64, tally::Counts)>> {
-    let max = match max {
-        None => usize::MAX,
-        Some(max) => usize::try_from(max).map_err(|_| {
-            invalid(format!("max_cells must not be negative, not {max}"), "Pass how many to keep, or NULL for all.")
-        })?,
-    };
     let mut rows = Vec::new();
     for (place, votes) in places {
         let total = tally::total(&votes).map_err(|e| refused(&e))?;
@@ -264,42 +258,7 @@ pub fn ranked<K>(
         }
     }
     rows.sort_unstable_by_key(|(place, total, _)| (std::cmp::Reverse(*total), number(place)));
-    rows.truncate(max);
     Ok(rows)
-}
-
-/// See the COMMENT in sql/read.sql.
-#[pg_extern(sql = false)]
-fn get_match_aggregates(
-    match_id: Option<&[u8]>,
-    resolution: Option<i32>,
-    min_votes: Option<i64>,
-    max_cells: Option<i32>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(h3_index, String),
-            name!(resolution, i32),
-            name!(total_votes, i64),
-            name!(votes, Jsonb),
-            name!(leader, Option<String>),
-            name!(dominance, f64),
-        ),
-    >,
-> {
-    let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
-    let (teams, rows) = spi::connect(|spi| {
-        let moment = Moment::of(spi, match_id)?;
-        let rows = ranked(moment.cells(spi, match_id, resolution)?, min_votes, max_cells, |cell| (*cell).into())?;
-        Ok((moment.teams().to_vec(), rows))
-    })?;
-    let shown = rows.into_iter().map(|(cell, total, votes)| {
-        let leader = dominance::leader(&votes).and_then(|place| teams.get(place).cloned());
-        let resolution = i32::from(u8::from(cell.resolution()));
-        Ok((cell.to_string(), resolution, total, votes_json(&teams, &votes)?, leader, dominance::dominance(&votes)))
-    });
-    Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
 }
 
 /// See the COMMENT in sql/read.sql.
@@ -322,7 +281,7 @@ fn get_country_aggregates(
     let match_id = named(match_id)?;
     let (teams, rows) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
-        let rows = ranked(moment.countries(spi, match_id)?, min_votes, None, |country| country.number().into())?;
+        let rows = ranked(moment.countries(spi, match_id)?, min_votes, |country| country.number().into())?;
         Ok((moment.teams().to_vec(), rows))
     })?;
     let shown = rows.into_iter().map(|(country, total, votes)| {

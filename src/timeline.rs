@@ -135,9 +135,7 @@ fn get_match_at(
         let total = tally::total(&totals).map_err(|e| refused(&e))?;
         let all = Jsonb::of(&Votes::all(teams, &totals))?;
         let mut rows: Vec<Standing> = vec![(time(as_of), None, total, all, name(&totals), dominance::dominance(&totals))];
-        for (country, total, votes) in
-            ranked(countries_before(spi, match_id, &moment, as_of)?, None, None, |c| c.number().into())?
-        {
+        for (country, total, votes) in ranked(countries_before(spi, match_id, &moment, as_of)?, None, |c| c.number().into())? {
             let by_team = votes_json(teams, &votes)?;
             rows.push((time(as_of), Some(country.to_string()), total, by_team, name(&votes), dominance::dominance(&votes)));
         }

@@ -28,8 +28,6 @@ pub enum Error {
     Resolution { value: i64 },
     /// A cell was asked to be coarsened to a finer resolution.
     FinerResolution { cell: String, own: u8, asked: u8 },
-    /// A latitude or longitude that is not on the globe.
-    Degrees { what: &'static str, value: String, limit: u8 },
     /// Not an ISO 3166-1 alpha-2 code.
     Country { value: String },
     /// A number of votes below one.
@@ -44,6 +42,10 @@ pub enum Error {
     Key { key: String },
     /// A key's value has the wrong type.
     Type { key: &'static str, value: String, expected: &'static str },
+    /// A number outside its range, a latitude say.
+    Range { what: &'static str, value: String, range: &'static str },
+    /// A bounding box that is no four degrees, or whose south lies north of its north.
+    Bbox { value: String },
     /// An array of a bulk call is longer or shorter than the array of teams.
     Length { what: &'static str, length: usize, expected: usize },
 }
@@ -85,14 +87,17 @@ impl Error {
                 "A cell is written as 15 hexadecimal digits, such as 872a1072bffffff; one given as a number needs a cast to bigint."
             }
             Self::Resolution { .. } => "Resolutions run from 0 (coarsest) to 15 (finest).",
-            Self::FinerResolution { .. } => "Pass a resolution not finer than the cell's own, or NULL for the cell's own.",
-            Self::Degrees { .. } => "Latitudes run from -90 to 90 degrees, longitudes from -180 to 180.",
+            Self::FinerResolution { .. } => "Pass a resolution not finer than the cell's own.",
             Self::Country { .. } => "Use an ISO 3166-1 alpha-2 code such as FR; XK (Kosovo) and ZZ (unknown) are allowed.",
             Self::Shape { .. } => "Pass an array of objects such as {\"match_id\": \"final\", \"team_choice\": \"home\"}.",
             Self::Key { .. } => "The keys are match_id, team_choice, h3_index, resolution, country_code, votes and voter_id.",
             Self::Type { .. } => "Leave the key out, or pass null, for none.",
             Self::Length { .. } => "Pass arrays of the same length, or NULL for none.",
             Self::BallotVotes { .. } => "Leave votes out where voter_id is given.",
+            Self::Range { .. } => "Pass a value in that range.",
+            Self::Bbox { .. } => {
+                "Pass {west, south, east, north} in degrees, south not above north; west above east crosses the antimeridian."
+            }
             Self::NoVotes { .. } | Self::ManyVotes { .. } => "One call counts 1 to 1000000000000 votes.",
         }
     }
@@ -110,7 +115,6 @@ impl fmt::Display for Error {
             Self::FinerResolution { own, asked, .. } => {
                 write!(f, "resolution {asked} is finer than the cell's own resolution {own}")
             }
-            Self::Degrees { what, value, limit } => write!(f, "{what} {value} is outside the valid range -{limit} to {limit}"),
             Self::Country { value } => write!(f, "unknown country code: \"{value}\""),
             Self::NoVotes { votes } => write!(f, "votes must be at least 1, not {votes}"),
             Self::BallotVotes { votes } => write!(f, "votes of one voter must be 1, not {votes}"),
@@ -118,6 +122,8 @@ impl fmt::Display for Error {
             Self::Shape { .. } => f.write_str("votes must be a JSON array of objects"),
             Self::Key { key } => write!(f, "unknown key \"{key}\""),
             Self::Type { key, value, expected } => write!(f, "{key} must be {expected}, not {value}"),
+            Self::Range { what, value, range } => write!(f, "{what} must be {range}, not {value}"),
+            Self::Bbox { value } => write!(f, "invalid bounding box: {value}"),
             Self::Length { what, length, expected } => write!(f, "{what} has {length} elements, not {expected}"),
         }
     }

@@ -72,7 +72,7 @@ def still(db):
 
 
 def parameters():
-    names = ("SEED", "SECONDS", "KILLS", "SESSIONS", "VOTERS")
+    names = ("SEED", "SECONDS", "KILLS", "SESSIONS", "VOTERS", "CELLS")
     return " ".join(f"PROOF_{name}={getattr(harness, name)}" for name in names)
 
 
@@ -82,4 +82,4 @@ def pytest_report_header():
 
 def pytest_terminal_summary(terminalreporter):
     for report in terminalreporter.stats.get("failed", []) + terminalreporter.stats.get("error", []):
-        terminalreporter.write_line(f"repeat with: {parameters()} /usr/bin/python3 -m pytest '{report.nodeid}'")
+        terminalreporter.write_line(f"repeat with: {parameters()} build/venv/bin/python -m pytest '{report.nodeid}'")
