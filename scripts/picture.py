@@ -7,6 +7,7 @@ Connects as psql does (PGHOST, PGDATABASE and so on); the role needs what vote_a
 import argparse
 import math
 import pathlib
+import sys
 from collections import defaultdict
 from xml.sax.saxutils import escape
 
@@ -179,8 +180,11 @@ def main():
     parser.add_argument("match")
     parser.add_argument("file", type=pathlib.Path, help="the SVG file to write")
     args = parser.parse_args()
-    with psycopg.connect(autocommit=True) as session:
-        args.file.write_text(draw(session, args.match), encoding="utf-8")
+    try:
+        with psycopg.connect(autocommit=True) as session:
+            args.file.write_text(draw(session, args.match), encoding="utf-8")
+    except (OSError, psycopg.Error) as error:
+        sys.exit(str(error))
     print(f"{args.file}: {args.file.stat().st_size:,} bytes")
 
 
