@@ -52,6 +52,7 @@ demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
 	$(PYTHON) scripts/demo.py
 
 picture: ## a map of a match, of the database that psql would use: MATCH=name, PICTURE=file.svg
+	@test -n '$(MATCH)' || { echo 'make picture MATCH=name' >&2; exit 2; }
 	@mkdir -p build
 	$(PYTHON) scripts/picture.py '$(MATCH)' '$(PICTURE)'
 

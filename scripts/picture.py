@@ -7,6 +7,7 @@ Connects as psql does (PGHOST, PGDATABASE and so on); the role needs what vote_a
 import argparse
 import math
 import pathlib
+import sys
 from collections import defaultdict
 from xml.sax.saxutils import escape
 
@@ -164,10 +165,10 @@ def draw(session, match):
         *legend(votes, total, colours, STEPS),
         '<g clip-path="url(#map)">',
         *([f'<path d="{globe(view)}" fill="#f4f7fa"/>'] if isinstance(view, World) else []),
-        f'<path d="{countries(view)}" fill="{LAND}" stroke="#c9c6be" stroke-width=".6" stroke-linejoin="round"/>',
+        f'<defs><path id="land" d="{countries(view)}" stroke-linejoin="round"/></defs><use href="#land" fill="{LAND}"/>',
         f'<g stroke="{BORDER}" stroke-width=".4" stroke-linejoin="round">',
         *(f'<path d="{path(rings, view)}" fill="{fill}"/>' for fill, rings in sorted(classes.items())),
-        "</g></g>",
+        f'</g><use href="#land" fill="none" stroke="{INK}" stroke-opacity=".35" stroke-width=".6"/></g>',
         f'<text x="{MARGIN}" y="{height - 14}" class="faint">{about}</text>',
         "</svg>",
         "",
@@ -179,8 +180,11 @@ def main():
     parser.add_argument("match")
     parser.add_argument("file", type=pathlib.Path, help="the SVG file to write")
     args = parser.parse_args()
-    with psycopg.connect(autocommit=True) as session:
-        args.file.write_text(draw(session, args.match), encoding="utf-8")
+    try:
+        with psycopg.connect(autocommit=True) as session:
+            args.file.write_text(draw(session, args.match), encoding="utf-8")
+    except (OSError, psycopg.Error) as error:
+        sys.exit(str(error))
     print(f"{args.file}: {args.file.stat().st_size:,} bytes")
 
 

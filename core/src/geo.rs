@@ -122,7 +122,7 @@ pub(crate) mod tests {
                     rim.iter().flat_map(|cell| cell.resolution().succ().map(|next| cell.children(next)).into_iter().flatten());
                 let mut children: Vec<_> = children.map(|cell| (center.distance_rads(cell.into()), cell)).collect();
                 children.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-                rim = children.into_iter().take(40).map(|(_, cell)| cell).collect();
+                rim = children.into_iter().take(12).map(|(_, cell)| cell).collect();
             }
         }
         assert!((1.1..1.15).contains(&farthest), "{farthest} edges");
