@@ -12,6 +12,7 @@ mod ending;
 mod error;
 mod feed;
 mod fill;
+mod filler;
 mod fold;
 mod guc;
 mod jsonb_in;
