@@ -72,7 +72,7 @@ def still(db):
 
 
 def parameters():
-    names = ("SEED", "SECONDS", "KILLS", "SESSIONS")
+    names = ("SEED", "SECONDS", "KILLS", "SESSIONS", "STATEMENTS")
     return " ".join(f"PROOF_{name}={getattr(harness, name)}" for name in names)
 
 

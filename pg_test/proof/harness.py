@@ -18,6 +18,7 @@ SEED = int(os.environ.get("PROOF_SEED") or random.randrange(1_000_000))
 SECONDS = float(os.environ.get("PROOF_SECONDS", 20))
 KILLS = int(os.environ.get("PROOF_KILLS", 5))
 SESSIONS = int(os.environ.get("PROOF_SESSIONS", 16))
+STATEMENTS = int(os.environ.get("PROOF_STATEMENTS", 6_000))
 PATIENCE = 120
 
 # A session that waits longer for a lock fails with 55P03: nothing here may hang.
