@@ -83,6 +83,11 @@ fn attach_votes(
         return Err(no_extension());
     }
     shape::check(&family, &names, voter.as_ref())?;
+    for member in &family {
+        let member = Table::open(*member, pg_sys::NoLock);
+        // SAFETY: the open table. A statement that is changing it has no triggers of ours and rows that nobody sees yet.
+        unsafe { pg_sys::CheckTableNotInUse(member.as_ptr(), c"attach_votes".as_ptr()) };
+    }
     let known = source::registered(Latest::take().as_ptr())?.into_iter().find(|one| one.relation == table);
     match &known {
         Some(one) if one.state != State::Detached => return Err(attached_already(table)),

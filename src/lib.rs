@@ -16,6 +16,7 @@ mod ending;
 mod error;
 mod feed;
 mod fill;
+mod filler;
 mod fold;
 mod geo;
 mod guc;

@@ -6,8 +6,9 @@
 #![allow(unsafe_code, reason = "background workers, signals and transactions are the server's own interfaces")]
 
 use crate::error::{Result, broken};
+use crate::filler::Filler;
 use crate::lock::Lock;
-use crate::{fill, fold, guc, low_water, tables};
+use crate::{fold, guc, low_water, tables};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{IntoDatum, PgLogLevel, PgTryBuilder, ereport, pg_guard, pg_sys};
@@ -27,10 +28,10 @@ const START_UP: Duration = Duration::from_millis(200);
 const LINGER: Duration = Duration::from_millis(1_500);
 
 /// The longest time between two tries after failures.
-const MAX_BACK_OFF: Duration = Duration::from_secs(30);
+pub const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 
 /// What the process list says.
-const FOLDING: &CStr = c"folding votes";
+pub const FOLDING: &CStr = c"folding votes";
 
 thread_local! {
     static LOOKED_AT: Cell<i64> = const { Cell::new(i64::MIN) };
@@ -41,7 +42,8 @@ fn builder() -> BackgroundWorkerBuilder {
     process("vote_agg worker", "vote_agg_worker_main")
 }
 
-fn process(name: &str, function: &str) -> BackgroundWorkerBuilder {
+/// A background process of ours, of a name and a main function.
+pub fn process(name: &str, function: &str) -> BackgroundWorkerBuilder {
     BackgroundWorkerBuilder::new(name).set_type(name).set_library("vote_agg").set_function(function).enable_spi_access()
 }
 
@@ -128,28 +130,8 @@ pub extern "C-unwind" fn vote_agg_worker_main(database: pg_sys::Datum) {
     unsafe { pg_sys::proc_exit(0) };
 }
 
-/// The process that counts what was in big tables before they were attached, one after the other. It is not the worker, so
-/// that the feed goes on meanwhile.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn vote_agg_filler_main(database: pg_sys::Datum) {
-    connect(database);
-    loop {
-        match in_transaction(c"counting an attached table", || fill::next(None)) {
-            Ok(Some(_)) => {}
-            Ok(None) => break,
-            Err(reason) => {
-                report(&format!("an attached table could not be counted: {reason}"), "It waits, and is tried again.");
-                note(|| fill::note_failure(&reason));
-                break;
-            }
-        }
-    }
-    // SAFETY: ends this process; 0 tells the server not to start it again.
-    unsafe { pg_sys::proc_exit(0) };
-}
-
-fn connect(database: pg_sys::Datum) {
+/// Connects such a process to its database: by its number, or where that is 0 by the name in the extra data.
+pub fn connect(database: pg_sys::Datum) {
     let option = |name: &CStr, value: &CStr| {
         // SAFETY: settings that exist, with valid values.
         unsafe {
@@ -200,7 +182,7 @@ fn work() {
             Ok(None) => return,
             Ok(Some(done)) => {
                 failures = 0;
-                if done.rows > 0 {
+                if filler.run() || done.rows > 0 {
                     last_vote = Instant::now();
                     // Back from leaving, unless another worker came meanwhile.
                     if leaving.take().is_some()
@@ -213,9 +195,6 @@ fn work() {
                     continue;
                 }
                 vacuum.run(done.to_vacuum);
-                if filler.run() {
-                    last_vote = Instant::now();
-                }
             }
             Err(reason) => {
                 failures += 1;
@@ -273,12 +252,13 @@ fn report_failure(reason: &str) {
     note(|| fold::note_failure(reason));
 }
 
-fn report(message: &str, detail: &str) {
+/// Tells the server's log of a failure.
+pub fn report(message: &str, detail: &str) {
     ereport!(PgLogLevel::WARNING, pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message.to_owned(), detail.to_owned());
 }
 
 /// Keeps the reason of a failure where people look for it.
-fn note(act: impl FnOnce() -> Result<()>) {
+pub fn note(act: impl FnOnce() -> Result<()>) {
     if let Err(reason) = in_transaction(FOLDING, act) {
         ereport!(
             PgLogLevel::LOG,
@@ -289,7 +269,7 @@ fn note(act: impl FnOnce() -> Result<()>) {
 }
 
 /// Runs `act` in a transaction and commits it. Any error rolls it back and comes out as text.
-fn in_transaction<T>(activity: &CStr, act: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
+pub fn in_transaction<T>(activity: &CStr, act: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
     let mut committed = None;
     let result = PgTryBuilder::new(AssertUnwindSafe(|| {
         // SAFETY: one transaction at a time, begun and ended here; statistics are reported outside it.
@@ -327,40 +307,6 @@ fn text_of_caught(error: &CaughtError) -> String {
     match error {
         CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => text_of(report.message(), report.detail()),
         CaughtError::RustPanic { ereport, .. } => text_of(ereport.message(), ereport.detail()),
-    }
-}
-
-/// Sees to it that attached tables are filled.
-#[derive(Default)]
-struct Filler {
-    /// When it was last looked whether one waits.
-    looked: Option<Instant>,
-    /// When the process was last started, and how long to wait then: it may be at work, or fail again and again.
-    started: Option<(Instant, Duration)>,
-}
-
-impl Filler {
-    /// Looks once a second; true when it found one that waits.
-    fn run(&mut self) -> bool {
-        if self.looked.is_some_and(|at| at.elapsed() < Duration::from_secs(1)) {
-            return false;
-        }
-        self.looked = Some(Instant::now());
-        if !in_transaction(FOLDING, fill::is_waiting).unwrap_or(false) {
-            self.started = None;
-            return false;
-        }
-        let wait = match self.started {
-            Some((at, wait)) if at.elapsed() < wait => return true,
-            Some((_, wait)) => (wait * 2).min(MAX_BACK_OFF),
-            None => Duration::from_secs(1),
-        };
-        self.started = Some((Instant::now(), wait));
-        // SAFETY: set when the process connected.
-        let database = unsafe { pg_sys::MyDatabaseId };
-        // Where no slot is free now, one may be later.
-        let _ = process("vote_agg filler", "vote_agg_filler_main").set_argument(database.into_datum()).load_dynamic();
-        true
     }
 }
 

@@ -72,7 +72,7 @@ def still(db):
 
 
 def parameters():
-    names = ("SEED", "SECONDS", "KILLS", "SESSIONS", "VOTERS", "CELLS")
+    names = ("SEED", "SECONDS", "KILLS", "SESSIONS", "VOTERS", "CELLS", "STATEMENTS", "DAMAGES")
     return " ".join(f"PROOF_{name}={getattr(harness, name)}" for name in names)
 
 

@@ -1,16 +1,13 @@
 """Attached tables: whatever is done to them, what is read equals a plain recount of their rows."""
 
-import os
-
 import psycopg
 import pytest
 
 import dml
 from calls import CELLS
-from harness import random_for
+from harness import STATEMENTS, random_for
 from test_dump import restore, target  # noqa: F401  (a fixture)
 
-STATEMENTS = int(os.environ.get("PROOF_STATEMENTS", 6_000))
 CHECK_EVERY = 250 if STATEMENTS < 50_000 else 1_000
 
 
@@ -127,9 +124,9 @@ def test_hostile_names(still):
                 "SELECT attach_votes(%s::regclass, %s::name, %s::name, %s::name, %s::name, %s::name)", (table, *names)
             )
             values = [(match, "home", f"{CELLS[5]:x}", "FR", str(i)) for i in range(3)]
-            session.execute(f"INSERT INTO {table} VALUES (%s, %s, %s, %s, %s), (%s, %s, %s, %s, %s), (%s, %s, %s, %s, %s)".encode() if "%" not in table
-                            else f"INSERT INTO {table.replace('%', '%%')} VALUES (%s, %s, %s, %s, %s), (%s, %s, %s, %s, %s), (%s, %s, %s, %s, %s)".encode(),
-                            [value for row in values for value in row])
+            row = "(%s, %s, %s, %s, %s)"
+            insert = f"INSERT INTO {table.replace('%', '%%')} VALUES {row}, {row}, {row}"
+            session.execute(insert.encode(), [value for one in values for value in one])
             session.execute(f"DELETE FROM {table} WHERE {quoted(names[4])} = '1'".encode())
             recount = session.execute("SELECT team_choice, country_code, votes FROM vote_agg.recount_sources(%s)", (match,)).fetchall()
             assert recount == [("home", "FR", 2)], table

@@ -13,6 +13,7 @@ FROM vote_agg.matches() AS m(match_id), get_realtime_stats(m.match_id) AS s WHER
 
 -- the empty table, and every kind of change
 CREATE TABLE votes (id bigint PRIMARY KEY, match_id text, choice varchar(30), h3 text, country char(2), note text);
+INSERT INTO votes (id, note) SELECT 1, attach_votes('votes', team_choice => 'choice')::text;
 SELECT attach_votes('votes', team_choice => 'choice', h3_index => 'h3', country_code => 'country');
 SELECT source, state, last_error FROM vote_agg.stat_attach;
 INSERT INTO votes VALUES (1, 's1', 'home', '872a1072bffffff', 'us'), (2, 's1', 'away', '871fb4662ffffff', 'FR'), (3, 's1', 'home', NULL, NULL);
