@@ -129,6 +129,7 @@ def test_first_votes_of_a_voter_meet(db, changes_allowed):
     with running(again_and_again(db, ballots.look, 0.05)):
         for _ in range(ROUNDS):
             race(db, next(gates))
+        check(db)
 
         def taken_back():
             # No ballot is deleted here but those that came second.
