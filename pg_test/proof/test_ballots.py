@@ -72,6 +72,7 @@ def check(db):
 
 
 def test_one_vote_a_voter_under_load_and_over_a_crash(own):
+    """Without a deadlock or a serialization failure: casters take them for errors, and the server's log is looked through."""
     casters = [Caster(own, n, SHARED) for n in range(SESSIONS)]
     with everybody(own, casters) as stop:
         stop.wait(SECONDS / 3)
