@@ -2,10 +2,11 @@
 """Votes from the world's cities, live in this terminal, then the proof that every one was counted.
 
 Runs a private PostgreSQL with the installed extension, opens a match and votes from 16 sessions for DEMO_SECONDS
-(default 20). Each session keeps a journal of the votes whose commit was acknowledged; at the end the journals and what
-the extension counted must be the same, by team, country and cell: exit status 1 if not. A map of the match is left in
-build/demo.svg. In a terminal the server then
-stays, for a look with psql, until Enter or Ctrl-C; nothing remains of it after that.
+(default 20). Half of them record votes; the other half cast the ballots of voters, who change their minds now and then,
+and whose calls come twice now and then. Each session keeps a journal of what was acknowledged; at the end the journals,
+the ballots and what the extension counted must be the same, by team, country and cell: exit status 1 if not. A map of the
+match is left in build/demo.svg. In a terminal the server then stays, for a look with psql, until Enter or Ctrl-C;
+nothing remains of it after that.
 """
 
 import argparse
@@ -34,6 +35,7 @@ PICTURE = ROOT / "build" / "demo.svg"
 MATCH = "final"
 HOME, AWAY = TEAMS = ["home", "away"]
 SESSIONS = 16
+CHANGES, RETRIES = 0.2, 0.05  # chances that a ballot is one of a voter who has voted, and that its call comes twice
 SHOWN = 5  # differences, should there be any
 PATIENCE = 30  # seconds for the feed to catch up; it takes a fraction of one
 FORK = multiprocessing.get_context("fork")
@@ -97,24 +99,62 @@ def leaning(country_code):
     return random.Random(country_code).uniform(0.1, 0.9)
 
 
+class Sent:
+    """A session's journal: what was acknowledged, by team, cell and country."""
+
+    def __init__(self):
+        self.recorded, self.outcomes = Counter(), Counter()
+        self.ballots = {}  # by voter: where the vote is now
+
+    def add(self, other):
+        self.recorded += other.recorded
+        self.outcomes += other.outcomes
+        self.ballots |= other.ballots
+
+    def calls(self):
+        return self.recorded.total() + self.outcomes.total()
+
+    def cast(self):
+        return Counter(self.ballots.values())
+
+
 def vote(number, dsn, cities, until):
-    """One session of fans. Returns its journal: acknowledged votes by team, cell and country."""
+    """One session of fans; returns what it sent. Every other one casts ballots."""
     chance = random.Random(number)
     weights = list(itertools.accumulate(city.population for city in cities))
     home = {city.country_code: leaning(city.country_code) for city in cities}
-    journal = Counter()
+    sent = Sent()
     with psycopg.connect(dsn, autocommit=True) as session:
         while time.monotonic() < until and not STOP.is_set():
             city = chance.choices(cities, cum_weights=weights)[0]
             team = HOME if chance.random() < home[city.country_code] else AWAY
-            ballot = [MATCH, team, city.h3_index, city.country_code]
-            session.execute("SELECT record_vote(%s, %s, %s, %s)", ballot, prepare=True)
-            journal[team, city.h3_index, city.country_code] += 1
-    return journal
+            choice = (team, city.h3_index, city.country_code)
+            if number % 2:
+                cast(session, chance, sent, number, choice)
+            else:
+                session.execute("SELECT record_vote(%s, %s, %s, %s)", [MATCH, *choice], prepare=True)
+                sent.recorded[choice] += 1
+    return sent
+
+
+def cast(session, chance, sent, number, choice):
+    """A ballot of a voter of this session, mostly a new one."""
+    voters = len(sent.ballots)
+    voter = f"{number}-{chance.randrange(voters) if voters and chance.random() < CHANGES else voters}"
+    old = sent.ballots.get(voter)
+    answers = ["unchanged" if old == choice else "changed" if old else "counted"]
+    answers += ["unchanged"] if chance.random() < RETRIES else []
+    for expected in answers:
+        query = "SELECT cast_vote(%s, %s, %s, %s, %s)"
+        (answer,) = session.execute(query, [MATCH, voter, *choice], prepare=True).fetchone()
+        if answer != expected:
+            raise RuntimeError(f"cast_vote({voter}, {choice}) after {old} answered {answer}, not {expected}")
+        sent.outcomes[answer] += 1
+    sent.ballots[voter] = choice
 
 
 def run_votes(cluster, cities, seconds, live):
-    """Votes from all sessions while the picture follows. Returns the joint journal, and what is counted at that moment."""
+    """Votes from all sessions while the picture follows. Returns all that was sent, and what is counted at that moment."""
     until = time.monotonic() + seconds
     with ProcessPoolExecutor(SESSIONS, mp_context=FORK) as sessions:
         try:
@@ -127,7 +167,10 @@ def run_votes(cluster, cities, seconds, live):
                 done, running = wait(futures, timeout=live.interval, return_when=FIRST_EXCEPTION)
                 journals = [future.result() for future in done]
                 if not running:
-                    return sum(journals, Counter()), read_counted(live.viewer)
+                    sent = Sent()
+                    for journal in journals:
+                        sent.add(journal)
+                    return sent, read_counted(live.viewer)
                 live.refresh(f"{SESSIONS} sessions voting · {max(until - time.monotonic(), 0):.0f} s left")
         finally:
             STOP.set()
@@ -146,13 +189,20 @@ def by_kind(total, votes, countries, cells):
     }
 
 
-def sent_by_kind(journal):
+def choices_by_kind(journal):
+    """`journal`: votes by team, cell and country."""
     teams, countries, cells = Counter(), defaultdict(Counter), defaultdict(Counter)
     for (team, h3_index, country_code), votes in journal.items():
         teams[team] += votes
         countries[country_code][team] += votes
         cells[h3_index][team] += votes
     return by_kind(teams.total(), teams, countries.items(), cells.items())
+
+
+def read_ballots(cluster):
+    """What the ballots say, one a voter. No reader sees them, so the superuser looks."""
+    query = "SELECT team_choice, to_hex(h3_index), country_code, count(*) FROM vote_agg.ballot WHERE match_id = %s GROUP BY 1, 2, 3"
+    return choices_by_kind(Counter({tuple(choice): votes for *choice, votes in cluster.sql(query, MATCH)}))
 
 
 def read_pending(viewer):
@@ -206,6 +256,7 @@ The server stays up. In another terminal:
   SELECT * FROM get_country_aggregates('{MATCH}') LIMIT 10;
   LISTEN vote_agg;
   SELECT record_vote('{MATCH}', '{HOME}', '872a1072bffffff', 'US');
+  SELECT cast_vote('{MATCH}', 'you', '{HOME}', '872a1072bffffff', 'US');
   SELECT 'psql shows notifications after the next command';
 
 Enter or Ctrl-C stops it and removes its folder.""")
@@ -238,15 +289,18 @@ def main():
         prepare(cluster)
         with cluster.connect(user="viewer") as viewer:
             live = Live(viewer, MATCH, TEAMS, names)
-            journal, (counted, pending) = run_votes(cluster, cities, seconds, live)
-            live.finish(f"{SESSIONS} sessions voted for {seconds:g} s · {journal.total() / seconds:,.0f} votes/s")
-            sent = sent_by_kind(journal)
-            same = compare(f"Read functions right after the last vote, {pending:,} rows still pending:", sent, counted)
-            same &= compare("What followers of the feed know, nothing pending any more:", sent, read_followed(viewer))
+            sent, (counted, pending) = run_votes(cluster, cities, seconds, live)
+            live.finish(f"{SESSIONS} sessions voted for {seconds:g} s · {sent.calls() / seconds:,.0f} calls/s")
+            outcomes = ", ".join(f"{sent.outcomes[name]:,} {name}" for name in ("counted", "changed", "unchanged"))
+            print(f"\n{sent.recorded.total():,} votes recorded; {sent.outcomes.total():,} ballots cast: {outcomes}")
+            same = compare("Ballots, one a voter, where each voter sent it last:", choices_by_kind(sent.cast()), read_ballots(cluster))
+            wanted = choices_by_kind(sent.recorded + sent.cast())
+            same &= compare(f"Read functions right after the last vote, {pending:,} rows still pending:", wanted, counted)
+            same &= compare("What followers of the feed know, nothing pending any more:", wanted, read_followed(viewer))
         with cluster.connect(user="viewer") as viewer:
             PICTURE.write_text(picture.draw(viewer, MATCH), encoding="utf-8")
         print(f"\nA map of the match: {PICTURE}")
-        print("\nEvery vote sent is counted, each once." if same else "\nWhat is counted is not what was sent.")
+        print("\nEvery vote sent is counted, each once; every voter has one vote." if same else "\nWhat is counted is not what was sent.")
         if sys.stdin.isatty():
             wait_for_farewell(cluster)
     return 0 if same else 1
