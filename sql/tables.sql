@@ -17,7 +17,7 @@ CREATE TABLE vote_agg.match (
     waiting text[] COLLATE "C",
     run timestamptz,
     changes_allowed boolean NOT NULL DEFAULT true,
-    ballots text NOT NULL DEFAULT 'kept' CHECK (ballots IN ('kept', 'leaving', 'erased'))
+    ballots text COLLATE "C" NOT NULL DEFAULT 'kept' CHECK (ballots OPERATOR(pg_catalog.=) ANY ('{kept,leaving,erased}'))
 );
 COMMENT ON TABLE vote_agg.match IS 'Matches that were opened or closed by name';
 COMMENT ON COLUMN vote_agg.match.teams IS 'The only teams that can be voted for; NULL: any';
