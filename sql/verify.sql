@@ -10,17 +10,17 @@ COMMENT ON FUNCTION vote_agg.is_country(text) IS 'Is this text a country code as
 
 CREATE FUNCTION vote_agg.recountable(match_id text)
 RETURNS TABLE (source smallint, name text)
-LANGUAGE sql STABLE PARALLEL RESTRICTED AS $$
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT 1::smallint, 'ballots' WHERE NOT EXISTS (
         SELECT FROM vote_agg.match m WHERE m.match_id OPERATOR(pg_catalog.=) $1 AND m.ballots OPERATOR(pg_catalog.<>) 'kept')
     UNION ALL
-    SELECT s.number, s.relation::text FROM vote_agg.source s WHERE s.state OPERATOR(pg_catalog.=) 'counting'
+    SELECT s.number, s.relation::pg_catalog.text FROM vote_agg.source s WHERE s.state OPERATOR(pg_catalog.=) 'counting'
 $$;
 COMMENT ON FUNCTION vote_agg.recountable(text) IS 'The sources whose votes in a match can be counted again (internal)';
 
 CREATE FUNCTION vote_agg.recount(match_id text)
 RETURNS TABLE (source smallint, team_choice text, h3_index bigint, country_code text, votes bigint)
-LANGUAGE sql STABLE PARALLEL RESTRICTED AS $$
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT 1::smallint, b.team_choice, b.h3_index, b.country_code, pg_catalog.count(*)
     FROM vote_agg.ballot b WHERE b.match_id OPERATOR(pg_catalog.=) $1 GROUP BY 2, 3, 4
     UNION ALL
