@@ -22,7 +22,7 @@ pub struct State {
     pub at: Option<String>,
     pub status: String,
     pub stats: Stats<'static>,
-    /// The match's teams; counts are in this order.
+    /// The match's teams; counts are in this order, which is our own: JSON objects have none, and a snapshot's comes sorted.
     teams: Vec<String>,
     cells: Cells,
     countries: BTreeMap<Country, Counts>,
@@ -70,7 +70,7 @@ impl State {
             && !message.partial
             && message.cells.is_some()
             && message.countries.is_some()
-            && names(&message.stats).starts_with(&self.teams)
+            && self.teams.iter().all(|team| message.stats.votes.0.iter().any(|(name, _)| name == team))
     }
 
     /// Brings the match forward by the message that comes next. Returns the changed cells of each resolution kept.
@@ -81,7 +81,11 @@ impl State {
         if !self.is_next(message) {
             return Err(Error::Gap);
         }
-        self.teams = names(&message.stats);
+        for team in names(&message.stats) {
+            if !self.teams.contains(&team) {
+                self.teams.push(team);
+            }
+        }
         let mut changed: BTreeMap<Resolution, BTreeSet<u64>> = self.rolled.keys().map(|r| (*r, BTreeSet::new())).collect();
         for CellVotes(cell, votes) in message.cells.iter().flatten() {
             let new = counts(&self.teams, votes)?;
@@ -252,7 +256,7 @@ mod tests {
     fn rolling_up_before_or_after_a_change_is_the_same() {
         let three = parse_resolution(3).expect("3");
         let cells = r#"[["872a1072bffffff",{"home":7,"new":1}],["872a10728ffffff",{"away":2}],["8f2a1072b59b0db",{"home":1}]]"#;
-        let stats = r#"{"home":5,"away":3,"new":1}"#;
+        let stats = r#"{"away":3,"new":1,"home":5}"#;
         let mut before = State::new(snapshot()).expect("sound");
         before.roll(three).expect("small");
         let message = next(&before, cells, stats);
