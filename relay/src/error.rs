@@ -13,6 +13,8 @@ pub enum Error {
     Timeout,
     /// The database is known to be out of reach at the moment.
     Unavailable,
+    /// A client knows more of a match than this relay does yet.
+    Behind,
     /// A function of the extension that this database does not have.
     Missing(&'static str),
     /// The database has no extension vote_agg.
@@ -35,6 +37,7 @@ impl Error {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "not_implemented",
+            Self::Behind => "behind",
             _ => "unavailable",
         }
     }
@@ -68,6 +71,7 @@ impl fmt::Display for Error {
             },
             Self::Timeout => f.write_str("database: no answer in time"),
             Self::Unavailable => f.write_str("database: out of reach"),
+            Self::Behind => f.write_str("this relay has not yet seen what the client knows"),
             Self::Missing(function) => write!(f, "this database has no function {function}: update the extension"),
             Self::NoExtension => f.write_str("this database has no extension vote_agg (CREATE EXTENSION vote_agg)"),
             Self::NotListening => f.write_str(

@@ -154,6 +154,13 @@ impl Follow {
         Some(etag(state.epoch.as_deref()?, state.seq))
     }
 
+    /// Whether the client has seen what is still to come here.
+    pub async fn knows_less_than(&self, wish: &Wish) -> bool {
+        let Some((since, epoch)) = &wish.since else { return false };
+        let inner = self.lock().await;
+        inner.state.as_ref().is_some_and(|state| state.epoch.as_deref() == Some(epoch) && state.seq < *since)
+    }
+
     pub fn mark_stale(&self) {
         if self.cursor.load(Ordering::Acquire) != UNLOADED {
             self.cursor.store(STALE, Ordering::Release);
@@ -505,6 +512,10 @@ fn send(socket: &SocketRef, metrics: &Metrics, event: &str, json: &Arc<RawValue>
 }
 
 async fn emit(io: &SocketIo, metrics: &Metrics, rooms: Vec<String>, listeners: usize, event: &str, json: &Arc<RawValue>) {
+    // No room at all would mean everybody.
+    if rooms.is_empty() {
+        return;
+    }
     metrics.messages.inc_by(listeners as u64);
     metrics.bytes.inc_by((listeners * json.get().len()) as u64);
     let Some(namespace) = io.of(NAMESPACE) else { return };

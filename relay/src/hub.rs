@@ -13,8 +13,12 @@ use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use vote_agg_core::message::Message;
+
+/// How long a client waits that is ahead of this relay.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// Messages from before the snapshot that are loaded with it, for clients of a relay that has restarted.
 const PAST: i64 = 100;
@@ -114,6 +118,7 @@ impl Hub {
         // Another look where the match was let go meanwhile; each try loads it, so a second one is all it takes.
         for _ in 0..3 {
             let follow = self.follow(match_id).await?;
+            catch_up(&follow, &wish).await?;
             if let Some(joined) = follow.join(socket, wish.clone(), &self.metrics).await? {
                 self.metrics.joins.inc();
                 return Ok(joined);
@@ -131,7 +136,9 @@ impl Hub {
     /// When the match cannot be loaded.
     pub async fn stream(&self, match_id: &str, wish: &Wish) -> Result<(Vec<Streamed>, Receiver<Streamed>)> {
         for _ in 0..3 {
-            if let Some(stream) = self.follow(match_id).await?.stream(wish).await? {
+            let follow = self.follow(match_id).await?;
+            catch_up(&follow, wish).await?;
+            if let Some(stream) = follow.stream(wish).await? {
                 return Ok(stream);
             }
         }
@@ -231,4 +238,14 @@ impl Hub {
         self.metrics.matches.set(i64::try_from(self.follows().len()).unwrap_or(i64::MAX));
         self.metrics.behind.set(slow as i64);
     }
+}
+
+/// A client that comes from another relay may know more than this one, which then must not take it back.
+async fn catch_up(follow: &Follow, wish: &Wish) -> Result<()> {
+    let caught_up = async {
+        while follow.knows_less_than(wish).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(CATCH_UP, caught_up).await.map_err(|_| Error::Behind)
 }
