@@ -13,7 +13,7 @@ CARGO_PG = -p vote_agg --no-default-features --features pg$(PGMAJOR) --locked
 PYTHON = /usr/bin/python3
 TESTS ?=
 
-.PHONY: all install uninstall installcheck test check proof demo bench lint clean help
+.PHONY: all install uninstall installcheck test check proof relay relay-test demo bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -36,18 +36,24 @@ installcheck: ## test the installed extension on the running server of PGHOST, P
 
 test: ## everything: set up, lint, unit tests, installcheck and proofs on private clusters
 	scripts/setup
-	$(MAKE) lint check proof
+	$(MAKE) lint check proof relay-test
 
 check: install ## the quick part: unit tests and installcheck on a private cluster
-	cargo test --locked -q -p vote_agg_core
+	cargo test --locked -q -p vote_agg_core -p vote_agg_relay
 	scripts/cluster.py run -- $(MAKE) installcheck
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
 	$(PYTHON) -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
 
+relay: ## build the relay: target/release/vote-agg-relay
+	cargo build --release --locked -p vote_agg_relay
+
+relay-test: install relay ## official clients, a real server, and everything that can break; TESTS= picks some
+	$(PYTHON) -m pytest -q -p no:cacheprovider relay/e2e $(TESTS)
+
 demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
 	scripts/setup
-	$(MAKE) install
+	$(MAKE) install relay
 	$(PYTHON) scripts/demo.py
 
 bench: install ## ratios against peers, in one run; ARGS=--help
@@ -55,7 +61,7 @@ bench: install ## ratios against peers, in one run; ARGS=--help
 
 lint: build/vote_agg--$(VERSION).sql ## format, clippy, pgspot
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets -p vote_agg_core -- -D warnings
+	cargo clippy --locked --all-targets -p vote_agg_core -p vote_agg_relay -- -D warnings
 	cargo clippy $(CARGO_PG) -- -D warnings
 	build/venv/bin/pgspot build/vote_agg--$(VERSION).sql
 
@@ -63,4 +69,4 @@ clean: ## remove what was built
 	rm -rf build target
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14

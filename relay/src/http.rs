@@ -134,12 +134,12 @@ async fn find(hub: &Hub, match_id: &str, ask: &Ask) -> Result<Arc<Answer>, Arc<E
     };
     let make = async {
         if let Some(follow) = &follow
-            && let Some(answer) = ask.from_memory(follow).await?
+            && let Some(answer) = ask.recall(follow).await?
         {
             return Ok(answer);
         }
         hub.metrics.reads.inc();
-        ask.from_database(&hub.database, match_id).await
+        ask.read(&hub.database, match_id).await
     };
     let (answer, found) = hub.cache.get(question, ask.kind() == Kind::Stats, current, make).await?;
     match found {

@@ -146,7 +146,7 @@ impl Ask {
     ///
     /// # Errors
     /// When the state cannot be put into words.
-    pub async fn from_memory(&self, follow: &Follow) -> Result<Option<Answer>> {
+    pub async fn recall(&self, follow: &Follow) -> Result<Option<Answer>> {
         let inner = follow.lock().await;
         let Some(state) = &inner.state else { return Ok(None) };
         Ok(match self.kind {
@@ -170,7 +170,7 @@ impl Ask {
     ///
     /// # Errors
     /// [`Error::Missing`] where the extension lacks the function, or what the database has against it.
-    pub async fn from_database(&self, database: &Database, match_id: &str) -> Result<Answer> {
+    pub async fn read(&self, database: &Database, match_id: &str) -> Result<Answer> {
         match self.kind {
             Kind::Stats => {
                 let row = database.stats(match_id).await?;
