@@ -13,10 +13,15 @@ use socketioxide::handler::ConnectHandler;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
 use vote_agg_core::name::parse_name;
 use vote_agg_core::parse_resolution;
+
+/// How long a client that floods has to read why it is disconnected.
+const GOODBYE: Duration = Duration::from_millis(250);
 
 /// The client's address, put into the request by the HTTP side.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +31,8 @@ pub struct ClientIp(pub IpAddr);
 pub struct Session {
     rates: Rates,
     what: Mutex<What>,
+    /// It is on its way out: what it still says is not heard.
+    is_closing: AtomicBool,
     /// Rings when the token was renewed, or the client has gone.
     changed: Notify,
 }
@@ -98,7 +105,7 @@ fn admit(
     let access = checker.check(token.or_else(|| header.and_then(bearer))).map_err(refuse)?;
     let seat = seats.take(ip).map_err(refuse)?;
     let what = What { access, matches: BTreeSet::new(), seat: Some(seat) };
-    let session = Session { rates: Rates::new(&hub.config), what: Mutex::new(what), changed: Notify::new() };
+    let session = Session { rates: Rates::new(&hub.config), what: Mutex::new(what), is_closing: AtomicBool::new(false), changed: Notify::new() };
     socket.extensions.insert(Arc::new(session));
     Ok(())
 }
@@ -168,11 +175,20 @@ fn welcome(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: 
 }
 
 fn is_allowed(hub: &Hub, session: &Session, socket: &SocketRef) -> bool {
+    if session.is_closing.load(Ordering::Relaxed) {
+        return false;
+    }
     let is_allowed = session.rates.allow_event();
-    if !is_allowed && socket.connected() {
+    if !is_allowed && !session.is_closing.swap(true, Ordering::Relaxed) {
         hub.metrics.refuse("too_many_events");
         tracing::info!(sid = %socket.id, "client disconnected: too many events");
-        close(socket, "too_many_events");
+        let _ = socket.emit("relay:closing", &json!({"reason": "too_many_events"}));
+        let socket = socket.clone();
+        tokio::spawn(async move {
+            // An event that meets a closed namespace ends the connection at once; the reason goes first.
+            tokio::time::sleep(GOODBYE).await;
+            let _ = socket.disconnect();
+        });
     }
     is_allowed
 }
