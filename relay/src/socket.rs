@@ -105,7 +105,12 @@ fn admit(
     let access = checker.check(token.or_else(|| header.and_then(bearer))).map_err(refuse)?;
     let seat = seats.take(ip).map_err(refuse)?;
     let what = What { access, matches: BTreeSet::new(), seat: Some(seat) };
-    let session = Session { rates: Rates::new(&hub.config), what: Mutex::new(what), is_closing: AtomicBool::new(false), changed: Notify::new() };
+    let session = Session {
+        rates: Rates::new(&hub.config),
+        what: Mutex::new(what),
+        is_closing: AtomicBool::new(false),
+        changed: Notify::new(),
+    };
     socket.extensions.insert(Arc::new(session));
     Ok(())
 }
