@@ -17,9 +17,11 @@ mod http;
 mod hub;
 mod metrics;
 mod question;
+mod room;
 mod socket;
 mod state;
 mod stream;
+mod wish;
 
 pub use config::Config;
 pub use error::{Error, Result};

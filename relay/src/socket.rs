@@ -1,10 +1,11 @@
 //! What Socket.IO clients say, and what they are answered.
 
 use crate::event::Event;
-use crate::follow::{NAMESPACE, Wish};
 use crate::guard::limits::{Rates, Seat, Seats};
 use crate::guard::token::{Access, Checker};
 use crate::hub::Hub;
+use crate::room::NAMESPACE;
+use crate::wish::Wish;
 use serde::Serialize;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;

@@ -1,12 +1,13 @@
 //! Server-Sent Events: each fold as one event, for who needs no more than HTTP.
 
 use crate::event::Event as Kind;
-use crate::follow::{Streamed, Wish};
 use crate::guard::limits::Seat;
 use crate::http::{Shared, admit, failed, refuse};
 use crate::hub::Hub;
 use crate::question::etag;
+use crate::room::Streamed;
 use crate::socket::ClientIp;
+use crate::wish::Wish;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
