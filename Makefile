@@ -11,10 +11,11 @@ ISOLATION = $(sort $(patsubst pg_test/specs/%.spec,%,$(wildcard pg_test/specs/*.
 export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
 CARGO_PG = -p vote_agg --no-default-features --features pg$(PGMAJOR) --locked
 PYTHON = /usr/bin/python3
+export PATH := $(if $(wildcard build/venv/bin/node),$(CURDIR)/build/venv/bin:)$(PATH)
 TESTS ?=
 PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check proof demo picture bench lint clean help
+.PHONY: all install uninstall installcheck test check proof relay relay-test demo picture bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -37,18 +38,24 @@ installcheck: ## test the installed extension on the running server of PGHOST, P
 
 test: ## everything: set up, lint, unit tests, installcheck and proofs on private clusters
 	scripts/setup
-	$(MAKE) lint check proof
+	$(MAKE) lint check proof relay-test
 
 check: install ## the quick part: unit tests and installcheck on a private cluster
-	cargo test --locked -q -p vote_agg_core
+	cargo test --locked -q -p vote_agg_core -p vote_agg_relay
 	scripts/cluster.py run -- $(MAKE) installcheck
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
 	build/venv/bin/python -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
 
+relay: ## build the relay: target/release/vote-agg-relay
+	cargo build --release --locked -p vote_agg_relay
+
+relay-test: install relay ## official clients, a real server, and everything that can break; TESTS= picks some
+	build/venv/bin/python -m pytest -q -p no:cacheprovider relay/e2e $(TESTS)
+
 demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
 	scripts/setup
-	$(MAKE) install
+	$(MAKE) install relay
 	$(PYTHON) scripts/demo.py
 
 picture: ## a map of a match, of the database that psql would use: MATCH=name, PICTURE=file.svg
@@ -61,7 +68,7 @@ bench: install ## ratios against peers, in one run; ARGS=--help
 
 lint: build/vote_agg--$(VERSION).sql ## format, clippy, pgspot
 	cargo fmt --all --check
-	cargo clippy --locked --all-targets -p vote_agg_core -- -D warnings
+	cargo clippy --locked --all-targets -p vote_agg_core -p vote_agg_relay -- -D warnings
 	cargo clippy $(CARGO_PG) -- -D warnings
 	build/venv/bin/pgspot build/vote_agg--$(VERSION).sql
 
@@ -69,4 +76,4 @@ clean: ## remove what was built
 	rm -rf build target
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14

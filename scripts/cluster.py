@@ -31,7 +31,7 @@ SETTINGS = {
     "unix_socket_permissions": "0777",
     "lc_messages": "'C'",
 }
-PORT = 5432  # names the socket file only
+PORT = 5432  # names the socket file; with listen_addresses, also the TCP port
 
 
 def as_postgres():
@@ -56,7 +56,8 @@ class Cluster:
         if not self.data.exists():
             self.run("initdb", "-D", self.data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync")
             self.configure(**SETTINGS)
-        self.configure(unix_socket_directories=f"'{self.path}'", port=PORT, **settings)
+        self.port = settings.setdefault("port", PORT)
+        self.configure(unix_socket_directories=f"'{self.path}'", **settings)
 
     def __enter__(self):
         self.start()
@@ -115,11 +116,11 @@ class Cluster:
                         pass
             time.sleep(0.02)
         # Where nobody reaps orphans, the dead postmaster stays as a zombie that the next one would take for alive.
-        for lock in (self.data / "postmaster.pid", self.path / f".s.PGSQL.{PORT}.lock"):
+        for lock in (self.data / "postmaster.pid", self.path / f".s.PGSQL.{self.port}.lock"):
             lock.unlink(missing_ok=True)
 
     def dsn(self, dbname="postgres", user="postgres"):
-        return f"host={self.path} port={PORT} dbname={dbname} user={user}"
+        return f"host={self.path} port={self.port} dbname={dbname} user={user}"
 
     def connect(self, dbname="postgres", user="postgres", **options):
         """A session, in autocommit mode unless told otherwise."""

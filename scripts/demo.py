@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Votes from the world's cities, live in this terminal, then the proof that every one was counted.
 
-Runs a private PostgreSQL with the installed extension, opens a match and votes from 16 sessions for DEMO_SECONDS
+Runs a private PostgreSQL with the installed extension and a relay beside it, opens a match and votes from 16 sessions for DEMO_SECONDS
 (default 20). Half of them record votes; the other half cast the ballots of voters, who change their minds now and then,
 and whose calls come twice now and then. Each session keeps a journal of what was acknowledged; at the end the journals,
 the ballots and what the extension counted must be the same, by team, country and cell: exit status 1 if not. A map of the
@@ -13,14 +13,19 @@ import argparse
 import contextlib
 import csv
 import itertools
+import json
 import multiprocessing
 import os
 import pathlib
 import random
 import signal
+import socket
+import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections import Counter, defaultdict
 from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from typing import NamedTuple
@@ -78,6 +83,41 @@ def private_cluster():
         finally:
             ignore_endings()
             cluster.stop("immediate")
+
+
+@contextlib.contextmanager
+def relay(cluster):
+    """A relay beside the server, on its usual port where that is free. Yields its address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", 3001))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    binary = ROOT / "target" / "release" / "vote-agg-relay"
+    command = [binary, "--host", "127.0.0.1", "--port", str(port), "--database-url", cluster.dsn(user="viewer")]
+    with open(pathlib.Path(cluster.path) / "relay.log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "RUST_LOG": "warn"})
+    try:
+        address = f"http://127.0.0.1:{port}"
+        until = time.monotonic() + PATIENCE
+        while not is_ready(address):
+            if process.poll() is not None or time.monotonic() > until:
+                sys.exit((pathlib.Path(cluster.path) / "relay.log").read_text(errors="replace"))
+            time.sleep(0.05)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def is_ready(address):
+    try:
+        with urllib.request.urlopen(f"{address}/ready", timeout=5):
+            return True
+    except (OSError, urllib.error.HTTPError):
+        return False
 
 
 def prepare(cluster):
@@ -230,6 +270,17 @@ def read_followed(viewer):
     return by_kind(state["stats"]["total"], state["stats"]["votes"], state["countries"], state["cells"])
 
 
+def read_relayed(address):
+    """What the relay answers over HTTP, read after the feed has caught up."""
+
+    def answer(what):
+        with urllib.request.urlopen(f"{address}/matches/{MATCH}/{what}", timeout=PATIENCE) as reply:
+            return json.load(reply)
+
+    stats = answer("stats")["stats"]
+    return by_kind(stats["total"], stats["votes"], answer("countries")["countries"], answer("aggregates")["cells"])
+
+
 def compare(title, sent, counted):
     """Prints what was sent beside what is counted; true when they are the same."""
     print(f"\n{title}\n  {'by':<18} {'keys':>7} {'sent':>12} {'counted':>12}")
@@ -245,10 +296,10 @@ def compare(title, sent, counted):
     return same
 
 
-def wait_for_farewell(cluster):
+def wait_for_farewell(cluster, address):
     """Leaves the server up for a look by hand."""
     print(f"""
-The server stays up. In another terminal:
+The server stays up, and the relay at {address}. In another terminal:
 
   scripts/cluster.py psql {cluster.path}
 
@@ -287,7 +338,8 @@ def main():
     print(f"Starting a private server for {SESSIONS} sessions and {len(cities):,} cities …\n", flush=True)
     with private_cluster() as cluster:
         prepare(cluster)
-        with cluster.connect(user="viewer") as viewer:
+        with relay(cluster) as address, cluster.connect(user="viewer") as viewer:
+            print(f"The relay is at {address}: /matches/{MATCH}/stats, or curl -N {address}/matches/{MATCH}/events\n", flush=True)
             live = Live(viewer, MATCH, TEAMS, names)
             sent, (counted, pending) = run_votes(cluster, cities, seconds, live)
             live.finish(f"{SESSIONS} sessions voted for {seconds:g} s · {sent.calls() / seconds:,.0f} calls/s")
@@ -297,12 +349,12 @@ def main():
             wanted = choices_by_kind(sent.recorded + sent.cast())
             same &= compare(f"Read functions right after the last vote, {pending:,} rows still pending:", wanted, counted)
             same &= compare("What followers of the feed know, nothing pending any more:", wanted, read_followed(viewer))
-        with cluster.connect(user="viewer") as viewer:
+            same &= compare("What the relay says:", wanted, read_relayed(address))
             PICTURE.write_text(picture.draw(viewer, MATCH), encoding="utf-8")
-        print(f"\nA map of the match: {PICTURE}")
-        print("\nEvery vote sent is counted, each once; every voter has one vote." if same else "\nWhat is counted is not what was sent.")
-        if sys.stdin.isatty():
-            wait_for_farewell(cluster)
+            print(f"\nA map of the match: {PICTURE}")
+            print("\nEvery vote sent is counted, each once; every voter has one vote." if same else "\nWhat is counted is not what was sent.")
+            if sys.stdin.isatty():
+                wait_for_farewell(cluster, address)
     return 0 if same else 1
 
 

@@ -1,0 +1,296 @@
+"""What the relay's tests share: relays, swarms of clients, a proxy that misbehaves, and the comparison with SQL."""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+import psycopg
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parents[1]
+BINARY = pathlib.Path(os.environ.get("RELAY") or ROOT / "target" / "release" / "vote-agg-relay")
+PATIENCE = 60
+
+
+def eventually(what, condition, patience=PATIENCE):
+    """Polls until `condition()` is true and returns what it returned."""
+    deadline = time.monotonic() + patience
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"did not happen in {patience} s: {what}"
+        time.sleep(0.02)
+    return value
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def get(url, **headers):
+    """Status, headers and body of an HTTP answer."""
+    request = urllib.request.Request(url, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            return answer.status, dict(answer.headers), answer.read()
+    except urllib.error.HTTPError as answer:
+        return answer.code, dict(answer.headers), answer.read()
+
+
+class Relay:
+    """A relay as a process of its own. Flags are keyword arguments."""
+
+    def __init__(self, dsn, log, port=None, **flags):
+        self.dsn, self.log, self.flags = dsn, pathlib.Path(log), flags
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process = None
+
+    def start(self, is_ready=True):
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in self.flags.items()]
+        environment = {"PATH": os.environ["PATH"], "DATABASE_URL": self.dsn, "RUST_LOG": os.environ.get("RUST_LOG", "info")}
+        with self.log.open("ab") as log:
+            command = [BINARY, "--host=127.0.0.1", f"--port={self.port}", "--log-format=json", *flags]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        eventually("the relay serves", lambda: self.is_up() or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log.read_text()[-2000:]
+        if is_ready:
+            eventually("the relay follows the feed", lambda: get(f"{self.url}/ready")[0] == 200)
+        return self
+
+    def is_up(self):
+        try:
+            return get(f"{self.url}/health")[0] == 200
+        except OSError:
+            return False
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """SIGTERM; returns the seconds until it ended."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=PATIENCE)
+        return time.monotonic() - began
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        if self.process and self.process.poll() is None:
+            self.kill()
+
+    def metric(self, name):
+        text = get(f"{self.url}/metrics")[2].decode()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
+
+    def cpu(self):
+        """Seconds of processor time used so far."""
+        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self):
+        """Bytes resident."""
+        return int(pathlib.Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def logged(self):
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+
+class Swarm:
+    """A process of official Socket.IO clients."""
+
+    def __init__(self):
+        self.process = subprocess.Popen(["node", HERE / "swarm.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __call__(self, command, **options):
+        self.process.stdin.write(json.dumps({"command": command, **options}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, "the swarm has died"
+        answer = json.loads(line)
+        assert "failed" not in answer, answer["failed"]
+        return answer["answer"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+
+class Proxy:
+    """Between relay and database: lets through, delays, stalls, or cuts."""
+
+    def __init__(self, target):
+        self.target = target  # a port on this machine, or the path of a Unix socket
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.pairs, self.delay, self.is_flowing = [], 0, threading.Event()
+        self.is_flowing.set()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                try:
+                    if isinstance(self.target, int):
+                        server = socket.create_connection(("127.0.0.1", self.target), timeout=5)
+                        server.settimeout(None)
+                    else:
+                        server = socket.socket(socket.AF_UNIX)
+                        server.connect(str(self.target))
+                except OSError:
+                    client.close()
+                    continue
+                self.pairs.append((client, server))
+                for source, sink in ((client, server), (server, client)):
+                    threading.Thread(target=self.pump, args=(source, sink), daemon=True).start()
+
+    def pump(self, source, sink):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                self.is_flowing.wait()
+                time.sleep(self.delay)
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self):
+        pairs, self.pairs = self.pairs, []
+        for pair in pairs:
+            for end in pair:
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def stall(self):
+        self.is_flowing.clear()
+
+    def flow(self):
+        self.is_flowing.set()
+
+    def close(self):
+        self.flow()
+        self.listener.close()
+        self.cut()
+
+
+CITIES = [line.split("\t") for line in (ROOT / "fixtures" / "cities.tsv").read_text(encoding="utf-8").splitlines()]
+CELLS = [(row[CITIES[0].index("h3_index")], row[CITIES[0].index("country_code")]) for row in CITIES[1:]]
+
+
+class Voters:
+    """Votes from threads until the block ends; the server may go away and come back meanwhile."""
+
+    def __init__(self, connect, matches, threads=2, pause=0.01, cells=400, seed=0):
+        self.connect, self.matches, self.pause, self.cells = connect, matches, pause, cells
+        self.stop = threading.Event()
+        self.failures = []
+        self.threads = [threading.Thread(target=self.vote, args=(random.Random(seed * 1000 + n),), daemon=True) for n in range(threads)]
+
+    def vote(self, rng):
+        while not self.stop.is_set():
+            try:
+                with self.connect() as session:
+                    while not self.stop.is_set():
+                        cell, country = rng.choice(CELLS[: self.cells])
+                        team = rng.choice(["home", "away", "third"])
+                        where = rng.choice([(cell, country), (cell, None), (None, country), (None, None)])
+                        session.execute("SELECT record_vote(%s, %s, %s::text, %s, %s)", (rng.choice(self.matches), team, *where, rng.randint(1, 5)))
+                        time.sleep(self.pause)
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+            except psycopg.Error as error:
+                self.failures.append(error)
+                return
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(PATIENCE)
+        assert not self.failures, self.failures
+
+
+def truth(session, match_id, resolution):
+    """What SQL says, in the form that a client keeps."""
+    text = session.execute("SELECT get_match_snapshot(%s, %s)", (match_id, resolution)).fetchone()[0]
+    return {
+        "seq": text["seq"], "epoch": text["epoch"],
+        "total": text["stats"]["total"], "votes": text["stats"]["votes"], "leader": text["stats"]["leader"],
+        "cells": dict(map(tuple_of, text["cells"])), "countries": dict(map(tuple_of, text["countries"])),
+    }
+
+
+def tuple_of(pair):
+    return pair[0], tuple(sorted(pair[1].items()))
+
+
+def known(report):
+    """The same of a client's report."""
+    state = report["state"]
+    return state and {
+        "seq": state["seq"], "epoch": state["epoch"],
+        "total": state["stats"]["total"], "votes": state["stats"]["votes"], "leader": state["stats"]["leader"],
+        "cells": dict(map(tuple_of, state["cells"])), "countries": dict(map(tuple_of, state["countries"])),
+    }
+
+
+def settle(connect):
+    """Folds until nothing is pending."""
+
+    def settled():
+        with connect() as session:
+            session.execute("SELECT vote_agg.fold()")
+            return session.execute("SELECT coalesce(sum(rows), 0) FROM vote_agg.stat_pending").fetchone()[0] == 0
+
+    eventually("nothing is pending", settled)
+
+
+def assert_truth(connect, swarm, patience=PATIENCE):
+    """Every client knows what SQL knows, and none has seen anything that cannot be right."""
+    settle(connect)
+    with connect() as session:
+        names = {match_id for match_id, *_ in swarm("heads")}
+        heads = {name: truth(session, name, None) for name in names}
+        wanted = {name: [head["epoch"], head["seq"]] for name, head in heads.items()}
+
+        def behind():
+            return [(match_id, epoch, seq) for match_id, epoch, seq, _ in swarm("heads") if [epoch, seq] != wanted[match_id]]
+
+        deadline = time.monotonic() + patience
+        while left := behind():
+            assert time.monotonic() < deadline, f"{len(left)} clients are behind, such as {left[:3]}; wanted {wanted[left[0][0]]}"
+            time.sleep(0.1)
+        truths = {}
+        reports = swarm("reports")
+        for number, report in enumerate(reports):
+            key = report["matchId"], report["resolution"]
+            if key not in truths:
+                truths[key] = truth(session, *key)
+            assert not report["faults"], (number, report["faults"][:5], report["counts"])
+            found, expected = known(report), truths[key]
+            wrong = [name for name in expected if found[name] != expected[name]]
+            assert not wrong, (number, key, wrong, {name: (found[name], expected[name]) for name in wrong})
+    return reports

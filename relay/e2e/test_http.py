@@ -1,0 +1,82 @@
+"""HTTP: what it answers, when it says that nothing changed, and Server-Sent Events read by curl."""
+
+import gzip
+import json
+import re
+import subprocess
+
+import rig
+
+
+def vote(db, team="home", cell="872a1072bffffff", country="US", votes=1):
+    db.sql("SELECT record_vote('final', %s, %s::text, %s, %s)", team, cell, country, votes)
+    db.sql("SELECT vote_agg.fold()")
+    rig.settle(db.connect)
+
+
+def test_answers_are_the_same_from_memory_and_from_the_database(db, new_relay, swarm):
+    vote(db, votes=3)
+    vote(db, team="away", cell="871fb4662ffffff", country="FR")
+    followed, plain = new_relay(), new_relay()
+    swarm("open", name="a", url=followed.url)
+    assert swarm("emit", name="a", event="match:join", data=["final"])["ok"]
+    for question in ["stats", "aggregates", "aggregates?resolution=3", "aggregates?max_cells=1", "aggregates?min_votes=2", "countries", "timeline"]:
+        answers = [rig.get(f"{relay.url}/matches/final/{question}") for relay in (followed, plain)]
+        bodies = [json.loads(body) for _, _, body in answers]
+        assert [status for status, *_ in answers] == [200, 200] and bodies[0] == bodies[1], question
+        assert answers[0][1]["etag"] == answers[1][1]["etag"], question
+    assert json.loads(rig.get(f"{plain.url}/matches/final/stats")[2])["stats"]["votes"] == {"home": 3, "away": 1}
+    assert json.loads(rig.get(f"{plain.url}/matches/final/aggregates?max_cells=1")[2])["cells"] == [["872a1072bffffff", {"home": 3}]]
+    for bad in ["aggregates?resolution=16", "aggregates?resolutoin=3", "countries?min_votes=x", "timeline?bucket=x", "geojson?bbox=1,2", f"{'x' * 3}"]:
+        assert rig.get(f"{plain.url}/matches/final/{bad}")[0] in (400, 404), bad
+    has_geojson = db.sql("SELECT count(*) FROM pg_proc WHERE proname = 'get_match_geojson'")[0][0]
+    status, _, body = rig.get(f"{plain.url}/matches/final/geojson")
+    assert status == (200 if has_geojson else 501) and (has_geojson or b"get_match_geojson" in body)
+
+
+def test_nothing_changed_says_304_and_a_fold_changes_it(db, new_relay):
+    vote(db)
+    relay = new_relay()
+    url = f"{relay.url}/matches/final/stats"
+    status, headers, _ = rig.get(url)
+    assert status == 200
+    etag = headers["etag"]
+    assert rig.get(url, **{"If-None-Match": etag})[0] == 304
+    cache = json.loads(rig.get(f"{relay.url}/cache")[2])
+    assert (cache["hits"], cache["misses"], cache["entries"]) == (1, 1, 1)
+    vote(db)
+    rig.eventually("the bell has rung", lambda: rig.get(url, **{"If-None-Match": etag})[0] == 200)
+    assert json.loads(rig.get(url)[2])["stats"]["total"] == 2
+    assert json.loads(rig.get(f"{relay.url}/cache")[2])["invalidations"] >= 1
+    _, headers, body = rig.get(f"{relay.url}/metrics")
+    assert b"vote_relay_cache_hits_total" in body and body.endswith(b"# EOF\n")
+    assert json.loads(gzip.decompress(rig.get(f"{relay.url}/cache", **{"Accept-Encoding": "gzip"})[2]))["hits"] > 0
+
+
+def events(text):
+    return [dict(re.findall(r"^(event|id|data): (.*)$", block, re.M)) for block in text.split("\n\n") if "data:" in block]
+
+
+def test_events_by_curl_resume_where_they_ended(db, new_relay):
+    vote(db)
+    relay = new_relay()
+    url = f"{relay.url}/matches/final/events"
+
+    def read(folds, *args):
+        with subprocess.Popen(["curl", "-sN", "--max-time", "60", *args, url], stdout=subprocess.PIPE, text=True) as curl:
+            text = ""
+            while len(events(text)) < 1 + folds:
+                if len(events(text)) and folds:
+                    vote(db)
+                text += curl.stdout.readline() + curl.stdout.readline() + curl.stdout.readline() + curl.stdout.readline() + curl.stdout.readline()
+            curl.kill()
+        return events(text)
+
+    first = read(2)
+    assert [event["event"] for event in first] == ["match:snapshot", "match:update", "match:update"]
+    seqs = [json.loads(event["data"])["seq"] for event in first]
+    assert seqs == list(range(seqs[0], seqs[0] + 3)) and first[-1]["id"].endswith(f"-{seqs[-1]}")
+    vote(db)
+    again = read(0, "-H", f"Last-Event-ID: {first[-1]['id']}")
+    assert again[0]["event"] == "match:update" and json.loads(again[0]["data"])["prev"] == seqs[-1]
+    assert read(0, "-H", "Last-Event-ID: nonsense-1")[0]["event"] == "match:snapshot"

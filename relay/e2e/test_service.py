@@ -1,0 +1,141 @@
+"""Manners of a service: forged bells, slow clients, ending, a second client library, folding from here."""
+
+import json
+import pathlib
+import socket
+import subprocess
+import time
+
+import rig
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def test_forged_notifications_do_nothing(db, new_relay, swarm):
+    relay = new_relay()
+    swarm("open", name="a", url=relay.url)
+    swarm("emit", name="a", event="match:join", data=["final"])
+    with rig.Voters(db.connect, ["final"], threads=1):
+        rig.eventually("folds", lambda: len(swarm("events", name="a")) > 20)
+        began, cpu = time.monotonic(), relay.cpu()
+        time.sleep(3)
+        calm = (relay.cpu() - cpu) / (time.monotonic() - began)
+    rig.settle(db.connect)
+    time.sleep(0.5)
+    before = swarm("events", name="a")
+    forged = [
+        '{"v":1,"match":"final","seq":999999,"prev":999998,"epoch":"x","stats":{"total":1,"votes":{"evil":1}}}',
+        '{"match":"final"', "garbage", "", "[]", '{"match":' + "[" * 3000, "x" * 7000, '{"match":"' + "y" * 5000 + '"}',
+    ]
+    began, cpu = time.monotonic(), relay.cpu()
+    with db.connect(user="stranger") as stranger:
+        for n in range(1_250):
+            for payload in forged:
+                stranger.execute("SELECT pg_notify('vote_agg', %s)", (payload,))
+    time.sleep(1)
+    loud = (relay.cpu() - cpu) / (time.monotonic() - began)
+    print(f"share of a core: {calm:.3f} with folds, {loud:.3f} under forged notifications")
+    assert swarm("events", name="a") == before
+    polls = relay.metric("vote_relay_polls_total")
+    assert polls < (time.monotonic() - began) * 25 + 500, "looks are bounded however often the bell rings"
+    db.sql("SELECT record_vote('final', 'home')")
+    rig.eventually("the truth still comes", lambda: len(swarm("events", name="a")) > len(before))
+
+
+def test_a_client_that_does_not_read_gets_a_snapshot_when_it_does(db, new_relay, swarm):
+    relay = new_relay(client_buffer=32, slow_timeout=60)
+    swarm("start", urls=[relay.url], clients=[{"matchId": "final"}])
+    sleeper = socket.socket()
+    sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sleeper.connect(("127.0.0.1", relay.port))
+    sleeper.sendall(
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+
+    def frame(text):
+        data = text.encode()
+        return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data
+
+    sleeper.sendall(frame("40/votes,"))
+    time.sleep(0.3)
+    sleeper.sendall(frame('42/votes,["match:join",{"matchId":"final","bundle":true}]'))
+    rig.eventually("both have joined", lambda: relay.metric("vote_relay_joins_total") == 2)
+    with rig.Voters(db.connect, ["final"], threads=4, pause=0, cells=4000):
+        rig.eventually("one falls behind", lambda: relay.metric("vote_relay_behind") == 1)
+        received = b""
+        sleeper.settimeout(0.2)
+
+        def is_caught_up():
+            nonlocal received
+            try:
+                received += sleeper.recv(1 << 20)
+            except TimeoutError:
+                pass
+            return relay.metric("vote_relay_slow_resumed_total") > 0
+
+        rig.eventually("it is given a snapshot once it reads", is_caught_up)
+    assert relay.metric("vote_relay_undelivered_total") == 0
+    rig.assert_truth(db.connect, swarm)
+    rig.eventually("the rest has come", lambda: (is_caught_up(), received.count(b'"match:snapshot"') >= 2)[1])
+    sleeper.close()
+
+
+def test_ending_sends_clients_elsewhere_and_takes_seconds(db, new_relay, swarm):
+    one, two = new_relay(), new_relay()
+    swarm("start", urls=[one.url], clients=[{"matchId": "final"}] * 20)
+    rig.eventually("all are there", lambda: all(connected for *_, connected in swarm("heads")))
+    swarm("open", name="a", url=one.url)
+    with subprocess.Popen(["curl", "-sN", f"{one.url}/matches/final/events"], stdout=subprocess.PIPE) as curl:
+        rig.eventually("the stream is open", lambda: relay_has(one, "event stream opened"))
+        assert one.stop() < 10 and one.process.returncode == 0
+        curl.wait(timeout=10)
+    # A lost transport, after which clients connect again by themselves; not a goodbye, after which they don't.
+    rig.eventually("the client knows", lambda: swarm("events", name="a") == [["disconnect", "transport close"]])
+    again = rig.Relay(db.url(), one.log, port=one.port)
+    with again:
+        rig.eventually("all are back", lambda: all(connected for *_, connected in swarm("heads")))
+        db.sql("SELECT record_vote('final', 'home')")
+        rig.assert_truth(db.connect, swarm)
+    assert two.process.poll() is None
+
+
+def relay_has(relay, text):
+    return any(line["fields"]["message"] == text for line in relay.logged())
+
+
+def test_folds_where_no_worker_does(db, new_relay, swarm):
+    db.sql(f"ALTER DATABASE {db.name} SET vote_agg.worker = off")
+    db.sql("GRANT EXECUTE ON FUNCTION vote_agg.fold() TO relay")
+    relay = new_relay(fold="true")
+    swarm("open", name="a", url=relay.url)
+    swarm("emit", name="a", event="match:join", data=["final"])
+    db.sql("SELECT record_vote('final', 'home')")
+    rig.eventually("it is folded", lambda: any(name == "match:stats" for name, *_ in swarm("events", name="a")))
+
+
+PYTHON_CLIENT = """
+import json, sys, socketio
+client, seen = socketio.Client(), []
+client.on("match:snapshot", lambda data: seen.append(data["seq"]), namespace="/votes")
+client.on("match:update", lambda data: (seen.append(data["seq"]), client.disconnect()), namespace="/votes")
+client.connect(sys.argv[1], namespaces=["/votes"], transports=[sys.argv[2]])
+ack = client.call("match:join", {"matchId": "final", "bundle": True}, namespace="/votes")
+print(json.dumps(ack), flush=True)
+client.wait()
+print(json.dumps(seen), flush=True)
+"""
+
+
+def test_python_socketio(db, new_relay):
+    db.sql("SELECT record_vote('final', 'home')")
+    db.sql("SELECT vote_agg.fold()")
+    relay = new_relay()
+    for transport in ("websocket", "polling"):
+        command = [ROOT / "build" / "venv" / "bin" / "python", "-c", PYTHON_CLIENT, relay.url, transport]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as client:
+            assert json.loads(client.stdout.readline())["ok"]
+            db.sql("SELECT record_vote('final', 'away')")
+            seen = json.loads(client.stdout.readline())
+            assert len(seen) == 2 and seen[1] == seen[0] + 1
+            assert client.wait(timeout=20) == 0

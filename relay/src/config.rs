@@ -1,0 +1,167 @@
+//! What can be set: flags with twins in the environment, parsed at the edge.
+
+use crate::guard::token::Algorithm;
+use clap::{Parser, ValueEnum};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How tokens are asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Auth {
+    /// Nobody needs a token, and none is looked at.
+    Off,
+    /// A token that is sent must be valid; without one everything may be joined.
+    Optional,
+    /// Without a valid token nobody gets in.
+    Required,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    Pretty,
+    Json,
+}
+
+/// Forwards the feed of vote_agg to Socket.IO clients, Server-Sent Events and HTTP.
+///
+/// The relay keeps no state of its own: several may run beside each other on the same database, each with its own clients.
+/// Every flag has a twin in the environment, shown in brackets. The level of the logs is taken from RUST_LOG.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "vote-agg-relay", version)]
+pub struct Config {
+    /// Where the database is: a URL or a list of key=value. Directly, not through a transaction pooler, which loses LISTEN.
+    /// The role needs what `SELECT vote_agg.grant_reader(role)` gives
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: String,
+
+    /// A file of certificates (PEM) to trust for TLS to the database, instead of the system's
+    #[arg(long, env = "DATABASE_CA", value_name = "FILE")]
+    pub database_ca: Option<PathBuf>,
+
+    /// Sessions for snapshots and HTTP reads, beside the one that listens
+    #[arg(long, env = "DATABASE_SESSIONS", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub database_sessions: u16,
+
+    /// The channel that folds notify [default: the database's setting vote_agg.channel]
+    #[arg(long, env = "CHANNEL")]
+    pub channel: Option<String>,
+
+    /// Fold pending votes from here while no worker does; the role needs EXECUTE on vote_agg.fold()
+    #[arg(long, env = "FOLD", action = clap::ArgAction::Set, num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    pub fold: bool,
+
+    /// The address to listen on
+    #[arg(long, env = "WS_HOST", default_value = "0.0.0.0")]
+    pub host: IpAddr,
+
+    /// The port to listen on; 0 takes a free one, which the log names
+    #[arg(long, env = "WS_PORT", default_value_t = 3001)]
+    pub port: u16,
+
+    /// Origins that pages may connect from, separated by commas; `*` stands for any. Requests without an Origin don't come
+    /// from a page and pass
+    #[arg(long, env = "ORIGINS", value_delimiter = ',', default_value = "*")]
+    pub origins: Vec<String>,
+
+    /// Proxies in front of the relay, separated by commas: where a request comes from one of these addresses, the last other
+    /// address in X-Forwarded-For counts as the client's
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',')]
+    pub trusted_proxies: Vec<IpAddr>,
+
+    /// Whether clients need a token (JWT)
+    #[arg(long, env = "AUTH", value_enum, default_value_t = Auth::Off)]
+    pub auth: Auth,
+
+    /// The one algorithm that tokens are signed with
+    #[arg(long, env = "JWT_ALGORITHM", value_enum, default_value_t = Algorithm::Hs256)]
+    pub jwt_algorithm: Algorithm,
+
+    /// The key that tokens are checked with: the secret for hs256 (at least 32 bytes), else the public key in PEM
+    #[arg(long, env = "JWT_KEY", hide_env_values = true)]
+    pub jwt_key: Option<String>,
+
+    /// A file with that key
+    #[arg(long, env = "JWT_KEY_FILE", value_name = "FILE", conflicts_with = "jwt_key")]
+    pub jwt_key_file: Option<PathBuf>,
+
+    /// Who must have issued a token (claim iss)
+    #[arg(long, env = "JWT_ISSUER")]
+    pub jwt_issuer: Option<String>,
+
+    /// Whom a token must be meant for (claim aud)
+    #[arg(long, env = "JWT_AUDIENCE")]
+    pub jwt_audience: Option<String>,
+
+    /// Clients connected at the same time
+    #[arg(long, env = "MAX_CLIENTS", default_value_t = 50_000)]
+    pub max_clients: usize,
+
+    /// Clients connected at the same time from one address
+    #[arg(long, env = "MAX_CLIENTS_PER_IP", default_value_t = 2_000)]
+    pub max_clients_per_ip: usize,
+
+    /// Matches one client may follow at the same time
+    #[arg(long, env = "MAX_ROOMS", default_value_t = 50)]
+    pub max_rooms: usize,
+
+    /// Joins a second and client, twice as many at once
+    #[arg(long, env = "MAX_JOINS", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_joins: u32,
+
+    /// Events a second that a client may send, twice as many at once; who sends more is disconnected
+    #[arg(long, env = "MAX_EVENTS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_events: u32,
+
+    /// The longest message from a client, in bytes
+    #[arg(long, env = "MAX_MESSAGE_BYTES", default_value_t = 65_536)]
+    pub max_message_bytes: usize,
+
+    /// Seconds a new connection has to join the namespace
+    #[arg(long, env = "HANDSHAKE_TIMEOUT", default_value = "10", value_parser = seconds)]
+    pub handshake_timeout: Duration,
+
+    /// Messages kept for a client that reads slowly; when they are full it gets no more until it has read, then a snapshot
+    #[arg(long, env = "CLIENT_BUFFER", default_value_t = 96, value_parser = clap::value_parser!(u16).range(32..=1024))]
+    pub client_buffer: u16,
+
+    /// Seconds after which a client that stays behind is disconnected
+    #[arg(long, env = "SLOW_TIMEOUT", default_value = "30", value_parser = seconds)]
+    pub slow_timeout: Duration,
+
+    /// Seconds a match stays in memory after its last follower has left
+    #[arg(long, env = "LINGER", default_value = "60", value_parser = seconds)]
+    pub linger: Duration,
+
+    /// How logs are written
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
+    pub log_format: LogFormat,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "give a number of seconds".to_owned())?;
+    if !(0.001..=86_400.0).contains(&seconds) {
+        return Err("give 0.001 to 86400 seconds".to_owned());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn flags_are_sound() {
+        Config::command().debug_assert();
+        assert!(seconds("0.5").is_ok() && seconds("0").is_err() && seconds("NaN").is_err() && seconds("x").is_err());
+    }
+
+    #[test]
+    fn every_flag_has_a_twin_and_a_text() {
+        for arg in Config::command().get_arguments().filter(|arg| !["help", "version"].contains(&arg.get_id().as_str())) {
+            assert!(arg.get_env().is_some() && arg.get_help().is_some(), "{}", arg.get_id());
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The database: how it is reached, and the statements that the relay knows.
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use std::future::Future;
+use std::sync::{Arc, RwLock};
+use std::time::{Duration, SystemTime};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use vote_agg_core::message::{Snapshot, Votes};
+
+/// How long an answer may take. What is asked takes milliseconds; a snapshot of the largest matches takes a few seconds.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The statements, with the schema in which the extension's functions live. It comes from the catalog, quoted by the server.
+#[derive(Debug)]
+pub struct Sql {
+    schema: String,
+    changes: String,
+    heads: String,
+    snapshot: String,
+    stats: String,
+}
+
+impl Sql {
+    fn new(schema: &str) -> Self {
+        Self {
+            schema: schema.to_owned(),
+            changes: format!(
+                "SELECT m.match_id, c.seq, c.at, c.body::text, c.resync
+                 FROM unnest($1, $2) WITH ORDINALITY AS m(match_id, seq, number)
+                 CROSS JOIN LATERAL {schema}.get_match_changes(m.match_id, m.seq) AS c ORDER BY m.number, c.seq"
+            ),
+            heads: format!(
+                "SELECT m.match_id, s.seq, s.epoch, s.status FROM unnest($1) AS m(match_id)
+                 CROSS JOIN LATERAL {schema}.get_realtime_stats(m.match_id) AS s"
+            ),
+            snapshot: format!("SELECT {schema}.get_match_snapshot($1, $2)::text"),
+            stats: format!("SELECT to_jsonb(s)::text FROM {schema}.get_realtime_stats($1) AS s"),
+        }
+    }
+
+    /// Finds the extension.
+    ///
+    /// # Errors
+    /// [`Error::NoExtension`] where there is none.
+    pub async fn find(client: &Client) -> Result<Self> {
+        let row = client
+            .query_opt(
+                "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
+                 JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vote_agg'",
+                &[],
+            )
+            .await?;
+        Ok(Self::new(row.ok_or(Error::NoExtension)?.get(0)))
+    }
+
+    /// The feed of many matches, each past its own seq, in one statement.
+    ///
+    /// # Errors
+    /// What the database has against it.
+    pub async fn changes(&self, client: &Client, matches: &[String], since: &[i64]) -> Result<Vec<Change>> {
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&matches, Type::TEXT_ARRAY), (&since, Type::INT8_ARRAY)];
+        let rows = client.query_typed(&self.changes, &params).await?;
+        Ok(rows.iter().map(Change::of).collect())
+    }
+
+    /// Where each match stands: seq, epoch and status.
+    ///
+    /// # Errors
+    /// What the database has against it.
+    pub async fn heads(&self, client: &Client, matches: &[String]) -> Result<Vec<Head>> {
+        let rows = client.query_typed(&self.heads, &[(&matches, Type::TEXT_ARRAY)]).await?;
+        let head = |row: &Row| Head { match_id: row.get(0), seq: row.get(1), epoch: row.get(2), status: row.get(3) };
+        Ok(rows.iter().map(head).collect())
+    }
+}
+
+/// A row of the feed. Without a body: what is asked for is no longer kept, or not there yet.
+#[derive(Debug)]
+pub struct Change {
+    pub match_id: String,
+    pub at: Option<SystemTime>,
+    pub body: Option<String>,
+}
+
+impl Change {
+    fn of(row: &Row) -> Self {
+        let resync: bool = row.get(4);
+        Self { match_id: row.get(0), at: row.get(2), body: row.get::<_, Option<String>>(3).filter(|_| !resync) }
+    }
+}
+
+/// Where a match stands.
+#[derive(Debug)]
+pub struct Head {
+    pub match_id: String,
+    pub seq: i64,
+    pub epoch: Option<String>,
+    pub status: String,
+}
+
+/// A row of get_realtime_stats.
+#[derive(Debug, serde::Deserialize)]
+pub struct StatsRow {
+    pub status: String,
+    #[serde(rename = "total_votes")]
+    pub total: i64,
+    pub votes: Votes<'static>,
+    pub leader: Option<String>,
+    pub dominance: f64,
+    #[serde(rename = "votes_per_minute")]
+    pub per_minute: i64,
+    #[serde(rename = "active_cells")]
+    pub cells: i64,
+    #[serde(rename = "active_countries")]
+    pub countries: i64,
+    pub seq: i64,
+    pub epoch: Option<String>,
+}
+
+/// The way to the database.
+pub struct Database {
+    pub postgres: tokio_postgres::Config,
+    pub tls: MakeRustlsConnect,
+    pool: Pool,
+    sql: RwLock<Option<Arc<Sql>>>,
+}
+
+impl Database {
+    /// Takes the address apart; connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an address or a file of certificates that makes no sense.
+    pub fn new(config: &Config) -> Result<Self> {
+        let mut postgres: tokio_postgres::Config =
+            config.database_url.parse().map_err(|e| Error::Config(format!("DATABASE_URL: {}", why(&e))))?;
+        if postgres.get_application_name().is_none() {
+            postgres.application_name("vote-agg-relay");
+        }
+        if postgres.get_connect_timeout().is_none() {
+            postgres.connect_timeout(Duration::from_secs(5));
+        }
+        // A peer that is gone without a word is noticed by the system too, below our own patience.
+        postgres.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+        postgres.tcp_user_timeout(Duration::from_secs(20));
+        let tls = tls(config)?;
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let pool = Pool::builder(Manager::from_config(postgres.clone(), tls.clone(), recycling))
+            .max_size(config.database_sessions.into())
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|e| Error::Config(format!("DATABASE_SESSIONS: {e}")))?;
+        Ok(Self { postgres, tls, pool, sql: RwLock::new(None) })
+    }
+
+    /// What is known of the extension is looked up again: it may have been created anew elsewhere.
+    pub fn forget(&self) {
+        if let Ok(mut sql) = self.sql.write() {
+            *sql = None;
+        }
+        self.pool.retain(|_, _| false);
+    }
+
+    /// The whole match, folded, from the database. `resolution` rolls cells up.
+    ///
+    /// # Errors
+    /// What the database has against it, or no answer in time.
+    pub async fn snapshot(&self, match_id: &str, resolution: Option<i32>) -> Result<Snapshot<'static>> {
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&match_id, Type::TEXT), (&resolution, Type::INT4)];
+        let rows = self.query(|sql| sql.snapshot.clone(), &params).await?;
+        let text: &str = rows.first().ok_or(Error::Gap)?.try_get(0)?;
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// The feed of one match past a seq.
+    ///
+    /// # Errors
+    /// What the database has against it, or no answer in time.
+    pub async fn changes(&self, match_id: &str, since: i64) -> Result<Vec<Change>> {
+        let (matches, since) = ([match_id], [since]);
+        let (matches, since) = (&matches[..], &since[..]);
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&matches, Type::TEXT_ARRAY), (&since, Type::INT8_ARRAY)];
+        Ok(self.query(|sql| sql.changes.clone(), &params).await?.iter().map(Change::of).collect())
+    }
+
+    /// The match at this moment, at little cost.
+    ///
+    /// # Errors
+    /// What the database has against it, or no answer in time.
+    pub async fn stats(&self, match_id: &str) -> Result<StatsRow> {
+        let rows = self.query(|sql| sql.stats.clone(), &[(&match_id, Type::TEXT)]).await?;
+        Ok(serde_json::from_str(rows.first().ok_or(Error::Gap)?.try_get(0)?)?)
+    }
+
+    /// A statement over one of the extension's functions, which `text` writes for the schema that it lives in.
+    ///
+    /// # Errors
+    /// What the database has against it, or no answer in time.
+    pub async fn call(&self, text: impl Fn(&str) -> String, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>> {
+        self.query(|sql| text(&sql.schema), params).await
+    }
+
+    async fn query(&self, text: impl FnOnce(&Sql) -> String, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>> {
+        let client = self.pool.get().await.map_err(|e| match e {
+            PoolError::Backend(e) => Error::Database(e),
+            PoolError::Timeout(_) => Error::Timeout,
+            _ => Error::Unavailable,
+        })?;
+        // Whoever did not answer in time may answer the next one's question: never used again.
+        let answer = patiently(async {
+            let sql = self.sql(&client).await?;
+            Ok(client.query_typed(&text(&sql), params).await?)
+        })
+        .await;
+        if matches!(answer, Err(Error::Timeout)) {
+            drop(Object::take(client));
+        }
+        answer
+    }
+
+    async fn sql(&self, client: &Client) -> Result<Arc<Sql>> {
+        if let Some(sql) = self.sql.read().ok().and_then(|sql| sql.clone()) {
+            return Ok(sql);
+        }
+        let found = Arc::new(Sql::find(client).await?);
+        if let Ok(mut sql) = self.sql.write() {
+            *sql = Some(found.clone());
+        }
+        Ok(found)
+    }
+}
+
+/// Waits for an answer of the database, not forever.
+///
+/// # Errors
+/// [`Error::Timeout`], or what `answer` ended with.
+pub async fn patiently<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(Error::Timeout))
+}
+
+fn tls(config: &Config) -> Result<MakeRustlsConnect> {
+    let mut roots = rustls::RootCertStore::empty();
+    match &config.database_ca {
+        Some(path) => {
+            let refuse = |e: String| Error::Config(format!("DATABASE_CA: {}: {e}", path.display()));
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|e| refuse(e.to_string()))? {
+                let certificate = certificate.map_err(|e| refuse(e.to_string()))?;
+                roots.add(certificate).map_err(|e| refuse(e.to_string()))?;
+            }
+        }
+        // A system without certificates can still reach a database without TLS.
+        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|e| Error::Config(e.to_string()))?;
+    Ok(MakeRustlsConnect::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}
+
+fn why(e: &tokio_postgres::Error) -> String {
+    std::error::Error::source(e).map_or_else(|| e.to_string(), |source| format!("{e}: {source}"))
+}

@@ -1,0 +1,47 @@
+//! Folding from here, where no worker can.
+
+use crate::error::Result;
+use crate::hub::Hub;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two folds, as the worker has it by default.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Between two looks whether a worker folds.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Folds as long as no worker does.
+pub async fn run(hub: Arc<Hub>) {
+    let mut was_needed = false;
+    loop {
+        let is_needed = match is_needed(&hub).await {
+            Ok(is_needed) => is_needed,
+            Err(e) => {
+                tracing::warn!(error = %e, "cannot see whether a worker folds");
+                false
+            }
+        };
+        if is_needed != was_needed {
+            tracing::info!(is_needed, "folding from here");
+            was_needed = is_needed;
+        }
+        if !is_needed {
+            tokio::time::sleep(LOOK).await;
+            continue;
+        }
+        for _ in 0..LOOK.as_millis() / INTERVAL.as_millis() {
+            if let Err(e) = hub.database.call(|_| "SELECT vote_agg.fold()".to_owned(), &[]).await {
+                tracing::warn!(error = %e, "could not fold");
+                tokio::time::sleep(LOOK).await;
+                break;
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+}
+
+async fn is_needed(hub: &Hub) -> Result<bool> {
+    let rows = hub.database.call(|_| "SELECT worker_pid IS NULL FROM vote_agg.stat_fold".to_owned(), &[]).await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
+}

@@ -1,0 +1,5 @@
+//! Who may do what, and how much of it.
+
+pub mod limits;
+pub mod origin;
+pub mod token;

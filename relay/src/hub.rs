@@ -1,0 +1,253 @@
+//! All followed matches: found, loaded once for everybody who asks, brought forward, let go.
+
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::database::{Change, Database, Head};
+use crate::error::{Error, Result};
+use crate::event::Update;
+use crate::follow::Follow;
+use crate::metrics::Metrics;
+use crate::room::{Joined, Streamed};
+use crate::wish::Wish;
+use foldhash::{HashMap, HashMapExt};
+use serde_json::value::RawValue;
+use socketioxide::SocketIo;
+use socketioxide::extract::SocketRef;
+use socketioxide::socket::Sid;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use vote_agg_core::message::Message;
+
+/// How long a client waits that is ahead of this relay.
+const CATCH_UP: Duration = Duration::from_secs(5);
+
+/// Messages from before the snapshot that are loaded with it, for clients of a relay that has restarted.
+const PAST: i64 = 100;
+
+/// What all parts of the relay share.
+pub struct Hub {
+    pub config: Config,
+    pub database: Database,
+    pub metrics: Metrics,
+    pub cache: Cache,
+    io: SocketIo,
+    follows: Mutex<HashMap<String, Arc<Follow>>>,
+}
+
+impl Hub {
+    #[must_use]
+    pub fn new(config: Config, database: Database, io: SocketIo) -> Self {
+        Self { config, database, metrics: Metrics::default(), cache: Cache::default(), io, follows: Mutex::new(HashMap::new()) }
+    }
+
+    fn follows(&self) -> MutexGuard<'_, HashMap<String, Arc<Follow>>> {
+        // Nothing that holds this lock can fail half-way.
+        self.follows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The match, if somebody follows it.
+    #[must_use]
+    pub fn followed(&self, match_id: &str) -> Option<Arc<Follow>> {
+        self.follows().get(match_id).cloned()
+    }
+
+    fn all(&self) -> Vec<Arc<Follow>> {
+        self.follows().values().cloned().collect()
+    }
+
+    /// The match, loaded.
+    async fn follow(&self, match_id: &str) -> Result<Arc<Follow>> {
+        let follow =
+            self.follows().entry(match_id.to_owned()).or_insert_with(|| Arc::new(Follow::new(match_id.to_owned()))).clone();
+        if follow.cursor().is_none() && !follow.is_stale() {
+            self.load(&follow, false).await?;
+        }
+        Ok(follow)
+    }
+
+    /// Loads the match, once for all who wait for it. `again`: although it is loaded.
+    async fn load(&self, follow: &Follow, again: bool) -> Result<()> {
+        let _only_one = follow.loading.lock().await;
+        if follow.cursor().is_some() {
+            return Ok(());
+        }
+        if !again && follow.has_just_failed().await {
+            return Err(Error::Unavailable);
+        }
+        let loaded = self.read(follow, again).await;
+        if let Err(e) = &loaded {
+            follow.note_failure().await;
+            tracing::warn!(match_id = follow.match_id, error = %e, "match could not be loaded");
+        }
+        loaded
+    }
+
+    async fn read(&self, follow: &Follow, again: bool) -> Result<()> {
+        self.metrics.reads.inc();
+        let snapshot = self.database.snapshot(&follow.match_id, None).await?;
+        let past = match snapshot.seq {
+            seq if again || seq < 1 => Vec::new(),
+            seq => self.past(follow, seq).await?,
+        };
+        tracing::info!(match_id = follow.match_id, seq = snapshot.seq, epoch = snapshot.epoch.as_deref(), again, "match loaded");
+        follow.install(&self.io, &self.metrics, snapshot, past).await
+    }
+
+    async fn past(&self, follow: &Follow, seq: i64) -> Result<Vec<Arc<Update>>> {
+        self.metrics.reads.inc();
+        let mut past = Vec::new();
+        for change in self.database.changes(&follow.match_id, (seq - PAST).max(0)).await? {
+            let Some(body) = change.body else { return Ok(Vec::new()) };
+            let message: Message = serde_json::from_str(&body)?;
+            if message.seq <= seq {
+                // One without its cells says nothing to who comes back: only what follows it does.
+                if message.resync {
+                    past.clear();
+                } else {
+                    past.push(Arc::new(Update::new(message, change.at, RawValue::from_string(body).ok())));
+                }
+            }
+        }
+        Ok(past)
+    }
+
+    /// Gives a client the match, and from then on every change of it.
+    ///
+    /// # Errors
+    /// When the match cannot be loaded.
+    pub async fn join(&self, socket: &SocketRef, match_id: &str, wish: Wish) -> Result<Joined> {
+        // Another look where the match was let go meanwhile; each try loads it, so a second one is all it takes.
+        for _ in 0..3 {
+            let follow = self.follow(match_id).await?;
+            catch_up(&follow, &wish).await?;
+            if let Some(joined) = follow.join(socket, wish.clone(), &self.metrics).await? {
+                self.metrics.joins.inc();
+                return Ok(joined);
+            }
+            if !socket.connected() {
+                break;
+            }
+        }
+        Err(Error::Unavailable)
+    }
+
+    /// Where a reader of Server-Sent Events starts, and what comes after.
+    ///
+    /// # Errors
+    /// When the match cannot be loaded.
+    pub async fn stream(&self, match_id: &str, wish: &Wish) -> Result<(Vec<Streamed>, Receiver<Streamed>)> {
+        for _ in 0..3 {
+            let follow = self.follow(match_id).await?;
+            catch_up(&follow, wish).await?;
+            if let Some(stream) = follow.stream(wish).await? {
+                return Ok(stream);
+            }
+        }
+        Err(Error::Unavailable)
+    }
+
+    /// The client gets no more of the match. False: it got nothing of it.
+    pub async fn leave(&self, sid: Sid, match_id: &str) -> bool {
+        match self.followed(match_id) {
+            Some(follow) => follow.leave(sid).await,
+            None => false,
+        }
+    }
+
+    /// The matches that can be brought forward, and how far each is.
+    #[must_use]
+    pub fn cursors(&self) -> (Vec<String>, Vec<i64>) {
+        self.follows().values().filter_map(|follow| Some((follow.match_id.clone(), follow.cursor()?))).unzip()
+    }
+
+    /// Takes rows of the feed.
+    pub async fn apply(self: &Arc<Self>, changes: Vec<Change>) {
+        for change in changes {
+            let Some(follow) = self.followed(&change.match_id) else { continue };
+            if follow.cursor().is_none() {
+                continue; // an earlier row of this match could not be applied
+            }
+            let message = change.body.as_deref().map(serde_json::from_str::<Message>);
+            let is_applied = match (message, change.body) {
+                (Some(Ok(message)), Some(body)) => {
+                    self.metrics.cursor.inc();
+                    follow.apply(&self.io, &self.metrics, message, body, change.at).await
+                }
+                (Some(Err(e)), _) => {
+                    tracing::error!(match_id = follow.match_id, error = %e, "the feed has a message of an unknown format");
+                    false
+                }
+                _ => false,
+            };
+            if !is_applied {
+                self.resync(follow);
+            }
+        }
+    }
+
+    /// Compares where the database stands with what is known: another history must be loaded.
+    pub fn compare(self: &Arc<Self>, heads: Vec<Head>) {
+        for head in heads {
+            let Some(follow) = self.followed(&head.match_id) else { continue };
+            let this = self.clone();
+            tokio::spawn(async move {
+                let is_another = match &mut follow.lock().await.state {
+                    Some(state) if state.epoch == head.epoch && state.seq <= head.seq => {
+                        state.status = head.status;
+                        false
+                    }
+                    known => known.is_some(),
+                };
+                if is_another {
+                    this.resync(follow);
+                }
+            });
+        }
+    }
+
+    /// Loads a match again, in the background. Its followers get the snapshot when it says anything new.
+    fn resync(self: &Arc<Self>, follow: Arc<Follow>) {
+        follow.mark_stale();
+        self.metrics.resyncs.inc();
+        let this = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(follow.pause().await).await;
+            let _ = this.load(&follow, true).await;
+        });
+    }
+
+    /// Tries again to load what could not be.
+    pub fn retry(self: &Arc<Self>) {
+        for follow in self.all().into_iter().filter(|follow| follow.is_stale() && follow.loading.try_lock().is_ok()) {
+            self.resync(follow);
+        }
+    }
+
+    /// Every now and then: slow clients are looked after, what nobody follows is let go.
+    pub async fn tidy(&self) {
+        let mut slow = 0;
+        for follow in self.all() {
+            slow += follow.attend(&self.metrics, self.config.client_buffer.into(), self.config.slow_timeout).await;
+            if follow.tidy(self.config.linger).await {
+                let mut follows = self.follows();
+                if follows.get(&follow.match_id).is_some_and(|known| Arc::ptr_eq(known, &follow)) {
+                    follows.remove(&follow.match_id);
+                }
+                tracing::info!(match_id = follow.match_id, "match let go: nobody follows it");
+            }
+        }
+        self.metrics.matches.set(i64::try_from(self.follows().len()).unwrap_or(i64::MAX));
+        self.metrics.behind.set(slow as i64);
+    }
+}
+
+/// A client that comes from another relay may know more than this one, which then must not take it back.
+async fn catch_up(follow: &Follow, wish: &Wish) -> Result<()> {
+    let caught_up = async {
+        while follow.knows_less_than(wish).await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(CATCH_UP, caught_up).await.map_err(|_| Error::Behind)
+}

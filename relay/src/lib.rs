@@ -1,0 +1,108 @@
+//! The relay: reads the feed of vote_agg once and tells everybody, over Socket.IO, Server-Sent Events and HTTP.
+//!
+//! No business rules, and no state that one query could not bring back: a second relay beside it needs nothing but the same
+//! database.
+
+mod cache;
+mod capacity;
+pub mod config;
+mod database;
+pub mod error;
+mod event;
+mod feed;
+mod fold;
+mod follow;
+mod guard;
+mod http;
+mod hub;
+mod metrics;
+mod question;
+mod room;
+mod socket;
+mod state;
+mod stream;
+mod wish;
+
+pub use config::Config;
+pub use error::{Error, Result};
+
+use database::Database;
+use guard::limits::Seats;
+use guard::token::Checker;
+use hub::Hub;
+use socketioxide::SocketIo;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Slow clients and idle matches are looked after this often.
+const TIDY: Duration = Duration::from_millis(500);
+
+/// The time for everything to end after a shutdown was asked for. Service managers commonly give 10 s or more.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Serves on `listener` until `shutdown` completes, then closes every client so that it connects again elsewhere.
+///
+/// # Errors
+/// [`Error::Config`] for settings that cannot be right, [`Error::Io`] when serving fails.
+pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
+    let database = Database::new(&config)?;
+    let checker = Arc::new(Checker::new(&config)?);
+    let origins = guard::origin::Origins::new(&config.origins)?;
+    let seats = Seats::new(config.max_clients, config.max_clients_per_ip);
+    let (layer, io) = SocketIo::builder()
+        .max_buffer_size(config.client_buffer.into())
+        .max_payload(config.max_message_bytes as u64)
+        .ws_max_message_size(config.max_message_bytes)
+        .ws_max_frame_size(config.max_message_bytes)
+        .connect_timeout(config.handshake_timeout)
+        .build_layer();
+    let hub = Arc::new(Hub::new(config, database, io.clone()));
+    socket::open(&io, &hub, &checker, &seats);
+
+    let mut work = tokio::task::JoinSet::new();
+    work.spawn(feed::run(hub.clone()));
+    if hub.config.fold {
+        work.spawn(fold::run(hub.clone()));
+    }
+    work.spawn({
+        let hub = hub.clone();
+        async move {
+            loop {
+                tokio::time::sleep(TIDY).await;
+                hub.tidy().await;
+            }
+        }
+    });
+
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let shared = http::Shared { hub: hub.clone(), checker, seats, stopped: stopped.clone() };
+    let app = http::guarded(http::router(shared).layer(layer), &hub, origins);
+    let address = listener.local_addr()?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let stopped = async move {
+        let mut stopped = stopped;
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let server = axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>());
+    let mut server = tokio::spawn(server.with_graceful_shutdown(stopped).into_future());
+
+    tokio::select! {
+        () = shutdown => {}
+        ended = &mut server => return ended.map_or(Ok(()), |ended| Ok(ended?)),
+    }
+    tracing::info!("shutting down: no new connections, every client is told to go elsewhere");
+    let _ = stop.send(true);
+    let drained = tokio::time::timeout(DRAIN, async {
+        io.close().await;
+        let _ = (&mut server).await;
+    });
+    if drained.await.is_err() {
+        tracing::warn!("some connections did not end in time");
+        server.abort();
+    }
+    work.shutdown().await;
+    tracing::info!("ended");
+    Ok(())
+}
