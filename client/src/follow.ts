@@ -194,16 +194,16 @@ export class Follow implements Follower {
   private end(): void {
     clearTimeout(this.retry);
     this.cancelFrame?.();
-    this.link.leave(this.matchId);
-    if (this.link.followers.size) return;
+    this.link.followers.delete(this.matchId);
+    if (this.link.followers.size) return this.link.leave(this.matchId);
     links.splice(links.indexOf(this.link), 1);
     this.link.close();
   }
 }
 
-/** How many sockets there are: for tests. */
-export function countLinks(): number {
-  return links.length;
+/** How many sockets there are, to one relay or to all: for tests. */
+export function countLinks(url?: string): number {
+  return links.filter((link) => url === undefined || link.url === url).length;
 }
 
 /** Once a frame where there are frames: a hidden page is told nothing until it is seen again. */

@@ -114,7 +114,6 @@ export class Link {
   }
 
   leave(matchId: string): void {
-    this.followers.delete(matchId);
     if (this.isConnected) this.socket.emit("match:leave", { matchId });
   }
 
