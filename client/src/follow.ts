@@ -201,9 +201,9 @@ export class Follow implements Follower {
   }
 }
 
-/** How many sockets there are, to one relay or to all: for tests. */
-export function countLinks(url?: string): number {
-  return links.filter((link) => url === undefined || link.url === url).length;
+/** The sockets there are, to one relay or to all: for tests. */
+export function openLinks(url?: string): Link[] {
+  return links.filter((link) => url === undefined || link.url === url);
 }
 
 /** Once a frame where there are frames: a hidden page is told nothing until it is seen again. */

@@ -124,7 +124,8 @@ function changed<T extends Tally>(
         index.set(nameOf(last), place);
       }
     } else {
-      next[place] = make(name, votes);
+      // With the name that the index has, so that only one copy of it is kept.
+      next[place] = make(nameOf(known!), votes);
     }
   };
   if (areAll && list.length) {

@@ -42,7 +42,9 @@ export function tallyOf(votes: Votes): Tally {
 
 export function cellAggregate(h3Index: string, votes: Votes): CellAggregate {
   // The resolution is the bits 52 to 55 of the index: the second of its 15 digits.
-  return { h3Index, resolution: parseInt(h3Index[1]!, 16), ...tallyOf(votes) };
+  const { totalVotes, leader, dominance } = tallyOf(votes);
+  // Not spread: objects put together from others take half as much memory again.
+  return { h3Index, resolution: parseInt(h3Index[1]!, 16), totalVotes, votes, leader, dominance };
 }
 
 export function countryAggregate(countryCode: string, votes: Votes): CountryAggregate {

@@ -3,7 +3,7 @@ import { act, cleanup, render, renderHook, screen } from "@testing-library/react
 import { StrictMode } from "react";
 import { renderToString } from "react-dom/server";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
-import { countLinks } from "../src/follow.js";
+import { openLinks } from "../src/follow.js";
 import { type UseVoteSocketOptions, useVoteSocket } from "../src/react.js";
 import { ScriptedRelay } from "./relay.js";
 
@@ -32,7 +32,7 @@ afterEach(() => {
 });
 
 afterAll(async () => {
-  await until(() => expect(countLinks()).toBe(0));
+  await until(() => expect(openLinks()).toEqual([]));
   for (const each of relays) {
     await until(() => expect(each.clients).toBe(0));
     await each.stop();
@@ -128,5 +128,5 @@ test("unmounting lets go of everything, also before the connection is there", as
   await until(() => expect(result.current.connected).toBe(true));
   unmount();
   await until(() => expect(relay.clients).toBe(0));
-  expect(countLinks(relay.url)).toBe(0);
+  expect(openLinks(relay.url)).toEqual([]);
 });

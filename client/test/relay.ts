@@ -1,5 +1,5 @@
 // A relay by script: the official server, speaking the relay's protocol about matches that live in this file.
-import { createServer, type Server as HttpServer } from "node:http";
+import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { Server, type Socket } from "socket.io";
 import { cellToParent } from "h3-js";
@@ -85,9 +85,11 @@ export class ScriptedRelay {
   refuseJoin: (wish: Wish) => string | undefined = () => undefined;
   refuseToken: (token: string) => string | undefined = () => undefined;
   private readonly io: Server;
+  private readonly streams = new Map<ServerResponse, string>();
 
   private constructor(private readonly http: HttpServer) {
     this.io = new Server(http, { cors: { origin: "*" } });
+    http.on("request", (request, response) => this.stream(request, response));
     this.namespace.use((socket, next) => {
       const token = socket.handshake.auth.token as string | undefined;
       this.tokens.push(token);
@@ -131,6 +133,7 @@ export class ScriptedRelay {
   fold(id: string, cells: PlaceVotes[], countries: PlaceVotes[] = [], extra: Partial<Message> = {}): void {
     const match = this.match(id);
     const message = match.fold(cells, countries, extra);
+    for (const [response, followed] of this.streams) if (followed === id) send(response, "match:update", message);
     for (const room of this.namespace.adapter.rooms.keys()) {
       const found = /^(.*)@(\d+)$/.exec(room);
       if (room === id) this.namespace.to(room).emit("match:update", message);
@@ -154,7 +157,18 @@ export class ScriptedRelay {
   }
 
   async stop(): Promise<void> {
+    for (const response of this.streams.keys()) response.destroy();
     await this.io.close();
+  }
+
+  /** Server-Sent Events: a snapshot, then every fold. */
+  private stream({ url }: IncomingMessage, response: ServerResponse): void {
+    const id = /^\/matches\/([^/]+)\/events$/.exec(url ?? "")?.[1];
+    if (!id) return;
+    response.writeHead(200, { "content-type": "text/event-stream", "access-control-allow-origin": "*" });
+    send(response, "match:snapshot", this.match(id).snapshot(null));
+    this.streams.set(response, id);
+    response.on("close", () => this.streams.delete(response));
   }
 
   private welcome(socket: Socket): void {
@@ -182,4 +196,8 @@ export class ScriptedRelay {
       answer(error ? { ok: false, error } : { ok: true, left: [] });
     });
   }
+}
+
+function send(response: ServerResponse, event: string, data: object): void {
+  response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
 }

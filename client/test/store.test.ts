@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { countLinks, type VoteSnapshot } from "../src/follow.js";
+import { openLinks, type VoteSnapshot } from "../src/follow.js";
 import { createVoteStore, type VoteStore, type VoteStoreOptions } from "../src/store.js";
 import { ScriptedRelay } from "./relay.js";
 
@@ -36,7 +36,7 @@ afterEach(() => {
 });
 
 afterAll(async () => {
-  await until(() => expect(countLinks()).toBe(0));
+  await until(() => expect(openLinks()).toEqual([]));
   for (const each of relays) {
     await until(() => expect(each.clients).toBe(0));
     await each.stop();
@@ -80,7 +80,7 @@ describe("following", () => {
     const lazy = createVoteStore({ url: relay.url, matchId: "final" });
     const { store, now } = follow({ autoConnect: false });
     expect(now()).toMatchObject({ connected: false, connecting: false });
-    expect(countLinks(relay.url)).toBe(0);
+    expect(openLinks(relay.url)).toEqual([]);
     store.connect();
     expect(now().connecting).toBe(true);
     await until(() => expect(now().connected).toBe(true));
@@ -96,7 +96,7 @@ describe("following", () => {
     await until(() => expect(now().seq).toBe(1));
     store.disconnect();
     expect(votesOf(now())).toEqual({ [PARIS]: { away: 1 } });
-    await until(() => expect(countLinks(relay.url)).toBe(0));
+    await until(() => expect(openLinks(relay.url)).toEqual([]));
     relay.fold("final", [[PARIS, { away: 2 }]]);
     store.connect();
     await until(() => expect(now().seq).toBe(2));
