@@ -13,7 +13,7 @@ CARGO_PG = -p vote_agg --no-default-features --features pg$(PGMAJOR) --locked
 PYTHON = /usr/bin/python3
 TESTS ?=
 
-.PHONY: all install uninstall installcheck test check proof demo bench lint clean help
+.PHONY: all install uninstall installcheck test check proof client client-test demo bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -36,14 +36,21 @@ installcheck: ## test the installed extension on the running server of PGHOST, P
 
 test: ## everything: set up, lint, unit tests, installcheck and proofs on private clusters
 	scripts/setup
-	$(MAKE) lint check proof
+	$(MAKE) lint check proof client-test
 
 check: install ## the quick part: unit tests and installcheck on a private cluster
 	cargo test --locked -q -p vote_agg_core
 	scripts/cluster.py run -- $(MAKE) installcheck
+	$(MAKE) client
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
 	$(PYTHON) -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
+
+client: ## build the client in client/dist and test it with a relay by script
+	npm --prefix client run --silent check
+
+client-test: install ## the client against the relay and PostgreSQL; E2E_SECONDS=60 E2E_CUTS=30 for long, RELAY_BIN= for another relay
+	scripts/cluster.py run -- npm --prefix client run --silent e2e
 
 demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
 	scripts/setup
@@ -60,7 +67,7 @@ lint: build/vote_agg--$(VERSION).sql ## format, clippy, pgspot
 	build/venv/bin/pgspot build/vote_agg--$(VERSION).sql
 
 clean: ## remove what was built
-	rm -rf build target
+	rm -rf build target client/dist client/build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14

@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { aggregateByResolution } from "../../src/geo.js";
 import { openLinks, type VoteSnapshot } from "../../src/follow.js";
-import { calculateDominance, type CellAggregate, createVoteStore, filterByThreshold, topAggregates, type Votes } from "../../src/index.js";
+import { calculateDominance, type CellAggregate, createVoteStore, filterByThreshold, topAggregates, type Votes, type VoteStore, type VoteStoreOptions } from "../../src/index.js";
 import { Database, eventually, Line, pause, Relay, SECRET, token, vote } from "./rig.js";
 
 const SECONDS = Number(process.env.E2E_SECONDS ?? 15);
@@ -10,19 +10,35 @@ const MATCHES = ["final", "derby", "cup"];
 
 let database: Database;
 let relay: Relay;
+let guarded: Relay;
 let line: Line;
+const stores: VoteStore[] = [];
+let stop = async () => {};
 
 beforeAll(async () => {
   database = await Database.create("client_e2e");
   relay = await Relay.start("client_e2e");
+  guarded = await Relay.start("client_e2e", ["--auth=required", `--jwt-key=${SECRET}`]);
   line = await Line.to(relay.port);
+});
+
+afterEach(async () => {
+  for (const store of stores.splice(0)) store.close();
+  await stop();
 });
 
 afterAll(async () => {
   line.close();
   await relay.stop();
+  await guarded.stop();
   await database.drop();
 });
+
+function storeOf(options: VoteStoreOptions): VoteStore {
+  const store = createVoteStore(options);
+  stores.push(store);
+  return store;
+}
 
 /** What SQL says of a match, in the form of a store's snapshot. */
 async function truth(matchId: string, resolution: number | null) {
@@ -48,17 +64,18 @@ function known(snapshot: VoteSnapshot) {
 }
 
 test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what is known is what SQL says, and nothing is left open`, async () => {
-  const stop = vote("client_e2e", MATCHES, 3);
-  const seen = { drops: 0, told: 0 };
+  stop = vote("client_e2e", MATCHES, 3);
+  const seen = { drops: 0, told: 0, backwards: 0 };
   const follow = (matchId: string, resolution: number | null) => {
-    const store = createVoteStore({ url: line.url, matchId, resolution });
+    const store = storeOf({ url: line.url, matchId, resolution });
     let last = 0;
+    let shown = resolution;
     const end = store.subscribe(() => {
-      const { connected, seq } = store.getSnapshot();
+      const { connected, seq, resolution: now } = store.getSnapshot();
       seen.told++;
       if (!connected) seen.drops++;
-      expect(seq).toBeGreaterThanOrEqual(last);
-      last = seq;
+      if (now === shown && seq < last) seen.backwards++;
+      [last, shown] = [seq, now];
     });
     return { store, end, resolution, matchId };
   };
@@ -92,6 +109,7 @@ test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what i
     expect(known(store.getSnapshot())).toEqual(expected);
   }
   expect(seen.drops).toBeGreaterThanOrEqual(CUTS);
+  expect(seen.backwards).toBe(0);
   expect(seen.told).toBeGreaterThan(SECONDS * 10);
 
   // However often it was cut, one listener each.
@@ -113,16 +131,15 @@ test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what i
     expect(calculateDominance(votes)).toBe(await database.value("SELECT calculate_dominance($1)", [JSON.stringify(votes)]));
   }
 
-  for (const { store } of [...followed, restless, shy]) store.close();
+  for (const store of stores.splice(0)) store.close();
   await eventually("every socket is closed", () => openLinks().length === 0 && line.open.size === 0);
   await eventually("the relay has no clients", async () => (await relay.metric(/clients(\{[^}]*\})? /)) === 0);
 });
 
 test("tokens that live four seconds never break the stream", async () => {
-  const guarded = await Relay.start("client_e2e", ["--auth=required", `--jwt-key=${SECRET}`]);
-  const stop = vote("client_e2e", ["final"]);
+  stop = vote("client_e2e", ["final"]);
   let asked = 0;
-  const store = createVoteStore({ url: guarded.url, matchId: "final", token: () => (asked++, token(4)) });
+  const store = storeOf({ url: guarded.url, matchId: "final", token: () => (asked++, token(4)) });
   const states: boolean[] = [];
   store.subscribe(() => states.push(store.getSnapshot().connected));
   await eventually("connected", () => store.getSnapshot().connected);
@@ -135,15 +152,13 @@ test("tokens that live four seconds never break the stream", async () => {
   await database.settle();
   const seq = await database.value<number>("SELECT seq::int FROM get_realtime_stats('final')");
   await eventually("up to date", () => store.getSnapshot().seq === seq);
-  store.close();
 
-  const stranger = createVoteStore({ url: guarded.url, matchId: "final", token: "not a token" });
+  const stranger = storeOf({ url: guarded.url, matchId: "final", token: "not a token" });
   stranger.subscribe(() => {});
   await eventually("refused", () => stranger.getSnapshot().connectionError?.code === "token_invalid");
   // Let in as soon as it shows a good one.
   stranger.setToken(token(60));
   await eventually("connected", () => stranger.getSnapshot().connected && stranger.getSnapshot().seq === seq);
-  stranger.close();
+  for (const each of stores.splice(0)) each.close();
   await eventually("every socket is closed", () => openLinks().length === 0);
-  await guarded.stop();
 });

@@ -111,9 +111,12 @@ export class Relay {
   }
 
   async stop(): Promise<void> {
+    if (this.process.exitCode !== null || this.process.signalCode) return;
     const ended = once(this.process, "exit");
     this.process.kill("SIGTERM");
+    const late = setTimeout(() => this.process.kill("SIGKILL"), 20_000);
     await ended;
+    clearTimeout(late);
   }
 }
 
