@@ -123,6 +123,7 @@ describe("one socket for all", () => {
     await until(() => expect(now().stats).not.toBeNull());
     for (let i = 0; i < 10; i++) store.subscribe(() => {})();
     end();
+    await pause(400);
     const again = store.subscribe(() => {});
     await pause(1_500);
     expect([relay.clients, relay.joins.length]).toEqual([1, 1]);
