@@ -15,7 +15,7 @@ export PATH := $(if $(wildcard build/venv/bin/node),$(CURDIR)/build/venv/bin:)$(
 TESTS ?=
 PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check proof relay relay-test demo picture bench lint clean help
+.PHONY: all install uninstall installcheck test check proof relay relay-test client client-test demo picture bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -38,11 +38,12 @@ installcheck: ## test the installed extension on the running server of PGHOST, P
 
 test: ## everything: set up, lint, unit tests, installcheck and proofs on private clusters
 	scripts/setup
-	$(MAKE) lint check proof relay-test
+	$(MAKE) lint check proof relay-test client-test
 
 check: install ## the quick part: unit tests and installcheck on a private cluster
 	cargo test --locked -q -p vote_agg_core -p vote_agg_relay
 	scripts/cluster.py run -- $(MAKE) installcheck
+	$(MAKE) client
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
 	build/venv/bin/python -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
@@ -52,6 +53,12 @@ relay: ## build the relay: target/release/vote-agg-relay
 
 relay-test: install relay ## official clients, a real server, and everything that can break; TESTS= picks some
 	build/venv/bin/python -m pytest -q -p no:cacheprovider relay/e2e $(TESTS)
+
+client: ## build the client in client/dist and test it with a relay by script
+	npm --prefix client run --silent check
+
+client-test: install relay ## the client against the relay and PostgreSQL; E2E_SECONDS=60 E2E_CUTS=30 for long, RELAY_BIN= for another relay
+	scripts/cluster.py run -- npm --prefix client run --silent e2e
 
 demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
 	scripts/setup
@@ -73,7 +80,7 @@ lint: build/vote_agg--$(VERSION).sql ## format, clippy, pgspot
 	build/venv/bin/pgspot build/vote_agg--$(VERSION).sql
 
 clean: ## remove what was built
-	rm -rf build target
+	rm -rf build target client/dist client/build
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14

@@ -1,0 +1,63 @@
+// The wire format, version 1, as `core` defines it. Counts are new totals, never differences; only teams with votes are named.
+
+export const VERSION = 1;
+
+/** Votes by team. Counts are exact up to 2^53. */
+export type Votes = Readonly<Record<string, number>>;
+
+/** A cell or country and its votes; `{}` where none are left. */
+export type PlaceVotes = readonly [place: string, votes: Votes];
+
+/** What arrived: team, cell, country, votes; negative where a voter took votes back. */
+export type NewVotes = readonly [team: string, h3Index: string | null, countryCode: string | null, votes: number];
+
+/** A change of leader: where, which place (none for the match), who led and who leads (null: a tie, or no votes). */
+export type Flip = readonly [scope: "match" | "country" | "cell", place: string | null, before: string | null, after: string | null];
+
+export type MatchStatus = "unknown" | "scheduled" | "open" | "closed" | "final";
+
+/** The match as a whole, on the wire. */
+export interface WireStats {
+  readonly total: number;
+  readonly votes: Votes;
+  readonly leader: string | null;
+  readonly dominance: number;
+  readonly per_minute: number;
+}
+
+/** What one fold changed in one match. */
+export interface Message {
+  readonly v: number;
+  readonly match: string;
+  readonly seq: number;
+  readonly prev: number;
+  readonly epoch: string;
+  readonly at: string;
+  readonly stats: WireStats;
+  readonly cells?: readonly PlaceVotes[];
+  readonly countries?: readonly PlaceVotes[];
+  readonly new?: readonly NewVotes[];
+  readonly flips?: readonly Flip[];
+  /** Too much changed for one message: a snapshot is needed. */
+  readonly resync?: boolean;
+  /** A notification that had no room for the whole message. */
+  readonly partial?: boolean;
+  /** The match is closed and these are its final totals. */
+  readonly final?: boolean;
+}
+
+/** The folded state of a match: what a follower starts from. */
+export interface Snapshot {
+  readonly v: number;
+  readonly match: string;
+  readonly seq: number;
+  /** Null before the first fold. */
+  readonly epoch: string | null;
+  readonly at: string | null;
+  readonly status: MatchStatus;
+  /** What cells were rolled up to; null: nothing. */
+  readonly resolution: number | null;
+  readonly stats: WireStats;
+  readonly cells: readonly PlaceVotes[];
+  readonly countries: readonly PlaceVotes[];
+}

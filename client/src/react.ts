@@ -1,0 +1,23 @@
+import { useEffect, useMemo, useSyncExternalStore } from "react";
+import type { VoteSnapshot } from "./follow.js";
+import { createVoteStore, type VoteStore, type VoteStoreOptions } from "./store.js";
+
+export type UseVoteSocketOptions = VoteStoreOptions;
+
+export interface VoteSocket extends VoteSnapshot, Pick<VoteStore, "connect" | "disconnect"> {}
+
+/**
+ * Follows a match while the component is mounted. Another `matchId`, `url` or `autoConnect` starts anew; another `resolution` or
+ * `token` goes on with what is there. A `token` function shares its socket with who passes the same one.
+ */
+export function useVoteSocket(options: UseVoteSocketOptions): VoteSocket {
+  const { matchId, url, autoConnect, resolution = null, token } = options;
+  // Nothing is opened here: the first listener does that.
+  const store = useMemo(() => createVoteStore({ matchId, url, autoConnect, resolution, token }), [matchId, url, autoConnect]);
+  useEffect(() => {
+    store.setToken(token);
+    store.setResolution(resolution);
+  }, [store, resolution, token]);
+  const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, store.getInitialSnapshot);
+  return useMemo(() => ({ ...snapshot, connect: store.connect, disconnect: store.disconnect }), [snapshot, store]);
+}

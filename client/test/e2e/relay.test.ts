@@ -1,0 +1,183 @@
+import { EventSource } from "eventsource";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { aggregateByResolution } from "../../src/geo.js";
+import { openLinks, type VoteSnapshot } from "../../src/follow.js";
+import { applyMessage, calculateDominance, type CellAggregate, createVoteStore, filterByThreshold, type MatchState, topAggregates, type Votes, type VoteStore, type VoteStoreOptions } from "../../src/index.js";
+import { Database, eventually, Line, pause, Relay, SECRET, token, vote } from "./rig.js";
+
+const SECONDS = Number(process.env.E2E_SECONDS ?? 15);
+const CUTS = Number(process.env.E2E_CUTS ?? 8);
+const MATCHES = ["final", "derby", "cup"];
+
+let database: Database;
+let relay: Relay;
+let guarded: Relay;
+let line: Line;
+const stores: VoteStore[] = [];
+let stop = async () => {};
+
+beforeAll(async () => {
+  database = await Database.create("client_e2e");
+  relay = await Relay.start("client_e2e");
+  guarded = await Relay.start("client_e2e", ["--auth=required", `--jwt-key=${SECRET}`]);
+  line = await Line.to(relay.port);
+});
+
+afterEach(async () => {
+  for (const store of stores.splice(0)) store.close();
+  await stop();
+});
+
+afterAll(async () => {
+  line.close();
+  await relay.stop();
+  await guarded.stop();
+  await database.drop();
+});
+
+function storeOf(options: VoteStoreOptions): VoteStore {
+  const store = createVoteStore(options);
+  stores.push(store);
+  return store;
+}
+
+interface Followed {
+  readonly store: VoteStore;
+  readonly matchId: string;
+  resolution: number | null;
+  end: () => void;
+}
+
+/** What SQL says of a match, in the form of a store's snapshot. */
+async function truth(matchId: string, resolution: number | null) {
+  const [stats] = await database.rows<Record<string, unknown>>(
+    "SELECT status, total_votes::float8, votes, leader, dominance, seq::int, epoch FROM get_realtime_stats($1)", [matchId]);
+  const cells = await cellsOf(matchId, "resolution => $2", resolution);
+  const countries = await database.rows(
+    `SELECT country_code AS "countryCode", total_votes::float8 AS "totalVotes", votes, leader, dominance FROM get_country_aggregates($1)`, [matchId]);
+  return { ...stats, cells, countries };
+}
+
+function cellsOf(matchId: string, argument: string, value: unknown): Promise<CellAggregate[]> {
+  return database.rows(
+    `SELECT h3_index AS "h3Index", resolution, total_votes::float8 AS "totalVotes", votes, leader, dominance FROM get_match_aggregates($1, ${argument})`,
+    [matchId, value]);
+}
+
+function known(snapshot: VoteSnapshot) {
+  const { status, totalVotes, votes, leader, dominance } = snapshot.stats!;
+  const { seq, epoch } = snapshot;
+  const countries = topAggregates(snapshot.countries, Infinity);
+  return { status, total_votes: totalVotes, votes, leader, dominance, seq, epoch, cells: topAggregates(snapshot.aggregates, Infinity), countries };
+}
+
+test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what is known is what SQL says, and nothing is left open`, async () => {
+  stop = vote("client_e2e", MATCHES, 3);
+  const seen = { drops: 0, told: 0, backwards: 0 };
+  let restless: Followed | undefined;
+  const follow = (matchId: string, resolution: number | null): Followed => {
+    const store = storeOf({ url: line.url, matchId, resolution });
+    let last = 0;
+    let shown = resolution;
+    const end = store.subscribe(() => {
+      const { connected, seq, resolution: now } = store.getSnapshot();
+      seen.told++;
+      if (!connected) seen.drops++;
+      // Another socket, which one resolution may be taken from and not the other, can be behind for a moment.
+      if (now === shown && seq < last && store !== restless?.store) seen.backwards++;
+      [last, shown] = [seq, now];
+    });
+    return { store, end, resolution, matchId };
+  };
+  const followed = MATCHES.flatMap((matchId) => [null, null, 3, 0].map((resolution) => follow(matchId, resolution)));
+  restless = follow("final", null);
+  const shy = follow("cup", 2);
+
+  let streamed: MatchState | undefined;
+  const events = new EventSource(`${line.url}/matches/final/events`);
+  for (const event of ["match:snapshot", "match:update"]) {
+    events.addEventListener(event, ({ data }) => (streamed = applyMessage(streamed, JSON.parse(data as string))));
+  }
+
+  const began = Date.now();
+  for (let cut = 1; cut <= CUTS; cut++) {
+    while (Date.now() - began < (SECONDS * 1_000 * cut) / CUTS) {
+      await pause(50 + Math.random() * 200);
+      restless.store.setResolution((restless.resolution = Math.floor(Math.random() * 6)));
+      if (Math.random() < 0.3) {
+        shy.end();
+        if (Math.random() < 0.5) await pause(Math.random() * 1_500);
+        shy.end = shy.store.subscribe(() => {});
+      }
+    }
+    line.cut();
+  }
+  await stop();
+  await database.settle();
+
+  for (const { store, matchId, resolution } of [...followed, restless, shy]) {
+    const expected = await truth(matchId, resolution);
+    const told = () => JSON.stringify({ ...store.getSnapshot(), aggregates: 0, countries: 0 });
+    await eventually(() => `${matchId} at ${resolution} is as SQL has it at ${(expected as { seq?: number }).seq}: ${told()}`, () => {
+      const { seq, resolution: shown } = store.getSnapshot();
+      return seq === (expected as { seq?: number }).seq && shown === resolution;
+    });
+    expect(known(store.getSnapshot())).toEqual(expected);
+  }
+  const native = followed[0]!.store.getSnapshot();
+  await eventually("the event stream is as far", () => streamed?.seq === native.seq);
+  events.close();
+  expect(known({ ...native, ...streamed })).toEqual(known(native));
+  expect(seen.drops).toBeGreaterThanOrEqual(CUTS);
+  expect(seen.backwards).toBe(0);
+  expect(seen.told).toBeGreaterThan(SECONDS * 10);
+
+  // However often it was cut, one listener each.
+  const links = openLinks();
+  expect(links.length).toBeLessThanOrEqual(4);
+  for (const link of links) {
+    const socket = link["socket"];
+    for (const event of ["connect", "disconnect", "connect_error", "match:update", "match:snapshot"]) expect(socket.listeners(event)).toHaveLength(1);
+    for (const event of ["open", "packet", "error", "close"] as const) expect(socket.io.listeners(event).length).toBeLessThanOrEqual(1);
+  }
+
+  // The same results from the utilities as from SQL.
+  for (const resolution of [0, 3, 7, 9]) expect(aggregateByResolution(native.aggregates, resolution)).toEqual(await cellsOf("final", "resolution => $2", resolution));
+  for (const n of [0, 1, 10, 100_000]) expect(topAggregates(native.aggregates, n)).toEqual(await cellsOf("final", "max_cells => $2", n));
+  for (const n of [1, 5, 20]) expect(topAggregates(filterByThreshold(native.aggregates, n), Infinity)).toEqual(await cellsOf("final", "min_votes => $2", n));
+  for (let i = 0; i < 200; i++) {
+    const votes: Votes = Object.fromEntries(["a", "b", "c"].slice(0, i % 4).map((team) => [team, Math.floor(Math.random() * 5)]));
+    expect(calculateDominance(votes)).toBe(await database.value("SELECT calculate_dominance($1)", [JSON.stringify(votes)]));
+  }
+
+  for (const store of stores.splice(0)) store.close();
+  await eventually("every socket is closed", () => openLinks().length === 0 && line.open.size === 0);
+  await eventually("the relay has no clients", async () => (await relay.metric(/clients(\{[^}]*\})? /)) === 0);
+});
+
+test("tokens that live four seconds never break the stream", async () => {
+  stop = vote("client_e2e", ["final"]);
+  let asked = 0;
+  const store = storeOf({ url: guarded.url, matchId: "final", token: () => (asked++, token(4)) });
+  const states: boolean[] = [];
+  store.subscribe(() => states.push(store.getSnapshot().connected));
+  await eventually("connected", () => store.getSnapshot().connected);
+  states.length = 0;
+  await pause(12_000);
+  expect(states).not.toContain(false);
+  expect(states.length).toBeGreaterThan(10);
+  expect(asked).toBeGreaterThanOrEqual(3);
+  await stop();
+  await database.settle();
+  const seq = await database.value<number>("SELECT seq::int FROM get_realtime_stats('final')");
+  await eventually("up to date", () => store.getSnapshot().seq === seq);
+
+  const stranger = storeOf({ url: guarded.url, matchId: "final", token: "not a token" });
+  stranger.subscribe(() => {});
+  await eventually("refused", () => stranger.getSnapshot().connectionError?.code === "token_invalid");
+  // Let in as soon as it shows a good one.
+  stranger.setToken(token(60));
+  await eventually("connected", () => stranger.getSnapshot().connected && stranger.getSnapshot().seq === seq);
+  for (const each of stores.splice(0)) each.close();
+  await eventually("every socket is closed", () => openLinks().length === 0);
+});

@@ -1,0 +1,193 @@
+// The real parts: a relay of its own on a database of its own, a line to it that can be cut, voters, and what SQL says.
+import { type ChildProcess, spawn } from "node:child_process";
+import { createHmac } from "node:crypto";
+import { existsSync, openSync, readFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
+import { once } from "node:events";
+import pg from "pg";
+
+const ROOT = new URL("../../../", import.meta.url).pathname;
+const BINARY = process.env.RELAY_BIN ?? `${ROOT}target/release/vote-agg-relay`;
+const CITIES = readFileSync(`${ROOT}fixtures/cities.tsv`, "utf8").trim().split("\n").map((line) => line.split("\t"));
+const column = (name: string) => CITIES[0]!.indexOf(name);
+const PLACES = CITIES.slice(1).map((row) => [row[column("h3_index")]!, row[column("country_code")]!] as const);
+
+export const pause = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
+
+export async function eventually<T>(what: string | (() => string), check: () => T | Promise<T>, patience = 60_000): Promise<NonNullable<T>> {
+  const deadline = Date.now() + patience;
+  for (;;) {
+    const value = await check();
+    if (value) return value;
+    if (Date.now() > deadline) throw new Error(`did not happen in ${patience} ms: ${typeof what === "string" ? what : what()}`);
+    await pause(20);
+  }
+}
+
+export class Database {
+  private constructor(
+    readonly name: string,
+    private readonly session: pg.Client,
+  ) {}
+
+  /** `scripts/cluster.py run` says where the server is. */
+  static async create(name: string): Promise<Database> {
+    if (!process.env.PGHOST) throw new Error("PGHOST is not set: run this through scripts/cluster.py run --");
+    const admin = new pg.Client({ database: "postgres" });
+    await admin.connect();
+    await admin.query(`CREATE DATABASE ${name}`);
+    await admin.end();
+    const session = await this.connect(name);
+    await session.query("CREATE EXTENSION vote_agg");
+    return new Database(name, session);
+  }
+
+  static async connect(database: string): Promise<pg.Client> {
+    const session = new pg.Client({ database });
+    await session.connect();
+    return session;
+  }
+
+  async rows<T>(query: string, values: unknown[] = []): Promise<T[]> {
+    return (await this.session.query(query, values)).rows as T[];
+  }
+
+  async value<T>(query: string, values: unknown[] = []): Promise<T> {
+    return Object.values((await this.rows<Record<string, T>>(query, values))[0]!)[0]!;
+  }
+
+  /** Folds until nothing is pending. */
+  async settle(): Promise<void> {
+    await eventually("nothing is pending", async () => {
+      await this.rows("SELECT vote_agg.fold()");
+      return (await this.value("SELECT coalesce(sum(rows), 0)::int FROM vote_agg.stat_pending")) === 0;
+    });
+  }
+
+  async drop(): Promise<void> {
+    await this.session.end();
+    const admin = new pg.Client({ database: "postgres" });
+    await admin.connect();
+    await admin.query(`DROP DATABASE ${this.name} WITH (FORCE)`);
+    await admin.end();
+  }
+}
+
+export class Relay {
+  private constructor(
+    readonly port: number,
+    private readonly process: ChildProcess,
+  ) {}
+
+  static async start(database: string, flags: string[] = []): Promise<Relay> {
+    if (!existsSync(BINARY)) throw new Error(`there is no relay at ${BINARY}: build it, or set RELAY_BIN`);
+    const probe = createServer().listen(0, "127.0.0.1");
+    await once(probe, "listening");
+    const { port } = probe.address() as AddressInfo;
+    probe.close();
+    const { PGHOST, PGPORT, PGUSER, PATH } = process.env;
+    const child = spawn(BINARY, ["--host=127.0.0.1", `--port=${port}`, ...flags], {
+      env: { PATH, DATABASE_URL: `host=${PGHOST} port=${PGPORT} user=${PGUSER} dbname=${database}` },
+      stdio: process.env.RELAY_LOG ? ["ignore", openSync(process.env.RELAY_LOG, "a"), openSync(process.env.RELAY_LOG, "a")] : "ignore",
+    });
+    const relay = new Relay(port, child);
+    await eventually("the relay is ready", async () => {
+      if (child.exitCode !== null) throw new Error(`the relay ended with ${child.exitCode}`);
+      return fetch(`${relay.url}/ready`).then((answer) => answer.ok, () => false);
+    });
+    return relay;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** A gauge of its metrics. */
+  async metric(name: RegExp): Promise<number> {
+    const text = await (await fetch(`${this.url}/metrics`)).text();
+    const line = text.split("\n").find((each) => !each.startsWith("#") && name.test(each));
+    if (!line) throw new Error(`no metric ${name}`);
+    return Number(line.split(" ").at(-1));
+  }
+
+  async stop(): Promise<void> {
+    if (this.process.exitCode !== null || this.process.signalCode) return;
+    const ended = once(this.process, "exit");
+    this.process.kill("SIGTERM");
+    const late = setTimeout(() => this.process.kill("SIGKILL"), 20_000);
+    await ended;
+    clearTimeout(late);
+  }
+}
+
+/** A line to the relay that can be cut. */
+export class Line {
+  readonly open = new Set<Socket>();
+  private constructor(private readonly server: Server) {}
+
+  static async to(port: number): Promise<Line> {
+    const server = createServer((near) => {
+      const far = connect(port, "127.0.0.1");
+      for (const end of [near, far]) {
+        line.open.add(end);
+        end.on("error", () => {});
+        end.on("close", () => {
+          line.open.delete(end);
+          near.destroy();
+          far.destroy();
+        });
+      }
+      near.pipe(far).pipe(near);
+    });
+    const line = new Line(server);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return line;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  cut(): void {
+    for (const end of this.open) end.resetAndDestroy();
+  }
+
+  close(): void {
+    this.server.close();
+  }
+}
+
+/** Votes until told to stop: calls, and ballots that are cast, changed and taken back. */
+export function vote(database: string, matches: string[], count = 2): () => Promise<void> {
+  let isOver = false;
+  const pick = <T>(from: readonly T[]) => from[Math.floor(Math.random() * from.length)]!;
+  const voter = async (number: number) => {
+    const session = await Database.connect(database);
+    while (!isOver) {
+      const [cell, country] = pick(PLACES.slice(0, 300));
+      const [match, team, fan] = [pick(matches), pick(["home", "away", "third"]), `fan ${number} ${Math.floor(Math.random() * 20)}`];
+      const where = pick([[cell, country], [cell, null], [null, country], [null, null]]);
+      const dice = Math.random();
+      if (dice < 0.5) await session.query("SELECT record_vote($1, $2, $3::text, $4, $5)", [match, team, ...where, pick([1, 2, 3])]);
+      else if (dice < 0.8) await session.query("SELECT cast_vote($1, $2, $3, $4::text, $5)", [match, fan, team, ...where]);
+      else await session.query("SELECT retract_vote($1, $2)", [match, fan]);
+      await pause(2);
+    }
+    await session.end();
+  };
+  const voters = Array.from({ length: count }, (_, number) => voter(number));
+  return async () => {
+    isOver = true;
+    await Promise.all(voters);
+  };
+}
+
+export const SECRET = "a secret of at least thirty-two bytes";
+
+/** A token that is valid for so many seconds. */
+export function token(seconds: number): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
+  const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp: Math.floor(Date.now() / 1_000) + seconds })}`;
+  return `${text}.${createHmac("sha256", SECRET).update(text).digest("base64url")}`;
+}

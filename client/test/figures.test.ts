@@ -1,0 +1,46 @@
+// What a page pays: bytes to load, and memory. And that the package, as built, is one.
+import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { expect, test } from "vitest";
+
+const ROOT = join(import.meta.dirname, "..");
+const run = (...args: string[]) => promisify(execFile)(process.execPath, args, { cwd: ROOT });
+
+async function bundle(code: string) {
+  const { outputFiles, metafile } = await build({
+    stdin: { contents: code, resolveDir: ROOT }, bundle: true, minify: true, format: "esm", write: false, metafile: true,
+    external: ["react", "socket.io-client"],
+  });
+  return { bytes: gzipSync(outputFiles[0]!.contents, { level: 9 }).length, inputs: Object.keys(metafile.inputs), code: outputFiles[0]!.text };
+}
+
+test("the hook is at most 5 KB beyond socket.io-client, and knows nothing of h3-js", async () => {
+  const { bytes, inputs } = await bundle('export { useVoteSocket } from "vote-agg-client/react";');
+  expect(bytes).toBeLessThanOrEqual(5 * 1024);
+  expect(inputs.filter((path) => path.includes("node_modules"))).toEqual([]);
+});
+
+test("who takes one function pays for no other", async () => {
+  const { bytes, code } = await bundle('export { calculateDominance } from "vote-agg-client";');
+  expect(bytes).toBeLessThan(512);
+  expect(code).not.toContain("socket.io-client");
+});
+
+test("100,000 cells take at most 40 MB", async () => {
+  const { stdout } = await run("--expose-gc", "test/memory.js");
+  expect(Number(stdout)).toBeGreaterThan(5);
+  expect(Number(stdout)).toBeLessThanOrEqual(40);
+});
+
+test("node loads what was built, and only with h3-js what needs it", async () => {
+  const names = async (path: string) => (await run("--input-type=module", "-e", `console.log(Object.keys(await import("${path}")).sort().join())`)).stdout.trim();
+  expect(await names("vote-agg-client")).toBe("applyMessage,calculateDominance,createVoteStore,filterByThreshold,topAggregates");
+  expect(await names("vote-agg-client/react")).toBe("useVoteSocket");
+  expect(await names("vote-agg-client/geo")).toBe("aggregateByResolution,calculateH3Neighbors,formatAggregateForMap");
+  const { dependencies, sideEffects } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Record<string, unknown>;
+  expect([Object.keys(dependencies as object), sideEffects]).toEqual([["socket.io-client"], false]);
+});

@@ -1,0 +1,78 @@
+// @vitest-environment happy-dom
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { cleanup, render, screen, waitFor } from "@testing-library/react";
+import { EventSource } from "eventsource";
+import type { PropsWithChildren } from "react";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Score } from "../build/snippets/Score.js";
+import { show } from "../build/snippets/show.js";
+import { Status } from "../build/snippets/Status.js";
+import { useMatchQuery } from "../build/snippets/useMatchQuery.js";
+import { useMatchSubscription } from "../build/snippets/useMatchSubscription.js";
+import { views } from "../build/snippets/views.js";
+import { cellAggregate } from "../src/tally.js";
+import { ScriptedRelay } from "./relay.js";
+
+const PARIS = "871fb4662ffffff";
+let relay: ScriptedRelay;
+
+beforeEach(async () => {
+  relay = await ScriptedRelay.start();
+  relay.fold("final", [[PARIS, { home: 3, away: 1 }]]);
+  vi.stubGlobal("EventSource", EventSource);
+});
+
+afterEach(async () => {
+  cleanup();
+  vi.unstubAllGlobals();
+  await relay.stop();
+});
+
+const shown = (text: string) => waitFor(() => screen.getByText(text), { timeout: 5_000 });
+
+test("every block of the README is here", () => {
+  expect(readdirSync(join(import.meta.dirname, "../build/snippets")).sort()).toEqual(
+    ["Score", "Status", "show", "useMatchQuery", "useMatchSubscription", "views"].map((name) => `${name}.tsx`));
+});
+
+test("five lines", async () => {
+  render(<Score matchId="final" url={relay.url} />);
+  await shown("home leads, 4 votes");
+});
+
+test("a token by function", async () => {
+  vi.stubGlobal("fetch", async (path: string) => new Response(`token from ${path}`));
+  render(<Status url={relay.url} />);
+  await shown("live");
+  await waitFor(() => expect(relay.tokens).toEqual(["token from /vote-token"]));
+});
+
+test("without React", async () => {
+  const element = document.createElement("p");
+  const end = show(element, relay.url);
+  await waitFor(() => expect(element.textContent).toBe("4 votes from 1 cells"), { timeout: 5_000 });
+  end();
+});
+
+test.each([
+  ["SWR", useMatchSubscription],
+  ["TanStack Query", useMatchQuery],
+])("%s", async (_, useMatch) => {
+  function Total() {
+    const { data } = useMatch(relay.url, "final");
+    return <p>{data ? `${data.stats.totalVotes} at ${data.seq}` : "…"}</p>;
+  }
+  const client = new QueryClient();
+  const wrapper = ({ children }: PropsWithChildren) => <QueryClientProvider client={client}>{children}</QueryClientProvider>;
+  render(<Total />, { wrapper });
+  await shown("4 at 1");
+  relay.fold("final", [[PARIS, { home: 3, away: 9 }]]);
+  await shown("12 at 2");
+});
+
+test("maps and lists", () => {
+  const { layer, world, biggest } = views([cellAggregate(PARIS, { home: 1 })]);
+  expect([layer[0]!.hexagon, world.features[0]!.id, biggest[0]!.h3Index]).toEqual([PARIS, "821fb7fffffffff", PARIS]);
+});

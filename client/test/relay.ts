@@ -1,0 +1,203 @@
+// A relay by script: the official server, speaking the relay's protocol about matches that live in this file.
+import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Server, type Socket } from "socket.io";
+import { cellToParent } from "h3-js";
+import type { Message, PlaceVotes, Snapshot, Votes } from "../src/message.js";
+import { cellAggregate, tallyOf } from "../src/tally.js";
+
+interface Wish {
+  matchId: string;
+  bundle?: boolean;
+  resolution?: number;
+  sinceSeq?: number;
+  epoch?: string;
+}
+
+type Counts = Map<string, Votes>;
+
+export class ScriptedMatch {
+  seq = 0;
+  epoch: string | null = null;
+  cells: Counts = new Map();
+  countries: Counts = new Map();
+  messages: Message[] = [];
+
+  constructor(readonly id: string) {}
+
+  /** New totals of some places, as a fold publishes them. */
+  fold(cells: PlaceVotes[], countries: PlaceVotes[] = [], extra: Partial<Message> = {}): Message {
+    this.epoch ??= "e1";
+    for (const [list, entries] of [[this.cells, cells], [this.countries, countries]] as const) {
+      for (const [place, votes] of entries) {
+        if (Object.keys(votes).length) list.set(place, votes);
+        else list.delete(place);
+      }
+    }
+    const message: Message = {
+      v: 1, match: this.id, seq: ++this.seq, prev: this.seq - 1, epoch: this.epoch, at: "2026-07-19T20:11:03.120Z",
+      stats: this.stats(), cells, countries, ...extra,
+    };
+    this.messages.push(message);
+    return message;
+  }
+
+  snapshot(resolution: number | null): Snapshot {
+    const { id, seq, epoch } = this;
+    return {
+      v: 1, match: id, seq, epoch, at: null, status: seq ? "open" : "unknown", resolution, stats: this.stats(),
+      cells: [...rolled(this.cells, resolution)], countries: [...this.countries],
+    };
+  }
+
+  private stats() {
+    const votes = sum(this.cells.values());
+    const { totalVotes: total, leader, dominance } = tallyOf(votes);
+    return { total, votes, leader, dominance, per_minute: total };
+  }
+}
+
+function rolled(cells: Counts, resolution: number | null): Counts {
+  const sums = new Map<string, Votes[]>();
+  for (const [cell, votes] of cells) {
+    const own = cellAggregate(cell, votes).resolution;
+    const parent = resolution === null || own <= resolution ? cell : cellToParent(cell, resolution);
+    sums.set(parent, [...(sums.get(parent) ?? []), votes]);
+  }
+  return new Map([...sums].map(([cell, all]) => [cell, sum(all)]));
+}
+
+function sum(all: Iterable<Votes>): Votes {
+  const votes: Record<string, number> = {};
+  for (const each of all) for (const [team, count] of Object.entries(each)) votes[team] = (votes[team] ?? 0) + count;
+  return votes;
+}
+
+export class ScriptedRelay {
+  readonly joins: Wish[] = [];
+  readonly leaves: string[] = [];
+  /** Tokens shown: at connecting and later. */
+  readonly tokens: (string | undefined)[] = [];
+  readonly renewals: string[] = [];
+  readonly matches = new Map<string, ScriptedMatch>();
+  /** What to refuse: a reason, or nothing. */
+  refuseConnection: (token: string | undefined) => string | undefined = () => undefined;
+  refuseJoin: (wish: Wish) => string | undefined = () => undefined;
+  refuseToken: (token: string) => string | undefined = () => undefined;
+  private readonly io: Server;
+  private readonly streams = new Map<ServerResponse, string>();
+
+  private constructor(private readonly http: HttpServer) {
+    this.io = new Server(http, { cors: { origin: "*" } });
+    http.on("request", (request, response) => this.stream(request, response));
+    this.namespace.use((socket, next) => {
+      const token = socket.handshake.auth.token as string | undefined;
+      this.tokens.push(token);
+      const reason = this.refuseConnection(token);
+      next(reason === undefined ? undefined : new Error(reason));
+    });
+    this.namespace.on("connection", (socket) => this.welcome(socket));
+  }
+
+  static async start(port = 0): Promise<ScriptedRelay> {
+    const http = createServer();
+    const relay = new ScriptedRelay(http);
+    await new Promise<void>((done) => http.listen(port, "127.0.0.1", done));
+    return relay;
+  }
+
+  get namespace() {
+    return this.io.of("/votes");
+  }
+
+  get port(): number {
+    return (this.http.address() as AddressInfo).port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Connections at this moment. */
+  get clients(): number {
+    return this.io.engine.clientsCount;
+  }
+
+  match(id: string): ScriptedMatch {
+    let match = this.matches.get(id);
+    if (!match) this.matches.set(id, (match = new ScriptedMatch(id)));
+    return match;
+  }
+
+  /** Folds, and sends it to everybody who follows: at a coarser resolution, the sums. */
+  fold(id: string, cells: PlaceVotes[], countries: PlaceVotes[] = [], extra: Partial<Message> = {}): void {
+    const match = this.match(id);
+    const message = match.fold(cells, countries, extra);
+    for (const [response, followed] of this.streams) if (followed === id) send(response, "match:update", message);
+    for (const room of this.namespace.adapter.rooms.keys()) {
+      const found = /^(.*)@(\d+)$/.exec(room);
+      if (room === id) this.namespace.to(room).emit("match:update", message);
+      else if (found?.[1] === id) {
+        const sums = rolled(match.cells, Number(found[2]));
+        const parents = new Set(cells.map(([cell]) => cellToParent(cell, Number(found[2]))));
+        this.namespace.to(room).emit("match:update", { ...message, cells: [...parents].map((cell) => [cell, sums.get(cell) ?? {}]) });
+      }
+    }
+  }
+
+  /** Breaks every connection without a goodbye. */
+  cut(): void {
+    for (const socket of this.namespace.sockets.values()) socket.conn.close(true);
+  }
+
+  /** Sends everybody away, as the relay does. */
+  dismiss(reason: string): void {
+    this.namespace.emit("relay:closing", { reason });
+    this.namespace.disconnectSockets();
+  }
+
+  async stop(): Promise<void> {
+    for (const response of this.streams.keys()) response.destroy();
+    await this.io.close();
+  }
+
+  /** Server-Sent Events: a snapshot, then every fold. */
+  private stream({ url }: IncomingMessage, response: ServerResponse): void {
+    const id = /^\/matches\/([^/]+)\/events$/.exec(url ?? "")?.[1];
+    if (!id) return;
+    response.writeHead(200, { "content-type": "text/event-stream", "access-control-allow-origin": "*" });
+    send(response, "match:snapshot", this.match(id).snapshot(null));
+    this.streams.set(response, id);
+    response.on("close", () => this.streams.delete(response));
+  }
+
+  private welcome(socket: Socket): void {
+    socket.on("match:join", (wish: Wish, answer: (data: object) => void) => {
+      this.joins.push(wish);
+      const error = this.refuseJoin(wish);
+      if (error) return answer({ ok: false, error, message: "" });
+      const { matchId, resolution = null, sinceSeq, epoch } = wish;
+      const match = this.match(matchId);
+      for (const room of socket.rooms) if (room === matchId || room.startsWith(`${matchId}@`)) void socket.leave(room);
+      void socket.join(resolution === null ? matchId : `${matchId}@${resolution}`);
+      const missed = match.messages.filter((message) => message.seq > (sinceSeq ?? 0));
+      const resumed = sinceSeq !== undefined && epoch === match.epoch && missed.length === match.seq - sinceSeq && resolution === null;
+      if (resumed) for (const message of missed) socket.emit("match:update", message);
+      else socket.emit("match:snapshot", match.snapshot(resolution));
+      answer({ ok: true, matchId, seq: match.seq, epoch: match.epoch, resumed });
+    });
+    socket.on("match:leave", ({ matchId }: Wish) => {
+      this.leaves.push(matchId);
+      for (const room of socket.rooms) if (room === matchId || room.startsWith(`${matchId}@`)) void socket.leave(room);
+    });
+    socket.on("auth", ({ token }: { token: string }, answer: (data: object) => void) => {
+      this.renewals.push(token);
+      const error = this.refuseToken(token);
+      answer(error ? { ok: false, error } : { ok: true, left: [] });
+    });
+  }
+}
+
+function send(response: ServerResponse, event: string, data: object): void {
+  response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
+}
