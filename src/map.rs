@@ -31,7 +31,7 @@ fn get_match_geojson(
         Ok((moment.teams().to_vec(), moment.cells_near(spi, match_id, resolution, bbox.as_ref(), 0)?))
     })?;
     cells.retain(|(cell, _)| is_in(*cell, bbox.as_ref()));
-    let mut collection = Collection::new(&teams);
+    let mut collection = Collection::new(&teams, cells.len());
     let mut areas: BTreeMap<_, Vec<(CellIndex, Counts)>> = BTreeMap::new();
     for (place, (cell, votes)) in cells.into_iter().enumerate() {
         if tally::total(&votes).map_err(|e| refused(&e))? < min_votes.unwrap_or(1) {
