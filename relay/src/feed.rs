@@ -134,8 +134,9 @@ async fn follow(hub: &Arc<Hub>, client: &Client, doorbell: &Doorbell) -> Result<
         }
         tokio::time::sleep_until(looked + GAP).await;
         // Silence is no news either: then it is time for a look anyway.
-        let _ = timeout(SLOW_POLL, doorbell.ring.notified()).await;
-        hub.metrics.doorbells.inc();
+        if timeout(SLOW_POLL, doorbell.ring.notified()).await.is_ok() {
+            hub.metrics.doorbells.inc();
+        }
     }
 }
 
