@@ -1,6 +1,6 @@
 //! GeoJSON (RFC 7946), written as text. Coordinates have nine decimals, a tenth of a millimetre.
 
-use crate::outline::{Outline, Point, Ring};
+use crate::outline::{Outline, Ring, is_plain};
 use crate::tally::Counts;
 use crate::territory::Territory;
 use crate::{CellIndex, dominance, tally};
@@ -13,7 +13,7 @@ const BYTES_A_CELL: usize = 400;
 pub struct Collection {
     /// Each team's name as JSON.
     teams: Vec<String>,
-    text: String,
+    text: Text,
     is_empty: bool,
 }
 
@@ -22,15 +22,15 @@ impl Collection {
     #[must_use]
     pub fn new(teams: &[String], cells: usize) -> Self {
         let quoted = teams.iter().map(|team| to_string(team).unwrap_or_default()).collect();
-        let mut text = String::with_capacity(cells.min(1_000_000) * BYTES_A_CELL);
-        text.push_str(r#"{"type":"FeatureCollection","features":["#);
+        let mut text = Text(Vec::with_capacity(cells.min(1_000_000) * BYTES_A_CELL));
+        text.push(r#"{"type":"FeatureCollection","features":["#);
         Self { teams: quoted, text, is_empty: true }
     }
 
     /// How long the text is so far, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.text.len()
+        self.text.0.len()
     }
 
     /// Appends a cell.
@@ -39,16 +39,16 @@ impl Collection {
     /// [`crate::Error::ManyVotes`] when the sum of its votes leaves 64 bits.
     pub fn add_cell(&mut self, cell: CellIndex, votes: &Counts) -> Result<(), crate::Error> {
         self.begin();
-        self.text.push_str(r#","id":""#);
-        let start = self.text.len();
-        push_display(&mut self.text, cell);
-        let name = start..self.text.len();
-        self.text.push_str(r#"","geometry":"#);
+        self.text.push(r#","id":""#);
+        let start = self.text.0.len();
+        self.text.push_display(cell);
+        let name = start..self.text.0.len();
+        self.text.push(r#"","geometry":"#);
         push_geometry(&mut self.text, cell);
-        self.text.push_str(r#","properties":{"h3_index":""#);
-        self.text.extend_from_within(name);
-        self.text.push_str(r#"","resolution":"#);
-        push_display(&mut self.text, u8::from(cell.resolution()));
+        self.text.push(r#","properties":{"h3_index":""#);
+        self.text.0.extend_from_within(name);
+        self.text.push(r#"","resolution":"#);
+        self.text.push_display(u8::from(cell.resolution()));
         self.end(votes)
     }
 
@@ -61,126 +61,163 @@ impl Collection {
         let own = || territory.cells.iter().filter_map(|place| cells.get(*place));
         own().try_for_each(|(_, more)| tally::add_all(&mut votes, more))?;
         self.begin();
-        self.text.push_str(r#","geometry":"#);
+        self.text.push(r#","geometry":"#);
         push_surfaces(&mut self.text, territory.surfaces.iter().map(|surface| (&surface.shell, &surface.holes[..])));
-        self.text.push_str(r#","properties":{"cells":"#);
-        push_display(&mut self.text, territory.cells.len());
+        self.text.push(r#","properties":{"cells":"#);
+        self.text.push_display(territory.cells.len());
         if let Some((cell, _)) = own().next() {
-            self.text.push_str(r#","resolution":"#);
-            push_display(&mut self.text, u8::from(cell.resolution()));
+            self.text.push(r#","resolution":"#);
+            self.text.push_display(u8::from(cell.resolution()));
         }
         self.end(&votes)
     }
 
     fn begin(&mut self) {
         if !std::mem::take(&mut self.is_empty) {
-            self.text.push(',');
+            self.text.push(",");
         }
-        self.text.push_str(r#"{"type":"Feature""#);
+        self.text.push(r#"{"type":"Feature""#);
     }
 
     fn end(&mut self, votes: &Counts) -> Result<(), crate::Error> {
-        self.text.push_str(r#","votes":{"#);
+        self.text.push(r#","votes":{"#);
         let some = self.teams.iter().zip(votes).filter(|(_, votes)| **votes != 0);
         for (i, (team, votes)) in some.enumerate() {
             if i > 0 {
-                self.text.push(',');
+                self.text.push(",");
             }
-            self.text.push_str(team);
-            self.text.push(':');
-            push_display(&mut self.text, votes);
+            self.text.push(team);
+            self.text.push(":");
+            self.text.push_display(votes);
         }
-        self.text.push_str(r#"},"total":"#);
-        push_display(&mut self.text, tally::total(votes)?);
-        self.text.push_str(r#","leader":"#);
+        self.text.push(r#"},"total":"#);
+        self.text.push_display(tally::total(votes)?);
+        self.text.push(r#","leader":"#);
         let leader = dominance::leader(votes).and_then(|place| self.teams.get(place));
-        self.text.push_str(leader.map_or("null", |team| team));
-        self.text.push_str(r#","dominance":"#);
-        push_display(&mut self.text, dominance::dominance(votes));
-        self.text.push_str("}}");
+        self.text.push(leader.map_or("null", |team| team));
+        self.text.push(r#","dominance":"#);
+        self.text.push_display(dominance::dominance(votes));
+        self.text.push("}}");
         Ok(())
     }
 
     /// The text.
     #[must_use]
     pub fn finish(mut self) -> String {
-        self.text.push_str("]}");
-        self.text
+        self.text.push("]}");
+        self.text.finish()
     }
 }
 
 /// A cell as a GeoJSON geometry: a Polygon, or a MultiPolygon where the antimeridian cuts it.
 #[must_use]
 pub fn geometry(cell: CellIndex) -> String {
-    let mut text = String::with_capacity(256);
+    let mut text = Text::default();
     push_geometry(&mut text, cell);
-    text
+    text.finish()
 }
 
-fn push_geometry(text: &mut String, cell: CellIndex) {
+fn push_geometry(text: &mut Text, cell: CellIndex) {
+    let boundary = cell.boundary();
+    if is_plain(&boundary) {
+        text.push(r#"{"type":"Polygon","coordinates":["#);
+        text.push_ring(boundary.iter().map(|corner| (corner.lng(), corner.lat())));
+        text.push("]}");
+        return;
+    }
     let rings = Outline::of(cell).cut();
     push_surfaces(text, rings.iter().map(|ring| (ring, &[][..])));
 }
 
-fn push_surfaces<'a>(text: &mut String, surfaces: impl ExactSizeIterator<Item = (&'a Ring, &'a [Ring])>) {
+fn push_surfaces<'a>(text: &mut Text, surfaces: impl ExactSizeIterator<Item = (&'a Ring, &'a [Ring])>) {
     let is_one = surfaces.len() == 1;
-    text.push_str(if is_one { r#"{"type":"Polygon","coordinates":"# } else { r#"{"type":"MultiPolygon","coordinates":["# });
+    text.push(if is_one { r#"{"type":"Polygon","coordinates":"# } else { r#"{"type":"MultiPolygon","coordinates":["# });
     for (i, (shell, holes)) in surfaces.enumerate() {
-        text.push_str(if i > 0 { ",[" } else { "[" });
-        push_ring(text, shell);
+        text.push(if i > 0 { ",[" } else { "[" });
+        text.push_ring(shell.iter().map(|point| (point.lng, point.lat)));
         for hole in holes {
-            text.push(',');
-            push_ring(text, hole);
+            text.push(",");
+            text.push_ring(hole.iter().map(|point| (point.lng, point.lat)));
         }
-        text.push(']');
+        text.push("]");
     }
-    text.push_str(if is_one { "}" } else { "]}" });
+    text.push(if is_one { "}" } else { "]}" });
 }
 
-fn push_ring(text: &mut String, ring: &[Point]) {
-    text.push('[');
-    for (i, point) in ring.iter().chain(ring.first()).enumerate() {
-        text.push_str(if i > 0 { ",[" } else { "[" });
-        push_degrees(text, point.lng);
-        text.push(',');
-        push_degrees(text, point.lat);
-        text.push(']');
+/// Text as bytes: coordinates are digits, which need no check that they are text, one by one.
+#[derive(Default)]
+struct Text(Vec<u8>);
+
+impl Text {
+    fn push(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
     }
-    text.push(']');
+
+    fn push_display(&mut self, value: impl std::fmt::Display) {
+        use std::io::Write;
+        // Writing to a Vec cannot fail.
+        let _ = write!(self.0, "{value}");
+    }
+
+    /// A ring of points, which are longitude and latitude, closed by its first.
+    fn push_ring(&mut self, ring: impl Iterator<Item = (f64, f64)> + Clone) {
+        self.push("[");
+        for (i, (lng, lat)) in ring.clone().chain(ring.take(1)).enumerate() {
+            self.push(if i > 0 { ",[" } else { "[" });
+            self.push_degrees(lng);
+            self.push(",");
+            self.push_degrees(lat);
+            self.push("]");
+        }
+        self.push("]");
+    }
+
+    /// Degrees with nine decimals, without zeros at the end: digit by digit, two at a time. Through `fmt` this is a third of
+    /// what a GeoJSON costs.
+    fn push_degrees(&mut self, degrees: f64) {
+        const UNIT: u64 = 1_000_000_000;
+        // At most 360 degrees: far below what fits.
+        let billionths = (degrees.abs() * UNIT as f64 + 0.5) as u64;
+        let (whole, mut rest) = ((billionths / UNIT) as u32, (billionths % UNIT) as u32);
+        // A sign, three digits, the point, nine digits.
+        let mut buffer = [b'.'; 14];
+        for place in [12, 10, 8, 6] {
+            buffer[place..place + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+            rest /= 100;
+        }
+        buffer[5] = b'0' + rest as u8;
+        buffer[2..4].copy_from_slice(&PAIRS[(whole % 100) as usize]);
+        buffer[1] = b'0' + (whole / 100) as u8;
+        let mut start = if whole < 10 {
+            3
+        } else if whole < 100 {
+            2
+        } else {
+            1
+        };
+        if degrees < 0.0 && billionths > 0 {
+            start -= 1;
+            buffer[start] = b'-';
+        }
+        let end = buffer[5..].iter().rposition(|digit| *digit != b'0').map_or(4, |last| 6 + last);
+        self.0.extend_from_slice(&buffer[start..end]);
+    }
+
+    fn finish(self) -> String {
+        String::from_utf8(self.0).unwrap_or_default()
+    }
 }
 
-/// Degrees with nine decimals, without zeros at the end. Written digit by digit: through `fmt` it is a third of a GeoJSON's cost.
-fn push_degrees(text: &mut String, degrees: f64) {
-    const UNIT: u64 = 1_000_000_000;
-    // At most 360 degrees: far below what fits.
-    let billionths = (degrees.abs() * UNIT as f64).round() as u64;
-    let (mut whole, mut rest) = ((billionths / UNIT) as u32, (billionths % UNIT) as u32);
-    // A sign, three digits, the point, nine digits.
-    let mut buffer = [b'.'; 14];
-    for place in buffer[5..].iter_mut().rev() {
-        *place = b'0' + (rest % 10) as u8;
-        rest /= 10;
+/// The digits of 0 to 99.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
     }
-    let mut start = 4;
-    while start == 4 || whole > 0 {
-        start -= 1;
-        buffer[start] = b'0' + (whole % 10) as u8;
-        whole /= 10;
-    }
-    if degrees < 0.0 && billionths > 0 {
-        start -= 1;
-        buffer[start] = b'-';
-    }
-    let is_part = |digit: &u8| *digit != b'0';
-    let end = buffer[5..].iter().rposition(is_part).map_or(4, |last| 6 + last);
-    text.push_str(std::str::from_utf8(&buffer[start..end]).unwrap_or_default());
-}
-
-fn push_display(text: &mut String, value: impl std::fmt::Display) {
-    use std::fmt::Write;
-    // Writing to a String cannot fail.
-    let _ = write!(text, "{value}");
-}
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -195,15 +232,18 @@ mod tests {
             (-180.0, "-180"),
             (90.0, "90"),
             (1.5, "1.5"),
+            (10.0, "10"),
+            (100.000_01, "100.00001"),
+            (-179.999_999_999, "-179.999999999"),
             (-0.25, "-0.25"),
             (12.000_000_001, "12.000000001"),
             (-73.123_456_789_4, "-73.123456789"),
             (0.999_999_999_9, "1"),
             (-1e-12, "0"),
         ] {
-            let mut written = String::new();
-            push_degrees(&mut written, degrees);
-            assert_eq!(written, text);
+            let mut written = Text::default();
+            written.push_degrees(degrees);
+            assert_eq!(written.finish(), text);
         }
     }
 

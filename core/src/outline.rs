@@ -143,6 +143,13 @@ impl Outline {
     }
 }
 
+/// Does this boundary stay clear of the antimeridian and of the poles, as nearly all do? Then it is its own outline.
+#[must_use]
+pub fn is_plain(boundary: &[LatLng]) -> bool {
+    let next = boundary.iter().cycle().skip(1);
+    boundary.iter().zip(next).all(|(from, to)| turn(from.lng(), to.lng()) == 0.0)
+}
+
 /// A part of the plane, moved by `degrees` of longitude.
 fn moved(points: &[Point], degrees: f64) -> impl Iterator<Item = Point> {
     points.iter().map(move |point| Point { lng: point.lng + degrees, ..*point })
