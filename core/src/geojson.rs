@@ -7,7 +7,7 @@ use crate::{CellIndex, dominance, tally};
 use serde_json::to_string;
 
 /// About what a cell takes: seven corners and its properties.
-const BYTES_A_CELL: usize = 400;
+const BYTES_A_CELL: usize = 640;
 
 /// Appends features to a FeatureCollection.
 pub struct Collection {
@@ -22,7 +22,7 @@ impl Collection {
     #[must_use]
     pub fn new(teams: &[String], cells: usize) -> Self {
         let quoted = teams.iter().map(|team| to_string(team).unwrap_or_default()).collect();
-        let mut text = Text(Vec::with_capacity(cells.min(1_000_000) * BYTES_A_CELL));
+        let mut text = Text(Vec::with_capacity(cells.min(100_000) * BYTES_A_CELL));
         text.push(r#"{"type":"FeatureCollection","features":["#);
         Self { teams: quoted, text, is_empty: true }
     }
@@ -41,14 +41,14 @@ impl Collection {
         self.begin();
         self.text.push(r#","id":""#);
         let start = self.text.0.len();
-        self.text.push_display(cell);
+        self.text.push_cell(cell);
         let name = start..self.text.0.len();
         self.text.push(r#"","geometry":"#);
         push_geometry(&mut self.text, cell);
         self.text.push(r#","properties":{"h3_index":""#);
         self.text.0.extend_from_within(name);
         self.text.push(r#"","resolution":"#);
-        self.text.push_display(u8::from(cell.resolution()));
+        self.text.push_number(u8::from(cell.resolution()).into());
         self.end(votes)
     }
 
@@ -67,7 +67,7 @@ impl Collection {
         self.text.push_display(territory.cells.len());
         if let Some((cell, _)) = own().next() {
             self.text.push(r#","resolution":"#);
-            self.text.push_display(u8::from(cell.resolution()));
+            self.text.push_number(u8::from(cell.resolution()).into());
         }
         self.end(&votes)
     }
@@ -88,10 +88,10 @@ impl Collection {
             }
             self.text.push(team);
             self.text.push(":");
-            self.text.push_display(votes);
+            self.text.push_number(*votes);
         }
         self.text.push(r#"},"total":"#);
-        self.text.push_display(tally::total(votes)?);
+        self.text.push_number(tally::total(votes)?);
         self.text.push(r#","leader":"#);
         let leader = dominance::leader(votes).and_then(|place| self.teams.get(place));
         self.text.push(leader.map_or("null", |team| team));
@@ -157,6 +157,24 @@ impl Text {
         use std::io::Write;
         // Writing to a Vec cannot fail.
         let _ = write!(self.0, "{value}");
+    }
+
+    /// The usual text of a cell: its 64 bits in hexadecimal, 15 digits.
+    fn push_cell(&mut self, cell: CellIndex) {
+        let bits = u64::from(cell);
+        let digit = |place: u32| b"0123456789abcdef"[(bits >> (4 * (14 - place)) & 15) as usize];
+        self.0.extend((0..15).map(digit));
+    }
+
+    fn push_number(&mut self, number: i64) {
+        let (mut rest, mut buffer, mut start) = (number.unsigned_abs(), [b'-'; 20], 20);
+        while start == 20 || rest > 0 {
+            start -= 1;
+            buffer[start] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        start -= usize::from(number < 0);
+        self.0.extend_from_slice(&buffer[start..]);
     }
 
     /// A ring of points, which are longitude and latitude, closed by its first.
@@ -244,6 +262,20 @@ mod tests {
             let mut written = Text::default();
             written.push_degrees(degrees);
             assert_eq!(written.finish(), text);
+        }
+    }
+
+    #[test]
+    fn numbers_and_cells_are_written_as_they_are() {
+        for number in [0, 7, 10, -1, 1_234_567_890, i64::MAX, i64::MIN] {
+            let mut written = Text::default();
+            written.push_number(number);
+            assert_eq!(written.finish(), number.to_string());
+        }
+        for cell in CellIndex::base_cells().flat_map(|base| base.children(crate::Resolution::Two)) {
+            let mut written = Text::default();
+            written.push_cell(cell);
+            assert_eq!(written.finish(), cell.to_string());
         }
     }
 
