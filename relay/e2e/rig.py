@@ -18,7 +18,7 @@ import psycopg
 HERE = pathlib.Path(__file__).parent
 ROOT = HERE.parents[1]
 BINARY = pathlib.Path(os.environ.get("RELAY") or ROOT / "target" / "release" / "vote-agg-relay")
-PATIENCE = 60
+PATIENCE = 180
 
 
 def eventually(what, condition, patience=PATIENCE):
