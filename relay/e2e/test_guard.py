@@ -197,13 +197,13 @@ def test_malformed_packets_harm_nobody(new_relay, swarm):
     for body in [b"", b"9", b"4", b"40", b"40/votes", b"42/votes,", b"42/votes,[", b"42/votes,[1]", b"42/votes,[\"match:join\"]", b"\xff\xfe",
                  b"451-", b"4599999-[\"x\"]", b"42/nowhere,[\"x\"]", b"43/votes,99999999999999999999[]", b"4" * 70_000, "42/votés,é".encode(), b"\x1e" * 100]:
         request = f"POST {path}&sid={opened['sid']} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
-        with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=rig.PATIENCE) as raw:
             raw.sendall(request + body)
             assert raw.recv(100).startswith(b"HTTP/1.1 "), body[:20]
         if rig.get(f"{relay.url}{path}&sid=nowhere")[0] != 200:
             opened = json.loads(rig.get(relay.url + path)[2][1:])
     for raw in [b"\x00" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"POST /socket.io/ HTTP/1.1\r\nTransfer-Encoding: x\r\n\r\n"]:
-        with socket.create_connection(("127.0.0.1", relay.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=rig.PATIENCE) as connection:
             connection.sendall(raw)
     # The longest message is a limit of each transport.
     swarm("open", name="big", url=relay.url)

@@ -59,7 +59,9 @@ def test_a_client_that_does_not_read_gets_a_snapshot_when_it_does(db, new_relay,
         return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data
 
     sleeper.sendall(frame("40/votes,"))
-    time.sleep(0.3)
+    heard = b""
+    while b"40/votes" not in heard:
+        heard += sleeper.recv(1024)
     sleeper.sendall(frame('42/votes,["match:join",{"matchId":"final","bundle":true}]'))
     rig.eventually("both have joined", lambda: relay.metric("vote_relay_joins_total") == 2)
     votes = json.dumps([{"match_id": "final", "team_choice": "home", "h3_index": cell} for cell, _ in rig.CELLS[:1900]])
@@ -99,7 +101,7 @@ def test_ending_sends_clients_elsewhere_and_takes_seconds(db, new_relay, swarm):
     with subprocess.Popen(["curl", "-sN", f"{one.url}/matches/final/events"], stdout=subprocess.PIPE) as curl:
         rig.eventually("the stream is open", lambda: relay_has(one, "event stream opened"))
         assert one.stop() < 10 and one.process.returncode == 0
-        curl.wait(timeout=10)
+        curl.wait(timeout=rig.PATIENCE)
     # A lost transport, after which clients connect again by themselves; not a goodbye, after which they don't.
     rig.eventually("the client knows", lambda: swarm("events", name="a") == [["disconnect", "transport close"]])
     again = rig.Relay(db.url(), one.log, port=one.port)
@@ -148,4 +150,4 @@ def test_python_socketio(db, new_relay):
             db.sql("SELECT record_vote('final', 'away')")
             seen = json.loads(client.stdout.readline())
             assert len(seen) == 2 and seen[1] == seen[0] + 1
-            assert client.wait(timeout=20) == 0
+            assert client.wait(timeout=rig.PATIENCE) == 0
