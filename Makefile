@@ -15,7 +15,7 @@ export PATH := $(if $(wildcard build/venv/bin/node),$(CURDIR)/build/venv/bin:)$(
 TESTS ?=
 PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check proof relay relay-test client client-test demo picture bench lint clean help
+.PHONY: all install uninstall installcheck test check regress proof relay relay-test client client-test demo picture bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -40,10 +40,12 @@ test: ## everything: set up, lint, unit tests, installcheck and proofs on privat
 	scripts/setup
 	$(MAKE) lint check proof relay-test client-test
 
-check: install ## the quick part: unit tests and installcheck on a private cluster
+check: regress ## the quick part: unit tests and installcheck on a private cluster
 	cargo test --locked -q -p vote_agg_core -p vote_agg_relay
-	scripts/cluster.py run -- $(MAKE) installcheck
 	$(MAKE) client
+
+regress: install ## installcheck on a private cluster
+	scripts/cluster.py run -- $(MAKE) installcheck
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
 	build/venv/bin/python -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)

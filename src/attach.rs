@@ -42,7 +42,8 @@ thread_local! {
     static STILL_COUNTED: Plan = const { Plan::new(
         "SELECT f.match_id FROM vote_agg.feed f
          WHERE $1 = ANY (f.sources) AND f.source_votes[pg_catalog.array_position(f.sources, $1)] <> 0
-           AND NOT EXISTS (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq) LIMIT 1",
+           AND NOT EXISTS (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)
+         ORDER BY f.match_id LIMIT 1",
         &[pg_sys::INT2OID]) };
     static MADE: Plan = const { Plan::new(
         "SELECT t.tgname::text FROM pg_catalog.pg_trigger t

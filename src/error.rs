@@ -117,7 +117,7 @@ fn type_name(oid: pg_sys::Oid) -> String {
 pub fn shown(table: pg_sys::Oid) -> String {
     // SAFETY: look-ups that give null for what does not exist.
     unsafe {
-        let (name, schema) = (pg_sys::get_rel_name(table), pg_sys::get_namespace_name(pg_sys::get_rel_namespace(table)));
+        let (name, schema) = (pg_sys::get_rel_name(table), pg_sys::get_namespace_name_or_temp(pg_sys::get_rel_namespace(table)));
         if name.is_null() || schema.is_null() {
             return table.to_u32().to_string();
         }
