@@ -71,7 +71,7 @@ impl BallotBox {
         let table = Table::open(session::tables()?.ballot, pg_sys::RowExclusiveLock);
         // SAFETY: an open relation has its pg_class row; the list of its indexes is a copy.
         unsafe {
-            let key = pg_sys::RelationGetPrimaryKeyIndex(table.as_ptr());
+            let key = table.primary_key();
             let indexes = pg_sys::RelationGetIndexList(table.as_ptr());
             let is_plain = !(*(*table.as_ptr()).rd_rel).relhastriggers && (*indexes).length == 1;
             if !is_plain || key == pg_sys::InvalidOid {

@@ -52,11 +52,23 @@ impl Table {
         unsafe { (*self.0).rd_att }
     }
 
+    /// The index of the primary key; `InvalidOid` where there is none that is checked at once.
+    pub fn primary_key(&self) -> pg_sys::Oid {
+        // SAFETY: an open relation.
+        unsafe {
+            #[cfg(not(feature = "pg18"))]
+            let index = pg_sys::RelationGetPrimaryKeyIndex(self.0);
+            #[cfg(feature = "pg18")]
+            let index = pg_sys::RelationGetPrimaryKeyIndex(self.0, false);
+            index
+        }
+    }
+
     /// The newest row (last of the primary key) in `snapshot`.
     pub fn last_row(&self, snapshot: pg_sys::Snapshot) -> Option<Row> {
         // SAFETY: the index belongs to the open table; the row is copied before the scan ends.
         unsafe {
-            let index = pg_sys::index_open(pg_sys::RelationGetPrimaryKeyIndex(self.0), pg_sys::AccessShareLock as i32);
+            let index = pg_sys::index_open(self.primary_key(), pg_sys::AccessShareLock as i32);
             let scan = pg_sys::systable_beginscan_ordered(self.0, index, snapshot, 0, std::ptr::null_mut());
             let row = Row::copy(pg_sys::systable_getnext_ordered(scan, pg_sys::ScanDirection::BackwardScanDirection), self);
             pg_sys::systable_endscan_ordered(scan);
@@ -109,7 +121,7 @@ impl Table {
                 let text = pgrx::IntoDatum::into_datum(*value).unwrap_or(pg_sys::Datum::null());
                 pg_sys::ScanKeyInit(scan_key, *column, pg_sys::BTEqualStrategyNumber as u16, pg_sys::F_TEXTEQ.into(), text);
             }
-            let index = pg_sys::RelationGetPrimaryKeyIndex(self.0);
+            let index = self.primary_key();
             let scan = pg_sys::systable_beginscan(self.0, index, true, snapshot, count as i32, scan_keys.as_mut_ptr());
             loop {
                 let tuple = pg_sys::systable_getnext(scan);

@@ -11,6 +11,10 @@ use crate::lock::Lock;
 use crate::{fold, guc, low_water, tables};
 use pgrx::bgworkers::{BackgroundWorkerBuilder, BgWorkerStartTime};
 use pgrx::pg_sys::panic::CaughtError;
+#[cfg(not(feature = "pg18"))]
+use pgrx::pg_sys::pqsignal;
+#[cfg(feature = "pg18")]
+use pgrx::pg_sys::pqsignal_be as pqsignal;
 use pgrx::{IntoDatum, PgLogLevel, PgTryBuilder, ereport, pg_guard, pg_sys};
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
@@ -145,8 +149,8 @@ pub fn connect(database: pg_sys::Datum) {
     };
     // SAFETY: as the server's documentation of background workers prescribes; the handlers are C functions.
     unsafe {
-        pg_sys::pqsignal(pg_sys::SIGTERM as i32, Some(die));
-        pg_sys::pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
+        pqsignal(pg_sys::SIGTERM as i32, Some(die));
+        pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
         pg_sys::BackgroundWorkerUnblockSignals();
         if database.value() == 0 {
             let name = CStr::from_ptr((*pg_sys::MyBgworkerEntry).bgw_extra.as_ptr());

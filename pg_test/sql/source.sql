@@ -69,7 +69,7 @@ SELECT purge_match('s1');
 -- what would make the table uncountable is refused
 ALTER TABLE votes RENAME COLUMN choice TO chosen;
 ALTER TABLE votes DROP COLUMN h3;
-ALTER TABLE votes ALTER COLUMN h3 TYPE bytea USING NULL;
+ALTER TABLE votes ALTER COLUMN h3 TYPE point USING NULL;
 ALTER TABLE votes SET UNLOGGED;
 CREATE TABLE child () INHERITS (votes);
 ALTER TABLE votes ADD COLUMN more int, DROP COLUMN note;
