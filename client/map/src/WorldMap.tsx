@@ -1,46 +1,27 @@
-import { MapboxOverlay } from "@deck.gl/mapbox";
-import type { FeatureCollection, MultiLineString } from "geojson";
-import { type GeoJSONSource, Map as Base, NavigationControl, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
+import { MapLibreOverlay } from "@deck.gl/maplibre";
+import { Map as Base, NavigationControl, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import "maplibre-gl/dist/maplibre-gl.css";
 import { useEffect, useRef, useState } from "react";
-import { feature, mesh } from "topojson-client";
 import type { CellAggregate } from "vote-agg-client";
-import atlasUrl from "world-atlas/countries-50m.json?url";
 import type { View } from "./address.js";
 import type { Palette, Theme } from "./colour.js";
-import { cellLayer, markLayer, placesOf } from "./layer.js";
+import { type Ground, loadGround } from "./ground.js";
+import { cellLayer, type Colour, markLayer, placesOf } from "./layer.js";
 
 setWorkerUrl(workerUrl);
 
-const GROUND: Record<Theme, { sea: string; land: string; border: string; mark: [number, number, number] }> = {
-  light: { sea: "#e4eaee", land: "#fbfaf7", border: "#b9c1c8", mark: [20, 24, 31] },
-  dark: { sea: "#0c1117", land: "#18202a", border: "#3a4654", mark: [255, 255, 255] },
+const TONES: Record<Theme, { sea: string; land: string; line: string; mark: Colour }> = {
+  light: { sea: "#e4eaee", land: "#fbfaf7", line: "#aeb8c0", mark: [20, 24, 31, 255] },
+  dark: { sea: "#0b1016", land: "#1a222c", line: "#46535f", mark: [255, 255, 255, 255] },
 };
 
 /** What the world is fitted to: all land but Antarctica. */
 const WORLD: [[number, number], [number, number]] = [[-168, -54], [178, 74]];
 
-const EMPTY: FeatureCollection = { type: "FeatureCollection", features: [] };
-
+/** Without a source: the land is added when it has come. */
 function styleOf(theme: Theme): StyleSpecification {
-  const { sea, land, border } = GROUND[theme];
-  return {
-    version: 8,
-    sources: { land: { type: "geojson", data: EMPTY, tolerance: 0.2 }, borders: { type: "geojson", data: EMPTY, tolerance: 0.2 } },
-    layers: [
-      { id: "sea", type: "background", paint: { "background-color": sea } },
-      { id: "land", type: "fill", source: "land", paint: { "fill-color": land } },
-      { id: "borders", type: "line", source: "borders", paint: { "line-color": border, "line-width": ["interpolate", ["linear"], ["zoom"], 1, 0.5, 6, 1.2] } },
-    ],
-  };
-}
-
-/** Land and the borders on it, from the outlines that the page ships with. */
-async function loadGround(signal: AbortSignal): Promise<{ land: FeatureCollection; borders: MultiLineString }> {
-  const atlas = await (await fetch(atlasUrl, { signal })).json();
-  const land = feature(atlas, atlas.objects.land) as unknown as FeatureCollection;
-  return { land, borders: mesh(atlas, atlas.objects.countries) };
+  return { version: 8, sources: {}, layers: [{ id: "sea", type: "background", paint: { "background-color": TONES[theme].sea } }] };
 }
 
 export interface WorldMapProps {
@@ -59,16 +40,17 @@ export interface WorldMapProps {
 /** What scripts on the page may look at. */
 declare global {
   interface Window {
-    voteMap?: { base: Base; overlay: MapboxOverlay };
+    voteMap?: { base: Base; overlay: MapLibreOverlay };
   }
 }
 
 export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }: WorldMapProps) {
   const box = useRef<HTMLDivElement>(null);
-  const shown = useRef<{ base: Base; overlay: MapboxOverlay; places: readonly string[] } | null>(null);
+  const shown = useRef<{ base: Base; overlay: MapLibreOverlay; places: readonly string[] } | null>(null);
   const handlers = useRef({ onView, onPlace });
   handlers.current = { onView, onPlace };
   const [isReady, setReady] = useState(false);
+  const [ground, setGround] = useState<Ground | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
   const [isKeyed, setKeyed] = useState(false);
 
@@ -94,10 +76,11 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
     base.touchZoomRotate.disableRotation();
     base.keyboard.disableRotation();
     const pick = (index: number) => handlers.current.onPlace(shown.current?.places[index] ?? null);
-    const overlay = new MapboxOverlay({
-      interleaved: true,
+    const overlay = new MapLibreOverlay({
+      // On a canvas of its own: new votes draw hexagons anew and not the ground below them.
+      interleaved: false,
       layers: [],
-      onHover: ({ index, layer }) => layer?.id !== "mark" && pick(index),
+      onHover: ({ index }) => pick(index),
       onClick: ({ index }) => pick(index),
       onError: (error) => setProblem(error.message),
     });
@@ -133,14 +116,7 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
     });
     canvas.addEventListener("pointerleave", () => handlers.current.onPlace(null));
 
-    const styled = new Promise((done) => base.once("style.load", done));
-    Promise.all([loadGround(end.signal), styled]).then(
-      ([{ land, borders }]) => {
-        void base.getSource<GeoJSONSource>("land")?.setData(land);
-        void base.getSource<GeoJSONSource>("borders")?.setData(borders);
-      },
-      () => end.signal.aborted || setProblem("The outlines of countries could not be loaded."),
-    );
+    loadGround(end.signal).then(setGround, () => end.signal.aborted || setProblem("The outlines of countries could not be loaded."));
     return () => {
       end.abort();
       delete window.voteMap;
@@ -152,17 +128,22 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
   useEffect(() => {
     const base = isReady && shown.current?.base;
     if (!base) return;
-    const { sea, land, border } = GROUND[theme];
+    const { sea, land, line } = TONES[theme];
     base.setPaintProperty("sea", "background-color", sea);
+    if (!ground) return;
+    if (!base.getLayer("land")) {
+      base.addLayer({ id: "land", type: "fill", source: { type: "geojson", data: ground.land } });
+      base.addLayer({ id: "lines", type: "line", source: { type: "geojson", data: ground.lines }, paint: { "line-width": 0.8 } });
+    }
     base.setPaintProperty("land", "fill-color", land);
-    base.setPaintProperty("borders", "line-color", border);
-  }, [isReady, theme]);
+    base.setPaintProperty("lines", "line-color", line);
+  }, [isReady, ground, theme]);
 
   useEffect(() => {
     if (!isReady || !shown.current) return;
     const now = shown.current;
     now.places = placesOf(now.places, cells);
-    now.overlay.setProps({ layers: [cellLayer(now.places, cells, palette, "borders"), markLayer(place, GROUND[theme].mark)] });
+    now.overlay.setProps({ layers: [cellLayer(now.places, cells, palette), markLayer(place, TONES[theme].mark)] });
   }, [isReady, cells, palette, theme, place]);
 
   return (

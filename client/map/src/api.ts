@@ -43,50 +43,54 @@ export interface Asked<T> {
   readonly problem: string | null;
 }
 
-/** Asks again every `pause` milliseconds while the page is seen and `path`, asked at each time, has one. */
-function useAsked<T>(path: () => string | null, token: string | undefined, pause: number, key: string): Asked<T> {
+/**
+ * Asks every `pause` milliseconds while the page is seen, for what `path` says at each time (null: nothing yet), unless nothing has
+ * moved since the last answer: `moment` names the state that the answer shows.
+ */
+function useAsked<T>(path: () => string | null, token: string | undefined, pause: number, moment: () => string | null): Asked<T> {
   const [asked, setAsked] = useState<Asked<T>>({ value: null, problem: null });
-  const latest = useRef(path);
-  latest.current = path;
+  const latest = useRef({ path, moment });
+  latest.current = { path, moment };
   useEffect(() => {
     const end = new AbortController();
     let timer: ReturnType<typeof setTimeout>;
+    let known: string | null = null;
     const turn = async () => {
-      const wanted = document.hidden ? null : latest.current();
-      if (wanted !== null) {
+      const [wanted, now] = [document.hidden ? null : latest.current.path(), latest.current.moment()];
+      const isDue = wanted !== null && (now === null || now !== known);
+      if (isDue) {
         try {
           const value = await ask<T>(wanted, token, end.signal);
-          setAsked({ value, problem: null });
+          known = now;
+          if (!end.signal.aborted) setAsked({ value, problem: null });
         } catch (error) {
           if (!end.signal.aborted) setAsked(({ value }) => ({ value, problem: (error as Error).message }));
         }
       }
       // Soon again where there was nothing to ask for yet.
-      if (!end.signal.aborted) timer = setTimeout(turn, wanted === null ? Math.min(pause, 500) : pause);
+      if (!end.signal.aborted) timer = setTimeout(turn, isDue ? pause : Math.min(pause, 500));
     };
     void turn();
     return () => {
       end.abort();
       clearTimeout(timer);
     };
-  }, [token, pause, key]);
+  }, [token, pause]);
   return asked;
 }
 
 export function useMatches(token: string | undefined): Asked<readonly MatchLine[]> {
-  const { value, problem } = useAsked<{ matches: readonly MatchLine[] }>(() => "/matches", token, 3_000, "");
+  const { value, problem } = useAsked<{ matches: readonly MatchLine[] }>(() => "/matches", token, 3_000, () => null);
   return { value: value?.matches ?? null, problem };
 }
 
-/** Votes by minute and team up to `at`, asked for when something has changed. */
+/** Votes by minute and team up to `at`; asked for again when that has moved. */
 export function useTimeline(matchId: string, at: string | null, token: string | undefined): Asked<readonly Minute[]> {
-  const seen = useRef<string | null>(null);
   const path = () => {
-    if (at === null || at === seen.current) return null;
-    seen.current = at;
+    if (at === null) return null;
     const from = new Date((Math.floor(Date.parse(at) / 60_000) - MINUTES + 1) * 60_000).toISOString();
     return `/matches/${encodeURIComponent(matchId)}/timeline?${new URLSearchParams({ bucket: "1 minute", from })}`;
   };
-  const { value, problem } = useAsked<{ timeline: readonly Minute[] }>(path, token, 4_000, matchId);
+  const { value, problem } = useAsked<{ timeline: readonly Minute[] }>(path, token, 4_000, () => at);
   return { value: value?.timeline ?? null, problem };
 }

@@ -2,6 +2,8 @@ import { H3HexagonLayer } from "@deck.gl/geo-layers";
 import type { CellAggregate } from "vote-agg-client";
 import type { Palette } from "./colour.js";
 
+export type Colour = [red: number, green: number, blue: number, alpha: number];
+
 type Range = { startRow: number; endRow: number };
 
 /**
@@ -15,16 +17,15 @@ export function placesOf(known: readonly string[], cells: readonly CellAggregate
 
 /** Rows of `next` that `before` lacks, where it begins with `before`; else undefined: all of them are new. */
 export function addedRows(next: readonly string[], before: readonly string[]): Range[] | undefined {
-  if (next.length < before.length || before.some((place, i) => place !== next[i])) return undefined;
+  if (before.length === 0 || next.length < before.length || before.some((place, i) => place !== next[i])) return undefined;
   return [{ startRow: before.length, endRow: next.length }];
 }
 
 /** The hexagons, each in the colour of its leader. */
-export function cellLayer(places: readonly string[], cells: readonly CellAggregate[], palette: Palette, beforeId: string | undefined) {
+export function cellLayer(places: readonly string[], cells: readonly CellAggregate[], palette: Palette) {
   return new H3HexagonLayer<string>({
     id: "cells",
     data: places as string[],
-    ...(beforeId && { beforeId }),
     getHexagon: (place) => place,
     getFillColor: (_, { index }) => {
       const { leader, dominance } = cells[index]!;
@@ -35,14 +36,16 @@ export function cellLayer(places: readonly string[], cells: readonly CellAggrega
     highPrecision: true,
     extruded: false,
     stroked: false,
-    opacity: 0.92,
+    // Room between them, and what lies below shining through: one sees where they are.
+    coverage: 0.94,
+    opacity: 0.88,
     pickable: true,
     _subLayerProps: { "hexagon-cell-hifi": { _dataDiff: addedRows } },
   });
 }
 
 /** The outline of the cell that is looked at. */
-export function markLayer(place: string | null, colour: readonly [number, number, number]) {
+export function markLayer(place: string | null, colour: Colour) {
   return new H3HexagonLayer<string>({
     id: "mark",
     data: place === null ? [] : [place],
@@ -51,7 +54,7 @@ export function markLayer(place: string | null, colour: readonly [number, number
     extruded: false,
     filled: false,
     stroked: true,
-    getLineColor: colour as [number, number, number],
+    getLineColor: colour,
     lineWidthUnits: "pixels",
     getLineWidth: 2,
     updateTriggers: { getLineColor: colour },
