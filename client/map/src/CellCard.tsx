@@ -11,7 +11,7 @@ export function CellCard({ cell, palette }: { cell: CellAggregate; palette: Pale
   return (
     <aside className="cell" aria-label="Cell" aria-live="polite" data-cell={h3Index} data-votes={totalVotes}>
       <p className="where">{place(latitude, longitude)} <code>{h3Index}</code></p>
-      <p className="headline">{leader === null ? "Level" : <><strong>{leader}</strong> leads by {percent(dominance)}</>} <span className="share">of {count(totalVotes)}</span></p>
+      <p className="headline">{leader === null ? "Level" : <><strong>{leader}</strong> leads by {percent(dominance)}</>} <span className="share">of {count(totalVotes)} votes</span></p>
       <Bar votes={votes} palette={palette} />
       <ul className="teams">
         {palette.teams.filter((team) => votes[team]).map((team) => (

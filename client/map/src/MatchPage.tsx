@@ -36,7 +36,7 @@ export function MatchPage({ match, view, token, theme, children }: MatchPageProp
   }, [match, stats?.leader, stats?.dominance]);
 
   return (
-    <div className="page match" data-seq={votes.seq} data-resolution={votes.resolution ?? ""}>
+    <div className="page match" data-seq={votes.seq} data-resolution={votes.resolution ?? ""} data-cells={aggregates.length}>
       <main className="stage">
         <WorldMap cells={aggregates} palette={palette} theme={theme} view={view} onView={onView} place={cell ? place : null} onPlace={setPlace} />
         <div className="over">

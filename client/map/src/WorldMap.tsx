@@ -37,16 +37,23 @@ export interface WorldMapProps {
   readonly onPlace: (place: string | null) => void;
 }
 
-/** What scripts on the page may look at. */
+interface Shown {
+  readonly base: Base;
+  readonly overlay: MapLibreOverlay;
+  /** The cells that are drawn, in deck.gl's order. */
+  places: readonly string[];
+}
+
+/** What scripts on the page, such as tests, may look at. */
 declare global {
   interface Window {
-    voteMap?: { base: Base; overlay: MapLibreOverlay };
+    voteMap?: Shown;
   }
 }
 
 export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }: WorldMapProps) {
   const box = useRef<HTMLDivElement>(null);
-  const shown = useRef<{ base: Base; overlay: MapLibreOverlay; places: readonly string[] } | null>(null);
+  const shown = useRef<Shown | null>(null);
   const handlers = useRef({ onView, onPlace });
   handlers.current = { onView, onPlace };
   const [isReady, setReady] = useState(false);
@@ -86,8 +93,7 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
     });
     base.addControl(overlay);
     base.addControl(new NavigationControl({ showCompass: false }), "top-left");
-    shown.current = { base, overlay, places: [] };
-    window.voteMap = { base, overlay };
+    shown.current = window.voteMap = { base, overlay, places: [] };
 
     const look = () => {
       const { lng, lat } = base.getCenter();
