@@ -21,7 +21,7 @@ const WORLD: [[number, number], [number, number]] = [[-168, -54], [178, 74]];
 
 /** Without a source: the land is added when it has come. */
 function styleOf(theme: Theme): StyleSpecification {
-  return { version: 8, sources: {}, layers: [{ id: "sea", type: "background", paint: { "background-color": TONES[theme].sea } }] };
+  return { version: 8, transition: { duration: 0 }, sources: {}, layers: [{ id: "sea", type: "background", paint: { "background-color": TONES[theme].sea } }] };
 }
 
 export interface WorldMapProps {

@@ -66,8 +66,11 @@ export class Database {
 
   /** Whether anybody but this session gets in; who is there is thrown out. */
   async allow(isAllowed: boolean): Promise<void> {
-    await this.rows(`ALTER DATABASE ${this.name} ALLOW_CONNECTIONS ${isAllowed}`);
-    if (!isAllowed) await this.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
+    const own = await this.value("SELECT pg_backend_pid()");
+    const admin = await Database.connect("postgres");
+    await admin.query(`ALTER DATABASE ${this.name} ALLOW_CONNECTIONS ${isAllowed}`);
+    if (!isAllowed) await admin.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> $2", [this.name, own]);
+    await admin.end();
   }
 
   async drop(): Promise<void> {
