@@ -127,7 +127,7 @@ def test_the_list_of_matches(db, new_relay):
     final, derby, cup = rig.eventually("all three are listed", listed)
     assert [final["match"], derby["match"], cup["match"]] == ["final", "derby", "cup"]
     assert (final["votes"], final["total"], final["leader"], final["dominance"], final["status"]) == ({"home": 3, "away": 1}, 4, "home", 0.5, "open")
-    assert (derby["status"], derby["votes"], derby["leader"], derby["last_vote_at"]) == ("scheduled", {}, None, None)
+    assert (derby["status"], derby["votes"], derby["leader"], derby["last_vote_at"]) == ("scheduled", {"a": 0, "b": 0}, None, None)
     assert cup["status"] in ("closed", "final") and cup["total"] == 5
 
     guarded = new_relay(**GUARDED)

@@ -18,7 +18,9 @@ export function Pulse({ connected, connectionError }: Pick<ConnectionProps, "con
 function trouble({ code, message }: VoteError): string {
   if (code === "unavailable") return "The relay cannot reach its database.";
   if (code === "unreachable" || code === "disconnected" || code === "no_answer") return "The relay does not answer.";
-  if (code === "shutdown" || code === "shutting_down") return "The relay is restarting.";
+  if (code === "behind") return "The relay is catching up.";
+  if (code === "slow") return "This page reads more slowly than votes come in.";
+  if (code.startsWith("too_many")) return "The relay has no room for another page.";
   if (code === "invalid") return `The relay refuses this match: ${message}.`;
   if (code === "forbidden" || code.startsWith("token")) return `The relay refuses this page: ${message}. Open it with #token=… at the end of its address.`;
   return `Something is wrong: ${message}.`;
@@ -27,10 +29,10 @@ function trouble({ code, message }: VoteError): string {
 /** What is wrong, and what is done about it. */
 export function Trouble({ connectionError, at }: Pick<ConnectionProps, "connectionError" | "at">) {
   if (!connectionError) return null;
-  const isFinal = connectionError.code === "invalid";
+  const isLasting = connectionError.code === "invalid";
   return (
     <p className="note trouble" role="alert">
-      {trouble(connectionError)}{!isFinal && " Trying again by itself."}{at !== null && ` What you see is from ${clock(at)}.`}
+      {trouble(connectionError)}{!isLasting && " Trying again by itself."}{at !== null && ` What you see is from ${clock(at)}.`}
     </p>
   );
 }

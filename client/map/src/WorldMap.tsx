@@ -120,7 +120,8 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
       base.off("moveend", pickMiddle);
       handlers.current.onPlace(null);
     });
-    canvas.addEventListener("pointerleave", () => handlers.current.onPlace(null));
+    // A finger leaves whenever it is lifted; what it has touched stays.
+    canvas.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && handlers.current.onPlace(null));
 
     loadGround(end.signal).then(setGround, () => end.signal.aborted || setProblem("The outlines of countries could not be loaded."));
     return () => {

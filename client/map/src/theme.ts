@@ -5,8 +5,21 @@ const KEY = "vote-map-theme";
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 function chosen(): Theme | null {
-  const kept = localStorage.getItem(KEY);
-  return kept === "light" || kept === "dark" ? kept : null;
+  try {
+    const kept = localStorage.getItem(KEY);
+    return kept === "light" || kept === "dark" ? kept : null;
+  } catch {
+    // Some browsers keep nothing for anybody.
+    return null;
+  }
+}
+
+function choose(theme: Theme): void {
+  try {
+    localStorage.setItem(KEY, theme);
+  } catch {
+    // It holds as long as the page.
+  }
 }
 
 /** The system's theme until another is chosen; what is chosen is kept. */
@@ -22,7 +35,7 @@ export function useTheme(): [Theme, () => void] {
   }, [theme]);
   const toggle = () => {
     const next = theme === "dark" ? "light" : "dark";
-    localStorage.setItem(KEY, next);
+    choose(next);
     setTheme(next);
   };
   return [theme, toggle];

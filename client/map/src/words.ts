@@ -7,7 +7,7 @@ const regions = new Intl.DisplayNames("en", { type: "region" });
 export const count = (votes: number) => whole.format(votes);
 export const brief = (votes: number) => short.format(votes);
 
-/** A share of 0 to 1 in per cent; one decimal where it is small or close to a half. */
+/** A share of 0 to 1 in per cent. */
 export function percent(share: number, decimals = 0): string {
   return `${(share * 100).toFixed(decimals)} %`;
 }
