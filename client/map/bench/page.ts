@@ -9,9 +9,12 @@ import { cellLayer, placesOf } from "../src/layer.js";
 const CELLS = 20_000;
 const CHANGED = 2_000;
 
+type Way = "ours" | "whole";
+
 declare global {
   interface Window {
-    measure: (rounds: number) => Promise<{ ours: number[]; whole: number[] }>;
+    /** Draws so many folds, one every other frame, in one of two ways; 0 draws the match as it is at first. */
+    play: (way: Way, folds: number) => Promise<void>;
   }
 }
 
@@ -40,34 +43,32 @@ function wholeLayer(cells: readonly CellAggregate[]) {
   });
 }
 
-window.measure = async (rounds) => {
-  const parent = document.body.appendChild(document.createElement("div"));
-  const deck = new Deck({
-    parent, width: 800, height: 600, views: new MapView(), initialViewState: { longitude: 8, latitude: 47, zoom: 6 }, layers: [],
-  });
-  await new Promise<void>((done) => deck.setProps({ onLoad: done }));
-  const snapshot: Snapshot = { ...head, seq: 0, status: "open", resolution: null, cells: names.map((name) => [name, some()]), countries: [] };
-  const frame = () => new Promise((done) => requestAnimationFrame(done));
-  const run = async (layer: (cells: readonly CellAggregate[]) => H3HexagonLayer<never>) => {
-    let state = applyMessage(undefined, snapshot)!;
-    const times: number[] = [];
-    for (let round = 0; round <= rounds; round++) {
-      const next = message(state.seq + 1);
-      const began = performance.now();
-      state = applyMessage(state, next)!;
-      deck.setProps({ layers: [layer(state.aggregates)] });
-      deck.redraw("bench");
-      // The first makes everything, whoever makes it.
-      if (round) times.push(performance.now() - began);
-      await frame();
-    }
+const parent = document.body.appendChild(document.createElement("div"));
+const deck = new Deck({
+  parent, width: 800, height: 600, views: new MapView(), initialViewState: { longitude: 8, latitude: 47, zoom: 6 }, layers: [],
+});
+const snapshot: Snapshot = { ...head, seq: 0, status: "open", resolution: null, cells: names.map((name) => [name, some()]), countries: [] };
+let state = applyMessage(undefined, snapshot)!;
+let places: readonly string[] = [];
+
+const ways = {
+  ours: () => cellLayer((places = placesOf(places, state.aggregates)), state.aggregates, palette),
+  whole: () => wholeLayer(state.aggregates),
+};
+
+const frame = () => new Promise((done) => requestAnimationFrame(done));
+
+window.play = async (way, folds) => {
+  if (folds === 0) {
     deck.setProps({ layers: [] });
     await frame();
-    return times;
-  };
-  let places: readonly string[] = [];
-  const ours = await run((cells) => cellLayer((places = placesOf(places, cells)), cells, palette) as unknown as H3HexagonLayer<never>);
-  const whole = await run((cells) => wholeLayer(cells) as unknown as H3HexagonLayer<never>);
-  deck.finalize();
-  return { ours, whole };
+    deck.setProps({ layers: [ways[way]()] });
+  }
+  for (let fold = 0; fold < folds; fold++) {
+    state = applyMessage(state, message(state.seq + 1))!;
+    deck.setProps({ layers: [ways[way]()] });
+    await frame();
+    await frame();
+  }
+  await frame();
 };
