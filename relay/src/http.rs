@@ -84,12 +84,7 @@ pub fn refuse(status: StatusCode, error: &str, message: &str) -> Response {
 ///
 /// # Errors
 /// The answer for who may not.
-pub fn admit(
-    shared: &Shared,
-    match_id: &str,
-    headers: &HeaderMap,
-    query: &BTreeMap<String, String>,
-) -> Result<Access, Response> {
+pub fn admit(shared: &Shared, match_id: &str, headers: &HeaderMap, query: &BTreeMap<String, String>) -> Result<Access, Response> {
     if let Err(e) = parse_name("match", Some(match_id.as_bytes())) {
         return Err(refuse(StatusCode::BAD_REQUEST, "invalid", &e.to_string()));
     }

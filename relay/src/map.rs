@@ -65,7 +65,11 @@ async fn with_headers(request: Request, next: Next) -> Response {
 }
 
 /// `GET /matches`: those that the client may see, open ones first, the latest vote first.
-pub async fn matches(State(shared): State<Shared>, Query(query): Query<BTreeMap<String, String>>, headers: HeaderMap) -> Response {
+pub async fn matches(
+    State(shared): State<Shared>,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
     let access = match access(&shared, &headers, &query) {
         Ok(access) => access,
         Err(refused) => return refused,
