@@ -14,7 +14,7 @@ const compressed: Plugin = {
       if (!/\.(js|mjs|css|json|svg|html)$/.test(name)) continue;
       const bytes = readFileSync(`${dir}/${name}`);
       writeFileSync(`${dir}/${name}.gz`, gzipSync(bytes, { level: 9 }));
-      writeFileSync(`${dir}/${name}.br`, brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length } }));
+      writeFileSync(`${dir}/${name}.br`, brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }));
     }
   },
 };
