@@ -63,7 +63,7 @@ client-test: install relay ## the client against the relay and PostgreSQL; E2E_S
 
 map: $(MAP)/dist/index.html ## build the live map in client/map/dist, for the relay's --map-dir
 
-$(MAP)/dist/index.html: $(filter-out %.test.ts,$(wildcard $(MAP)/src/* $(MAP)/public/* $(MAP)/*.ts $(MAP)/*.html $(MAP)/*.json client/src/*.ts))
+$(MAP)/dist/index.html: $(wildcard $(MAP)/src/* $(MAP)/public/* $(MAP)/*.ts $(MAP)/*.html $(MAP)/*.json client/src/*.ts)
 	npm --prefix $(MAP) run --silent build
 
 map-test: install relay map ## the map in Chromium, against the relay and PostgreSQL; pictures in client/map/shots

@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Votes from the world's cities, live in this terminal, then the proof that every one was counted.
 
-Runs a private PostgreSQL with the installed extension and a relay beside it, which serves the live map, opens a match and votes from 16 sessions for DEMO_SECONDS
-(default 20). Half of them record votes; the other half cast the ballots of voters, who change their minds now and then,
+Runs a private PostgreSQL with the installed extension and beside it a relay, which serves the live map, opens a match and votes
+from 16 sessions for DEMO_SECONDS (default 20). Half of them record votes; the other half cast the ballots of voters, who change their minds now and then,
 and whose calls come twice now and then. Each session keeps a journal of what was acknowledged; at the end the journals,
 the ballots and what the extension counted must be the same, by team, country and cell: exit status 1 if not. A map of the
 match is left in build/demo.svg. In a terminal the server then stays, for a look with psql, until Enter or Ctrl-C;
