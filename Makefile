@@ -12,10 +12,11 @@ export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
 CARGO_PG = -p vote_agg --no-default-features --features pg$(PGMAJOR) --locked
 PYTHON = /usr/bin/python3
 export PATH := $(if $(wildcard build/venv/bin/node),$(CURDIR)/build/venv/bin:)$(PATH)
+MAP = client/map
 TESTS ?=
 PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check regress proof relay relay-test client client-test demo picture bench lint clean help
+.PHONY: all install uninstall installcheck test check regress proof relay relay-test client client-test map map-test demo picture bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -38,7 +39,7 @@ installcheck: ## test the installed extension on the running server of PGHOST, P
 
 test: ## everything: set up, lint, unit tests, installcheck and proofs on private clusters
 	scripts/setup
-	$(MAKE) lint check proof relay-test client-test
+	$(MAKE) lint check proof relay-test client-test map-test
 
 check: regress ## the quick part: unit tests and installcheck on a private cluster
 	cargo test --locked -q -p vote_agg_core -p vote_agg_relay
@@ -62,9 +63,18 @@ client: ## build the client in client/dist and test it with a relay by script
 client-test: install relay ## the client against the relay and PostgreSQL; E2E_SECONDS=60 E2E_CUTS=30 for long, RELAY_BIN= for another relay
 	scripts/cluster.py run -- npm --prefix client run --silent e2e
 
-demo: ## votes from the world's cities, live in this terminal (DEMO_SECONDS=20)
-	scripts/setup
-	$(MAKE) install relay
+map: $(MAP)/dist/index.html ## build the live map in client/map/dist, for the relay's --map-dir
+
+$(MAP)/dist/index.html: $(wildcard $(MAP)/src/* $(MAP)/public/* $(MAP)/*.ts $(MAP)/*.html $(MAP)/*.json client/src/*.ts)
+	npm --prefix $(MAP) run --silent build
+
+map-test: install relay map ## the map in Chromium, against the relay and PostgreSQL; pictures in client/map/shots
+	npm --prefix $(MAP) run --silent check
+	scripts/cluster.py run -- npm --prefix $(MAP) run --silent e2e
+
+demo: ## votes from the world's cities, live on a map and in this terminal (DEMO_SECONDS=20)
+	scripts/setup --without-browser
+	$(MAKE) install relay map
 	$(PYTHON) scripts/demo.py
 
 picture: ## a map of a match, of the database that psql would use: MATCH=name, PICTURE=file.svg
@@ -82,7 +92,7 @@ lint: build/vote_agg--$(VERSION).sql ## format, clippy, pgspot
 	build/venv/bin/pgspot build/vote_agg--$(VERSION).sql
 
 clean: ## remove what was built
-	rm -rf build target client/dist client/build
+	rm -rf build target client/dist client/build $(MAP)/dist $(MAP)/shots
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14

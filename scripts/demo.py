@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Votes from the world's cities, live in this terminal, then the proof that every one was counted.
 
-Runs a private PostgreSQL with the installed extension and a relay beside it, opens a match and votes from 16 sessions for DEMO_SECONDS
-(default 20). Half of them record votes; the other half cast the ballots of voters, who change their minds now and then,
+Runs a private PostgreSQL with the installed extension and beside it a relay, which serves the live map, opens a match and votes
+from 16 sessions for DEMO_SECONDS (default 20). Half of them record votes; the other half cast the ballots of voters, who change their minds now and then,
 and whose calls come twice now and then. Each session keeps a journal of what was acknowledged; at the end the journals,
 the ballots and what the extension counted must be the same, by team, country and cell: exit status 1 if not. A map of the
 match is left in build/demo.svg. In a terminal the server then stays, for a look with psql, until Enter or Ctrl-C;
@@ -37,6 +37,7 @@ from live import Live
 
 ROOT = pathlib.Path(__file__).parent.parent
 PICTURE = ROOT / "build" / "demo.svg"
+MAP = ROOT / "client" / "map" / "dist"
 MATCH = "final"
 HOME, AWAY = TEAMS = ["home", "away"]
 SESSIONS = 16
@@ -96,7 +97,7 @@ def relay(cluster):
             probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     binary = ROOT / "target" / "release" / "vote-agg-relay"
-    command = [binary, "--host", "127.0.0.1", "--port", str(port), "--database-url", cluster.dsn(user="viewer")]
+    command = [binary, "--host", "127.0.0.1", "--port", str(port), "--map-dir", MAP, "--database-url", cluster.dsn(user="viewer")]
     with open(pathlib.Path(cluster.path) / "relay.log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "RUST_LOG": "warn"})
     try:
@@ -299,7 +300,7 @@ def compare(title, sent, counted):
 def wait_for_farewell(cluster, address):
     """Leaves the server up for a look by hand."""
     print(f"""
-The server stays up, and the relay at {address}. In another terminal:
+The server stays up, and the map at {address}/?match={MATCH}: it shows what you vote. In another terminal:
 
   scripts/cluster.py psql {cluster.path}
 
@@ -339,7 +340,8 @@ def main():
     with private_cluster() as cluster:
         prepare(cluster)
         with relay(cluster) as address, cluster.connect(user="viewer") as viewer:
-            print(f"The relay is at {address}: /matches/{MATCH}/stats, or curl -N {address}/matches/{MATCH}/events\n", flush=True)
+            print(f"Watch it on a map, live: {address}/?match={MATCH}", flush=True)
+            print(f"The relay also answers at {address}/matches/{MATCH}/stats, or curl -N {address}/matches/{MATCH}/events\n", flush=True)
             live = Live(viewer, MATCH, TEAMS, names)
             sent, (counted, pending) = run_votes(cluster, cities, seconds, live)
             live.finish(f"{SESSIONS} sessions voted for {seconds:g} s · {sent.calls() / seconds:,.0f} calls/s")

@@ -1,6 +1,6 @@
 import { backOff, type Answer, type Follower, Link, type Token, type VoteError } from "./link.js";
 import { type Message, type Snapshot, VERSION } from "./message.js";
-import { applyMessage, type MatchState, type MatchStats } from "./state.js";
+import { applyMessage, type LeadChange, type MatchState, type MatchStats } from "./state.js";
 import type { CellAggregate, CountryAggregate } from "./tally.js";
 
 /** What a page shows of a match. The same object until something changes; so are all its parts. */
@@ -17,6 +17,10 @@ export interface VoteSnapshot {
   readonly stats: MatchStats | null;
   readonly aggregates: readonly CellAggregate[];
   readonly countries: readonly CountryAggregate[];
+  /** Changes of leader since following began, newest first: at most 50 of each scope. */
+  readonly flips: readonly LeadChange[];
+  /** When the last fold was, ISO 8601; null before the first. */
+  readonly at: string | null;
   /** 0 before the first fold. */
   readonly seq: number;
   /** Null before the first fold. */
@@ -49,8 +53,8 @@ function snapshotOf(
   state: MatchState | undefined,
   connection: Pick<VoteSnapshot, "connected" | "connecting" | "connectionError">,
 ): VoteSnapshot {
-  const { stats = null, aggregates = NONE, countries = NONE, seq = 0, epoch = null } = state ?? {};
-  return { matchId, resolution: state ? state.resolution : resolution, ...connection, stats, aggregates, countries, seq, epoch };
+  const { stats = null, aggregates = NONE, countries = NONE, flips = NONE, at = null, seq = 0, epoch = null } = state ?? {};
+  return { matchId, resolution: state ? state.resolution : resolution, ...connection, stats, aggregates, countries, flips, at, seq, epoch };
 }
 
 /** A match at a resolution, as long as somebody uses it. All who want the same share one. */

@@ -1,10 +1,23 @@
-import type { MatchStatus, Message, PlaceVotes, Snapshot, Votes, WireStats } from "./message.js";
+import type { Flip, MatchStatus, Message, PlaceVotes, Snapshot, Votes, WireStats } from "./message.js";
 import { type CellAggregate, type CountryAggregate, cellAggregate, countryAggregate, type Tally, tallyOf } from "./tally.js";
 
 export interface MatchStats extends Tally {
   readonly status: MatchStatus;
   /** The sliding window counter over whole minutes. */
   readonly votesPerMinute: number;
+}
+
+/** A lead that went from one team to another, when it was told. */
+export interface LeadChange {
+  readonly scope: Flip[0];
+  /** The country's code or the cell's index, as counted; null: the match as a whole. */
+  readonly place: string | null;
+  /** Who led before, and who leads; null: nobody. */
+  readonly before: string | null;
+  readonly after: string | null;
+  readonly seq: number;
+  /** When that was, ISO 8601. */
+  readonly at: string;
 }
 
 /** Why a state cannot go on: a message is missing, or only a snapshot helps. */
@@ -24,6 +37,8 @@ export interface MatchState {
   /** In no particular order; a cell keeps its place in the array while no cell goes. */
   readonly aggregates: readonly CellAggregate[];
   readonly countries: readonly CountryAggregate[];
+  /** Those heard of since following began, newest first: at most 50 of each scope. */
+  readonly flips: readonly LeadChange[];
   /** Null: exact. Else what is known stays as it was until what is missing has come. */
   readonly stale: Stale | null;
 }
@@ -51,6 +66,7 @@ function applyUpdate(state: MatchState, message: Message): MatchState {
     stats: statsOf(message.stats, message.final ? "final" : openedBy(state.stats.status)),
     aggregates: cells(state.aggregates, message.cells),
     countries: countries(state.countries, message.countries),
+    flips: message.flips?.length ? recent(state.flips, message.flips, message) : state.flips,
     stale: null,
   };
 }
@@ -68,8 +84,18 @@ function applySnapshot(before: MatchState | undefined, snapshot: Snapshot): Matc
     stats: statsOf(snapshot.stats, snapshot.status),
     aggregates: cells(before?.aggregates ?? [], snapshot.cells, true),
     countries: countries(before?.countries ?? [], snapshot.countries, true),
+    flips: before?.epoch === snapshot.epoch ? before.flips : NONE,
     stale: null,
   };
+}
+
+const NONE: readonly LeadChange[] = [];
+
+function recent(known: readonly LeadChange[], flips: readonly Flip[], { seq, at }: Message): readonly LeadChange[] {
+  const told = flips.map(([scope, place, before, after]) => ({ scope, place, before, after, seq, at }));
+  // Each scope has its own room: of cells there are so many that nothing else would be left.
+  const room = { match: 50, country: 50, cell: 50 };
+  return [...told, ...known].filter(({ scope }) => room[scope]-- > 0);
 }
 
 function staled(state: MatchState, stale: Stale): MatchState {

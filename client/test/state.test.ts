@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import type { Message, PlaceVotes, Snapshot, Votes } from "../src/message.js";
+import type { Flip, Message, PlaceVotes, Snapshot, Votes } from "../src/message.js";
 import { applyMessage, type MatchState } from "../src/state.js";
 
 function golden<T>(name: string): T {
@@ -22,7 +22,7 @@ function after(state: MatchState, cells: PlaceVotes[], more: Partial<Message> = 
 describe("golden messages", () => {
   test("a snapshot starts a state", () => {
     expect(start()).toEqual({
-      matchId: "final", resolution: null, seq: 43, epoch: "9f3c2a71", at: "2026-07-19T20:11:03.120Z", stale: null,
+      matchId: "final", resolution: null, seq: 43, epoch: "9f3c2a71", at: "2026-07-19T20:11:03.120Z", flips: [], stale: null,
       stats: { status: "open", totalVotes: 218, votes: { home: 120, away: 98 }, leader: "home", dominance: 22 / 218, votesPerMinute: 218 },
       aggregates: [{ h3Index: "872a1072bffffff", resolution: 7, totalVotes: 218, votes: { home: 120, away: 98 }, leader: "home", dominance: 22 / 218 }],
       countries: [{ countryCode: "FR", totalVotes: 218, votes: { home: 120, away: 98 }, leader: "home", dominance: 22 / 218 }],
@@ -52,6 +52,39 @@ describe("golden messages", () => {
     const next = after(stale, [], { match: RESYNC.match });
     expect(applyMessage(stale, next)).toBe(stale);
     expect(applyMessage(stale, { ...SNAPSHOT, match: RESYNC.match, seq: 7, epoch: RESYNC.epoch })).toMatchObject({ seq: 7, stale: null });
+  });
+});
+
+describe("changes of leader", () => {
+  const cell = "872a1072bffffff";
+
+  test("are kept newest first, with their time", () => {
+    const first = applyMessage(start(), FLIPS)!;
+    const { at } = FLIPS;
+    expect(first.flips).toEqual([
+      { scope: "match", place: null, before: "home", after: "away", seq: 44, at },
+      { scope: "cell", place: cell, before: "home", after: "away", seq: 44, at },
+    ]);
+    const second = applyMessage(first, after(first, [], { flips: [["country", "FR", "home", null]] }))!;
+    expect(second.flips.map(({ scope, after }) => [scope, after])).toEqual([["country", null], ["match", "away"], ["cell", "away"]]);
+    expect(second.flips[1]).toBe(first.flips[0]);
+    expect(applyMessage(second, after(second, []))!.flips).toBe(second.flips);
+  });
+
+  test("stay at another resolution, and end with the history", () => {
+    const state = applyMessage(start(), FLIPS)!;
+    expect(applyMessage(state, { ...SNAPSHOT, seq: 44, resolution: 3 })!.flips).toBe(state.flips);
+    expect(applyMessage(state, { ...SNAPSHOT, epoch: "other" })!.flips).toEqual([]);
+  });
+
+  test("are bounded, and many of cells leave those of the match", () => {
+    let state = applyMessage(start(), FLIPS)!;
+    for (let i = 0; i < 30; i++) {
+      const flips: Flip[] = [["cell", cell, "home", "away"], ["cell", cell, "away", "home"], ["cell", cell, "home", "away"]];
+      state = applyMessage(state, after(state, [], { flips }))!;
+    }
+    expect(state.flips).toHaveLength(51);
+    expect(state.flips.at(-1)).toMatchObject({ scope: "match", seq: 44 });
   });
 });
 

@@ -1,7 +1,7 @@
 // Compiled by tsc, which is the test.
 import { expectTypeOf, test } from "vitest";
 import {
-  applyMessage, type CellAggregate, type CountryAggregate, createVoteStore, type MatchState, type MatchStats, type Message, type Snapshot,
+  applyMessage, type CellAggregate, type CountryAggregate, createVoteStore, type LeadChange, type MatchState, type MatchStats, type Message, type Snapshot,
   topAggregates, type VoteError, type VoteStore,
 } from "vote-agg-client";
 import { type CellCollection, formatAggregateForMap, type Hexagon } from "vote-agg-client/geo";
@@ -16,6 +16,8 @@ test("the public types", () => {
   expectTypeOf<Socket["stats"]>().toEqualTypeOf<MatchStats | null>();
   expectTypeOf<Socket["aggregates"]>().toEqualTypeOf<readonly CellAggregate[]>();
   expectTypeOf<Socket["countries"]>().toEqualTypeOf<readonly CountryAggregate[]>();
+  expectTypeOf<Socket["flips"]>().toEqualTypeOf<readonly LeadChange[]>();
+  expectTypeOf<Socket["at"]>().toEqualTypeOf<string | null>();
   expectTypeOf<Socket["seq"]>().toEqualTypeOf<number>();
   expectTypeOf<Socket["connect"]>().toEqualTypeOf<() => void>();
   expectTypeOf<Socket["disconnect"]>().toEqualTypeOf<() => void>();

@@ -6,6 +6,7 @@ import re
 import subprocess
 
 import rig
+from test_guard import GUARDED, token
 
 
 def vote(db, team="home", cell="872a1072bffffff", country="US", votes=1):
@@ -80,3 +81,57 @@ def test_events_by_curl_resume_where_they_ended(db, new_relay):
     again = read(0, "-H", f"Last-Event-ID: {first[-1]['id']}")
     assert again[0]["event"] == "match:update" and json.loads(again[0]["data"])["prev"] == seqs[-1]
     assert read(0, "-H", "Last-Event-ID: nonsense-1")[0]["event"] == "match:snapshot"
+
+
+def test_the_map_is_served_from_a_folder_and_loads_nothing_from_elsewhere(db, new_relay, tmp_path):
+    (tmp_path / "map" / "assets").mkdir(parents=True)
+    (tmp_path / "map" / "index.html").write_text("<title>map</title>")
+    (tmp_path / "map" / "assets" / "page-1a2b.js").write_text("plain")
+    (tmp_path / "map" / "assets" / "page-1a2b.js.br").write_bytes(b"compressed")
+    relay = new_relay(map_dir=tmp_path / "map")
+    status, headers, body = rig.get(f"{relay.url}/?match=final")
+    assert (status, body) == (200, b"<title>map</title>") and headers["content-type"] == "text/html"
+    assert headers["cache-control"] == "no-cache" and headers["x-content-type-options"] == "nosniff"
+    policy = dict(rule.strip().split(" ", 1) for rule in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'" and policy["script-src"] == "'self'" and "http" not in str(policy)
+    for encoding, expected in [("br", b"compressed"), ("identity", b"plain")]:
+        status, headers, body = rig.get(f"{relay.url}/assets/page-1a2b.js", **{"Accept-Encoding": encoding})
+        assert (status, body) == (200, expected) and headers["cache-control"].endswith("immutable")
+    for path in ["/assets/gone.js", "/gone", "/../Cargo.toml", "/assets/%2e%2e/%2e%2e/secret"]:
+        status, headers, _ = rig.get(f"{relay.url}{path}")
+        assert status == 404 and headers["cache-control"] == "no-cache", path
+    # What else there is stays in front of it.
+    assert rig.get(f"{relay.url}/health")[2] == b"ok\n" and json.loads(rig.get(f"{relay.url}/matches")[2]) == {"matches": []}
+
+
+def test_without_a_folder_the_page_says_how_to_get_one(db, new_relay, tmp_path):
+    status, _, body = rig.get(f"{new_relay().url}/")
+    assert status == 404 and json.loads(body)["error"] == "no_map" and "--map-dir" in json.loads(body)["message"]
+    refused = subprocess.run([rig.BINARY, f"--map-dir={tmp_path}", f"--database-url={db.url()}", "--port=0"], capture_output=True, text=True, timeout=rig.PATIENCE)
+    assert refused.returncode == 1 and "has no index.html" in refused.stderr
+
+
+def test_the_list_of_matches(db, new_relay):
+    relay = new_relay()
+    assert json.loads(rig.get(f"{relay.url}/matches")[2]) == {"matches": []}
+    vote(db, votes=3)
+    vote(db, team="away")
+    db.sql("SELECT record_vote('cup', 'red', NULL::text, NULL, 5), open_match('derby', ARRAY['a', 'b'], now() + interval '1 hour')")
+    db.sql("SELECT close_match('cup')")
+
+    def listed():
+        matches = json.loads(rig.get(f"{relay.url}/matches")[2])["matches"]
+        return matches if len(matches) == 3 and matches[-1]["match"] == "cup" else None
+
+    # It is kept for some seconds. Those that are over come last.
+    final, derby, cup = rig.eventually("all three are listed", listed)
+    assert [final["match"], derby["match"], cup["match"]] == ["final", "derby", "cup"]
+    assert (final["votes"], final["total"], final["leader"], final["dominance"], final["status"]) == ({"home": 3, "away": 1}, 4, "home", 0.5, "open")
+    assert (derby["status"], derby["votes"], derby["leader"], derby["last_vote_at"]) == ("scheduled", {"a": 0, "b": 0}, None, None)
+    assert cup["status"] in ("closed", "final") and cup["total"] == 5
+
+    guarded = new_relay(**GUARDED)
+    assert rig.get(f"{guarded.url}/matches")[0] == 401
+    for matches, expected in [(None, ["final", "derby", "cup"]), (["cup", "other"], ["cup"]), ([], [])]:
+        status, _, body = rig.get(f"{guarded.url}/matches", Authorization=f"Bearer {token(matches=matches)}")
+        assert (status, [each["match"] for each in json.loads(body)["matches"]]) == (200, expected)

@@ -134,6 +134,10 @@ pub struct Config {
     #[arg(long, env = "LINGER", default_value = "60", value_parser = seconds)]
     pub linger: Duration,
 
+    /// The folder of the live map, served at `/`: what `make map` builds in client/map/dist
+    #[arg(long, env = "MAP_DIR", value_name = "FOLDER")]
+    pub map_dir: Option<PathBuf>,
+
     /// How logs are written
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
     pub log_format: LogFormat,

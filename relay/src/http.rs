@@ -4,8 +4,9 @@ use crate::cache::{Answer, Found, LISTS_TTL, Question, STATS_TTL};
 use crate::error::{Error, Result};
 use crate::guard::limits::Seats;
 use crate::guard::origin::{Origins, client_ip};
-use crate::guard::token::Checker;
+use crate::guard::token::{Access, Checker};
 use crate::hub::Hub;
+use crate::map;
 use crate::question::{Ask, Kind};
 use crate::socket::{ClientIp, bearer};
 use crate::stream;
@@ -35,7 +36,9 @@ pub struct Shared {
 
 /// The routes.
 pub fn router(shared: Shared) -> Router {
+    let page = map::page(shared.hub.config.map_dir.as_deref());
     Router::new()
+        .route("/matches", get(map::matches))
         .route("/matches/{id}/events", get(stream::events))
         .route("/matches/{id}/{what}", get(answer))
         .route("/cache", get(cache))
@@ -43,6 +46,7 @@ pub fn router(shared: Shared) -> Router {
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(shared)
+        .merge(page)
         .layer(CompressionLayer::new())
 }
 
@@ -80,26 +84,29 @@ pub fn refuse(status: StatusCode, error: &str, message: &str) -> Response {
 ///
 /// # Errors
 /// The answer for who may not.
-pub fn admit(
-    shared: &Shared,
-    match_id: &str,
-    headers: &HeaderMap,
-    query: &BTreeMap<String, String>,
-) -> Result<crate::guard::token::Access, Response> {
+pub fn admit(shared: &Shared, match_id: &str, headers: &HeaderMap, query: &BTreeMap<String, String>) -> Result<Access, Response> {
     if let Err(e) = parse_name("match", Some(match_id.as_bytes())) {
         return Err(refuse(StatusCode::BAD_REQUEST, "invalid", &e.to_string()));
     }
-    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
-    let access = shared.checker.check(header.or(query.get("token").map(String::as_str))).map_err(|reason| {
-        shared.hub.metrics.refuse(reason);
-        refuse(StatusCode::UNAUTHORIZED, reason, "a valid token is needed")
-    })?;
+    let access = access(shared, headers, query)?;
     if access.covers(match_id) {
         Ok(access)
     } else {
         shared.hub.metrics.refuse("forbidden");
         Err(refuse(StatusCode::FORBIDDEN, "forbidden", "the token does not cover this match"))
     }
+}
+
+/// What the request's token allows.
+///
+/// # Errors
+/// The answer for who has no valid one and needs it.
+pub fn access(shared: &Shared, headers: &HeaderMap, query: &BTreeMap<String, String>) -> Result<Access, Response> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(bearer);
+    shared.checker.check(header.or(query.get("token").map(String::as_str))).map_err(|reason| {
+        shared.hub.metrics.refuse(reason);
+        refuse(StatusCode::UNAUTHORIZED, reason, "a valid token is needed")
+    })
 }
 
 async fn answer(
@@ -153,7 +160,8 @@ async fn find(hub: &Hub, match_id: &str, ask: &Ask) -> Result<Arc<Answer>, Arc<E
     Ok(answer)
 }
 
-fn respond(answer: &Answer, headers: &HeaderMap) -> Response {
+/// An answer of the cache, or word that the client has it already.
+pub fn respond(answer: &Answer, headers: &HeaderMap) -> Response {
     // Weak: the body may be compressed on its way.
     let etag = answer.etag.as_ref().and_then(|etag| HeaderValue::from_str(&format!("W/\"{etag}\"")).ok());
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());

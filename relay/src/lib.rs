@@ -15,6 +15,7 @@ mod follow;
 mod guard;
 mod http;
 mod hub;
+mod map;
 mod metrics;
 mod question;
 mod room;
@@ -47,6 +48,7 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// # Errors
 /// [`Error::Config`] for settings that cannot be right, [`Error::Io`] when serving fails.
 pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
+    map::check(config.map_dir.as_deref())?;
     let database = Database::new(&config)?;
     let checker = Arc::new(Checker::new(&config)?);
     let origins = guard::origin::Origins::new(&config.origins)?;

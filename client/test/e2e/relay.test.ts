@@ -1,6 +1,7 @@
 import { EventSource } from "eventsource";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { aggregateByResolution } from "../../src/geo.js";
+import { getPentagons, getRes0Cells, latLngToCell } from "h3-js";
+import { aggregateByResolution, calculateH3Neighbors, type CellCollection, formatAggregateForMap } from "../../src/geo.js";
 import { openLinks, type VoteSnapshot } from "../../src/follow.js";
 import { applyMessage, calculateDominance, type CellAggregate, createVoteStore, filterByThreshold, type MatchState, topAggregates, type Votes, type VoteStore, type VoteStoreOptions } from "../../src/index.js";
 import { Database, eventually, Line, pause, Relay, SECRET, token, vote } from "./rig.js";
@@ -180,4 +181,41 @@ test("tokens that live four seconds never break the stream", async () => {
   await eventually("connected", () => stranger.getSnapshot().connected && stranger.getSnapshot().seq === seq);
   for (const each of stores.splice(0)) each.close();
   await eventually("every socket is closed", () => openLinks().length === 0);
+});
+
+/** Cells where geometry is hard, and some by chance. */
+function tellingCells(): string[] {
+  const poles = [0, 2, 5].flatMap((resolution) => [latLngToCell(90, 0, resolution), latLngToCell(-90, 0, resolution)]);
+  const antimeridian = [0, 1, 3, 7].flatMap((resolution) => [-70, -17, 0, 52, 71].map((latitude) => latLngToCell(latitude, 180, resolution)));
+  const some = Array.from({ length: 300 }, (_, i) => latLngToCell(Math.random() * 180 - 90, Math.random() * 360 - 180, i % 16));
+  return [...new Set([...getRes0Cells(), ...getPentagons(1), ...getPentagons(4), ...getPentagons(15), ...poles, ...antimeridian, ...some])];
+}
+
+test("neighbours are those of SQL, in its order", async () => {
+  for (const cell of tellingCells()) {
+    for (const k of [0, 1, 3]) {
+      const expected = await database.rows<{ cell: string }>("SELECT cell FROM h3_neighbors($1::text, $2) AS cell", [cell, k]);
+      expect(calculateH3Neighbors(cell, k), `${cell}, ${k}`).toEqual(expected.map((row) => row.cell));
+    }
+  }
+});
+
+test("GeoJSON is that of SQL, corners to a billionth of a degree", async () => {
+  const cells = tellingCells();
+  await database.rows("SELECT bulk_increment($1)", [JSON.stringify(cells.flatMap((cell, i) =>
+    ["home", "away"].slice(i % 2).map((team) => ({ match_id: "shapes", team_choice: team, h3_index: cell, votes: 1 + (i % 5) }))))]);
+  await database.settle();
+  const expected = await database.value<CellCollection>("SELECT get_match_geojson('shapes')");
+  const found = formatAggregateForMap(await cellsOf("shapes", "resolution => $2", null), "geojson");
+  expect(found.features.map((each) => [each.id, each.properties, each.geometry.type])).toEqual(
+    expected.features.map((each) => [each.id, each.properties, each.geometry.type]));
+  expect(found.features).toHaveLength(cells.length);
+  found.features.forEach((feature, i) => {
+    const [mine, sqls] = [feature, expected.features[i]!].map(({ geometry }) => JSON.stringify(geometry.coordinates));
+    const numbers = (text: string) => text.match(/-?[\d.]+(e-?\d+)?/g)!.map(Number);
+    // The same brackets, and numbers that are as good as the same.
+    expect(mine!.replace(/[^[\],]/g, ""), feature.id as string).toBe(sqls!.replace(/[^[\],]/g, ""));
+    const far = numbers(mine!).map((n, at) => Math.abs(n - numbers(sqls!)[at]!)).filter((distance) => !(distance <= 1e-9));
+    expect(far, `${feature.id}: ${mine} is not ${sqls}`).toEqual([]);
+  });
 });

@@ -64,6 +64,15 @@ export class Database {
     });
   }
 
+  /** Whether anybody but this session gets in; who is there is thrown out. */
+  async allow(isAllowed: boolean): Promise<void> {
+    const own = await this.value("SELECT pg_backend_pid()");
+    const admin = await Database.connect("postgres");
+    await admin.query(`ALTER DATABASE ${this.name} ALLOW_CONNECTIONS ${isAllowed}`);
+    if (!isAllowed) await admin.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> $2", [this.name, own]);
+    await admin.end();
+  }
+
   async drop(): Promise<void> {
     await this.session.end();
     const admin = new pg.Client({ database: "postgres" });
@@ -79,12 +88,15 @@ export class Relay {
     private readonly process: ChildProcess,
   ) {}
 
-  static async start(database: string, flags: string[] = []): Promise<Relay> {
+  /** On a free port, or on one where another relay was. */
+  static async start(database: string, flags: string[] = [], port?: number): Promise<Relay> {
     if (!existsSync(BINARY)) throw new Error(`there is no relay at ${BINARY}: build it, or set RELAY_BIN`);
-    const probe = createServer().listen(0, "127.0.0.1");
-    await once(probe, "listening");
-    const { port } = probe.address() as AddressInfo;
-    probe.close();
+    if (port === undefined) {
+      const probe = createServer().listen(0, "127.0.0.1");
+      await once(probe, "listening");
+      port = (probe.address() as AddressInfo).port;
+      probe.close();
+    }
     const { PGHOST, PGPORT, PGUSER, PATH } = process.env;
     const child = spawn(BINARY, ["--host=127.0.0.1", `--port=${port}`, ...flags], {
       env: { PATH, DATABASE_URL: `host=${PGHOST} port=${PGPORT} user=${PGUSER} dbname=${database}` },

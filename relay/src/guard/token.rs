@@ -39,6 +39,12 @@ impl Access {
         self.matches.as_ref().is_none_or(|matches| matches.iter().any(|allowed| allowed == match_id))
     }
 
+    /// The only matches that it covers; None: all.
+    #[must_use]
+    pub fn matches(&self) -> Option<&[String]> {
+        self.matches.as_deref()
+    }
+
     /// How long it lasts from now on; None: for ever.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {

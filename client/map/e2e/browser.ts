@@ -1,0 +1,71 @@
+// Debian's Chromium, drawing with the processor, and a page that is watched for what it must not do.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+
+const FLAGS = [
+  "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",
+  "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+];
+
+export interface Look {
+  readonly width?: number;
+  readonly height?: number;
+  readonly colorScheme?: "light" | "dark";
+  readonly isPhone?: boolean;
+  readonly isCalm?: boolean;
+}
+
+/** What a page did that it must not. */
+export class Watched {
+  readonly faults: string[] = [];
+  /** While the relay is away, the browser itself reports each attempt that fails. */
+  mayFail = false;
+
+  constructor(readonly page: Page, origin: string) {
+    page.on("pageerror", (error) => this.faults.push(`uncaught: ${error.message}`));
+    page.on("console", (message) => {
+      if (!["error", "warning"].includes(message.type())) return;
+      // The processor draws here, and says so whenever a pixel is read.
+      if (/GPU stall due to ReadPixels|Automatic fallback to software WebGL/.test(message.text())) return;
+      if (this.mayFail && /WebSocket connection to|Failed to load resource/.test(message.text())) return;
+      this.faults.push(`console: ${message.text()}`);
+    });
+    const isOwn = (url: string) => /^(data|blob):/.test(url) || new URL(url).host === new URL(origin).host;
+    page.on("request", (request) => isOwn(request.url()) || this.faults.push(`request elsewhere: ${request.url()}`));
+    page.on("websocket", (socket) => isOwn(socket.url()) || this.faults.push(`socket elsewhere: ${socket.url()}`));
+  }
+}
+
+export class Browser {
+  private readonly folders: string[] = [];
+  private readonly contexts: BrowserContext[] = [];
+
+  async open(url: string, { width = 1440, height = 900, colorScheme = "light", isPhone = false, isCalm = false }: Look = {}): Promise<Watched> {
+    const folder = mkdtempSync(join(tmpdir(), "vote_agg.chromium."));
+    this.folders.push(folder);
+    const context = await chromium.launchPersistentContext(folder, {
+      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+      headless: true,
+      args: FLAGS,
+      viewport: isPhone ? { width: 390, height: 844 } : { width, height },
+      hasTouch: isPhone,
+      isMobile: isPhone,
+      colorScheme,
+      reducedMotion: isCalm ? "reduce" : "no-preference",
+      timeout: 120_000,
+    });
+    this.contexts.push(context);
+    context.setDefaultTimeout(120_000);
+    const page = context.pages()[0] ?? (await context.newPage());
+    const watched = new Watched(page, url);
+    await page.goto(url);
+    return watched;
+  }
+
+  async close(): Promise<void> {
+    for (const context of this.contexts.splice(0)) await context.close();
+    for (const folder of this.folders.splice(0)) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}

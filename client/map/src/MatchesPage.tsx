@@ -1,0 +1,40 @@
+import { matchAddress } from "./address.js";
+import { type MatchLine, useMatches } from "./api.js";
+import { Bar } from "./Bar.js";
+import { orderTeams, Palette, type Theme } from "./colour.js";
+import { Badge } from "./Connection.js";
+import { brief, count, percent } from "./words.js";
+
+/** What one can watch. */
+export function MatchesPage({ token, theme, children }: { token: string | undefined; theme: Theme; children: React.ReactNode }) {
+  const { value, problem } = useMatches(token);
+  return (
+    <div className="page matches">
+      <main>
+        <header>
+          <nav aria-label="Site"><span className="brand">vote_agg</span>{children}</nav>
+          <h1>Matches</h1>
+        </header>
+        {problem && <p className="note" role="alert">{problem} Trying again by itself.</p>}
+        {value === null && !problem && <p className="quiet">Getting the list …</p>}
+        {value?.length === 0 && <p className="quiet">No match yet. The first vote opens one.</p>}
+        <ul className="cards">{value?.map((line) => <li key={line.match}><Card line={line} theme={theme} /></li>)}</ul>
+      </main>
+    </div>
+  );
+}
+
+function Card({ line, theme }: { line: MatchLine; theme: Theme }) {
+  const { match, status, total, votes, leader, dominance, per_minute } = line;
+  return (
+    <a className="card" href={matchAddress(match, location.hash)}>
+      <span className="title">{match}</span>
+      <Badge status={status} />
+      <Bar votes={votes} palette={new Palette(orderTeams([], votes), theme)} />
+      <span className="quiet">
+        {leader === null ? (total ? "level" : "no votes yet") : `${leader} leads by ${percent(dominance, 1)}`} · {count(total)} votes
+        {status === "open" && ` · ${brief(per_minute)} a minute`}
+      </span>
+    </a>
+  );
+}

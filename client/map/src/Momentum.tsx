@@ -1,0 +1,40 @@
+import { type Minute, MINUTES } from "./api.js";
+import type { Palette } from "./colour.js";
+import { count } from "./words.js";
+
+const HEIGHT = 56;
+const PITCH = 12;
+
+/** Votes by minute, a column each, the newest on the right. */
+export function Momentum({ minutes, at, palette, problem }: { minutes: readonly Minute[]; at: string; palette: Palette; problem: string | null }) {
+  const last = Math.floor(Date.parse(at) / 60_000);
+  const columns = new Map<number, Map<string, number>>();
+  for (const { bucket_start, team_choice, votes } of minutes) {
+    const slot = MINUTES - 1 - (last - Math.floor(Date.parse(bucket_start) / 60_000));
+    // Where more votes were taken back than came in, nothing stands in that column.
+    if (slot >= 0 && slot < MINUTES && votes > 0) columns.set(slot, (columns.get(slot) ?? new Map()).set(team_choice, votes));
+  }
+  const sum = (column: Map<string, number>) => [...column.values()].reduce((total, votes) => total + votes, 0);
+  const most = Math.max(1, ...[...columns.values()].map(sum));
+  return (
+    <section aria-label="Momentum">
+      <h2>Last {MINUTES} minutes</h2>
+      <svg className="momentum" viewBox={`0 0 ${MINUTES * PITCH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={`Votes by minute; at most ${count(most)} in one`}>
+        {Array.from({ length: MINUTES }, (_, slot) => {
+          let top = HEIGHT;
+          const column = columns.get(slot);
+          return (
+            <g key={slot} transform={`translate(${slot * PITCH + 1} 0)`}>
+              <rect className="slot" y={HEIGHT - 1} width={PITCH - 2} height={1} />
+              {column && palette.teams.filter((team) => column.has(team)).map((team) => {
+                const height = (column.get(team)! / most) * (HEIGHT - 2);
+                return <rect key={team} y={(top -= height)} width={PITCH - 2} height={height} fill={palette.of(team)} />;
+              })}
+            </g>
+          );
+        })}
+      </svg>
+      {problem && <p className="note" role="alert">No new time line: {problem}</p>}
+    </section>
+  );
+}

@@ -1,0 +1,43 @@
+// What the page's address says: /?match=final&z=3&lat=48.9&lng=2.4#token=…
+
+/** A place and how near it is: MapLibre's zoom, degrees. */
+export interface View {
+  readonly zoom: number;
+  readonly latitude: number;
+  readonly longitude: number;
+}
+
+export interface Address {
+  readonly match: string | null;
+  /** Null: the whole world. */
+  readonly view: View | null;
+  /** In the fragment, which browsers send nowhere. */
+  readonly token: string | undefined;
+}
+
+export function readAddress(search: string, hash: string): Address {
+  const query = new URLSearchParams(search);
+  const number = (name: string, low: number, high: number) => {
+    const value = Number.parseFloat(query.get(name) ?? "");
+    return value >= low && value <= high ? value : null;
+  };
+  const [zoom, latitude, longitude] = [number("z", 0, 22), number("lat", -85, 85), number("lng", -180, 180)];
+  return {
+    match: query.get("match"),
+    view: zoom === null ? null : { zoom, latitude: latitude ?? 20, longitude: longitude ?? 10 },
+    token: new URLSearchParams(hash.replace(/^#/, "")).get("token") ?? undefined,
+  };
+}
+
+/** The address with another view; what else it says stays. */
+export function writeView(search: string, { zoom, latitude, longitude }: View): string {
+  const query = new URLSearchParams(search);
+  query.set("z", zoom.toFixed(2));
+  query.set("lat", latitude.toFixed(3));
+  query.set("lng", (((((longitude + 180) % 360) + 360) % 360) - 180).toFixed(3));
+  return `?${query}`;
+}
+
+export function matchAddress(match: string, hash: string): string {
+  return `/?${new URLSearchParams({ match })}${hash}`;
+}

@@ -1,0 +1,96 @@
+import type { MatchStatus, Votes } from "vote-agg-client";
+import { useEffect, useRef, useState } from "react";
+
+/** A line of the list of matches. */
+export interface MatchLine {
+  readonly match: string;
+  readonly status: MatchStatus;
+  readonly total: number;
+  readonly votes: Votes;
+  readonly leader: string | null;
+  readonly dominance: number;
+  readonly per_minute: number;
+  readonly last_vote_at: string | null;
+}
+
+/** The net votes of a team in a minute. */
+export interface Minute {
+  readonly bucket_start: string;
+  readonly team_choice: string;
+  readonly votes: number;
+}
+
+/** Minutes that the time line shows. */
+export const MINUTES = 30;
+
+/** Asks the relay; what it refuses is thrown with its own words. */
+async function ask<T>(path: string, token: string | undefined, signal: AbortSignal): Promise<T> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, { signal, ...(token && { headers: { authorization: `Bearer ${token}` } }) });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new Error("The relay does not answer.");
+  }
+  const body = (await answer.json().catch(() => ({}))) as { message?: string };
+  if (answer.ok) return body as T;
+  throw new Error(answer.status === 503 ? "The relay cannot reach its database." : (body.message ?? `The relay answers ${answer.status}.`));
+}
+
+export interface Asked<T> {
+  readonly value: T | null;
+  /** Why the last attempt failed; what was known before stays. */
+  readonly problem: string | null;
+}
+
+/**
+ * Asks every `pause` milliseconds while the page is seen, for what `path` says at each time (null: nothing yet), unless nothing has
+ * moved since the last answer: `moment` names the state that the answer shows.
+ */
+function useAsked<T>(path: () => string | null, token: string | undefined, pause: number, moment: () => string | null): Asked<T> {
+  const [asked, setAsked] = useState<Asked<T>>({ value: null, problem: null });
+  const latest = useRef({ path, moment });
+  latest.current = { path, moment };
+  useEffect(() => {
+    const end = new AbortController();
+    let timer: ReturnType<typeof setTimeout>;
+    let known: string | null = null;
+    const turn = async () => {
+      const [wanted, now] = [document.hidden ? null : latest.current.path(), latest.current.moment()];
+      const isDue = wanted !== null && (now === null || now !== known);
+      if (isDue) {
+        try {
+          const value = await ask<T>(wanted, token, end.signal);
+          known = now;
+          if (!end.signal.aborted) setAsked({ value, problem: null });
+        } catch (error) {
+          if (!end.signal.aborted) setAsked(({ value }) => ({ value, problem: (error as Error).message }));
+        }
+      }
+      // Soon again where there was nothing to ask for yet.
+      if (!end.signal.aborted) timer = setTimeout(turn, isDue ? pause : Math.min(pause, 500));
+    };
+    void turn();
+    return () => {
+      end.abort();
+      clearTimeout(timer);
+    };
+  }, [token, pause]);
+  return asked;
+}
+
+export function useMatches(token: string | undefined): Asked<readonly MatchLine[]> {
+  const { value, problem } = useAsked<{ matches: readonly MatchLine[] }>(() => "/matches", token, 3_000, () => null);
+  return { value: value?.matches ?? null, problem };
+}
+
+/** Votes by minute and team up to `at`; asked for again when that has moved. */
+export function useTimeline(matchId: string, at: string | null, token: string | undefined): Asked<readonly Minute[]> {
+  const path = () => {
+    if (at === null) return null;
+    const from = new Date((Math.floor(Date.parse(at) / 60_000) - MINUTES + 1) * 60_000).toISOString();
+    return `/matches/${encodeURIComponent(matchId)}/timeline?${new URLSearchParams({ bucket: "1 minute", from })}`;
+  };
+  const { value, problem } = useAsked<{ timeline: readonly Minute[] }>(path, token, 4_000, () => at);
+  return { value: value?.timeline ?? null, problem };
+}
