@@ -27,6 +27,7 @@ mod lock;
 mod low_water;
 mod map;
 mod matches;
+mod parts;
 mod pending;
 mod read;
 mod rebuild;

@@ -27,8 +27,15 @@ use vote_agg_core::{Country, cell};
 pub const SLACK: u32 = 128;
 
 /// The columns of a heap, in the order of sql/tables.sql: h3_index, votes, at, source, in_total, match_id, team_choice,
-/// country_code.
-const COLUMNS: usize = 8;
+/// country_code; and those that only the heaps of fills have (sql/source.sql): relation, block.
+const COLUMNS: usize = 10;
+
+/// Where in an attached table a change was made.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub relation: pg_sys::Oid,
+    pub block: u32,
+}
 
 /// One of the two heaps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -165,6 +172,11 @@ impl OpenHeap {
 
     /// Appends one vote at the end.
     pub fn insert(&self, match_id: &str, vote: &Vote) {
+        self.insert_at(match_id, vote, None);
+    }
+
+    /// The same, with the place that the heaps of fills ask for.
+    pub fn insert_at(&self, match_id: &str, vote: &Vote, place: Option<Place>) {
         self.append(
             match_id,
             vote.cell.map(cell::cell_to_bits),
@@ -174,13 +186,14 @@ impl OpenHeap {
             vote.in_total,
             vote.team,
             vote.country.as_ref(),
+            place,
         );
     }
 
     /// Appends an anchor at the very end: no match, no votes. Returns its block.
     pub fn insert_anchor(&self, at: i64) -> u32 {
         self.forget_block_below(self.blocks());
-        self.append("", None, 0, at, Source::CALL, false, "", None)
+        self.append("", None, 0, at, Source::CALL, false, "", None, None)
     }
 
     #[allow(clippy::too_many_arguments, reason = "one a column")]
@@ -194,6 +207,7 @@ impl OpenHeap {
         in_total: bool,
         team: &str,
         country: Option<&Country>,
+        place: Option<Place>,
     ) -> u32 {
         let country = country.map(Country::as_str);
         let mut nulls = [false; COLUMNS];
@@ -209,6 +223,8 @@ impl OpenHeap {
             text(match_id),
             text(team),
             country.map_or(pg_sys::Datum::null(), text),
+            place.map_or(pg_sys::Datum::null(), |place| place.relation.into()),
+            place.map_or(pg_sys::Datum::null(), |place| i64::from(place.block).into()),
         ];
         // SAFETY: the values are those of the table's columns; the tuple lives in the current memory context until the
         // caller's is reset, and is freed here at once. HEAP_INSERT_SKIP_FSM: rule 1, never into a gap further down.
@@ -218,7 +234,7 @@ impl OpenHeap {
             pg_sys::heap_insert(self.0.as_ptr(), tuple, command, pg_sys::HEAP_INSERT_SKIP_FSM as i32, std::ptr::null_mut());
             let block = block_of(&(*tuple).t_self);
             pg_sys::pfree(tuple.cast());
-            for (value, _) in values.iter().zip(nulls).skip(5).filter(|(_, null)| !null) {
+            for (value, _) in values[5..8].iter().zip(&nulls[5..8]).filter(|(_, null)| !**null) {
                 pg_sys::pfree(value.cast_mut_ptr());
             }
             block
@@ -294,6 +310,12 @@ impl<'a> Found<'a> {
     /// The match as text.
     pub fn match_name(&self) -> std::borrow::Cow<'a, str> {
         String::from_utf8_lossy(self.match_id)
+    }
+
+    /// Where the change was made, in a heap of fills.
+    pub fn place(&self) -> Place {
+        let relation = pg_sys::Oid::from(self.values[8].value() as u32);
+        Place { relation, block: self.values[9].value() as u32 }
     }
 
     /// When the row was written, in microseconds since PostgreSQL's epoch.
