@@ -16,7 +16,7 @@ static AUTO_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static TURN_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8192);
 static TIMELINE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 static FLIP_MARGIN: GucSetting<f64> = GucSetting::<f64>::new(1.0);
-static TEST_FILL_PART: GucSetting<i32> = GucSetting::<i32>::new(32_768);
+static TEST_FILL_PART: GucSetting<i32> = GucSetting::<i32>::new(131_072);
 static TEST_PAUSE: GucSetting<Pause> = GucSetting::<Pause>::new(Pause::Off);
 
 /// Where a process can be made to wait by a test, to force an interleaving.
