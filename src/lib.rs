@@ -11,6 +11,7 @@ mod column;
 mod count;
 mod counts;
 mod ddl;
+mod dead_pages;
 mod delta;
 mod ending;
 mod error;

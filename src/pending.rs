@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "appends, scans and deletes of a heap are the server's own interface")]
 
+use crate::dead_pages::DeadPages;
 use crate::error::{Result, broken, quoted};
 use crate::guc;
 use crate::session;
@@ -17,6 +18,7 @@ use crate::state::Mark;
 use crate::tables::{self, Table};
 use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
+use std::ops::Range;
 use vote_agg_core::name::parse_name;
 use vote_agg_core::tally::{Source, Vote};
 use vote_agg_core::{Country, cell};
@@ -247,36 +249,62 @@ impl OpenHeap {
     /// The visitor's, and XX000 naming a row that no vote can have written.
     pub fn visit(&self, first: u32, snapshot: pg_sys::Snapshot, mut see: impl FnMut(&Found) -> Result<Next>) -> Result<()> {
         let end = self.blocks();
-        if first >= end {
-            return Ok(());
+        let mut dead = DeadPages::take(&self.0, first);
+        let mut start = first;
+        loop {
+            let blocks = dead.next(&self.0, snapshot, start..end);
+            start = blocks.end;
+            if blocks.is_empty() || matches!(self.visit_blocks(blocks, snapshot, &mut dead, &mut see)?, Next::Stop) {
+                break;
+            }
         }
+        dead.put_back(&self.0);
+        Ok(())
+    }
+
+    fn visit_blocks(
+        &self,
+        blocks: Range<u32>,
+        snapshot: pg_sys::Snapshot,
+        dead: &mut DeadPages,
+        see: &mut impl FnMut(&Found) -> Result<Next>,
+    ) -> Result<Next> {
+        // The first block that the scan has not told of yet.
+        let mut untold = blocks.start;
+        let mut learn = |until: u32| {
+            (std::mem::replace(&mut untold, until + 1)..until).for_each(|block| dead.learn(&self.0, snapshot, block))
+        };
+        let mut next = Next::Go;
         let flags = pg_sys::ScanOptions::SO_TYPE_TIDRANGESCAN | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
         // SAFETY: the scan's rows stay pinned until the next one is asked for, and are not kept longer.
         unsafe {
             let table = self.0.as_ptr();
             let scan = pg_sys::heap_beginscan(table, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), flags);
-            pg_sys::heap_setscanlimits(scan, first, end - first);
+            pg_sys::heap_setscanlimits(scan, blocks.start, blocks.end - blocks.start);
             let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
-            let mut block = first;
+            let mut block = pg_sys::InvalidBlockNumber;
             loop {
                 let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
                 if tuple.is_null() {
-                    break;
-                }
-                pg_sys::heap_deform_tuple(tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
-                let found = Found::new((*tuple).t_self, &values, &nulls);
-                if matches!(see(&found)?, Next::Stop) {
+                    learn(blocks.end);
                     break;
                 }
                 let seen = block_of(&(*tuple).t_self);
                 if seen != block {
                     block = seen;
+                    learn(block);
                     pgrx::check_for_interrupts!();
+                }
+                pg_sys::heap_deform_tuple(tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
+                let found = Found::new((*tuple).t_self, &values, &nulls);
+                if matches!(see(&found)?, Next::Stop) {
+                    next = Next::Stop;
+                    break;
                 }
             }
             pg_sys::heap_endscan(scan);
         }
-        Ok(())
+        Ok(next)
     }
 
     /// Deletes a row. False when somebody edited it away since it was seen.
