@@ -5,7 +5,9 @@ import time
 import psycopg
 import pytest
 
+import dml
 import harness
+import test_source_fill as fill
 from harness import KILLS, SECONDS, eventually, random_for, running
 from test_crash import GONE
 from test_source_fill import PAUSE, Fill, attach, state, waits, watcher, writer
@@ -13,42 +15,11 @@ from test_source_fill import PAUSE, Fill, attach, state, waits, watcher, writer
 # A row or two on each page: many parts, little to read.
 PART = 16
 PAGES = 1_400
-COLUMNS = "id bigserial, k int, match_id text, team text, h3 bigint, cc text, pad text DEFAULT repeat('x', 600)"
-FILL = (
-    "INSERT INTO {} (k, match_id, team, h3, cc) SELECT i %% 4, 'm' || i %% 3, 'team ' || i %% 5, "
-    "CASE WHEN i %% 7 > 0 THEN 608725951823478783 END, (ARRAY['FR', 'DE', NULL])[1 + i %% 3] FROM generate_series(1, %s) AS i"
-)
-ROWS = "(SELECT match_id, team, h3, cc FROM big) AS r"
-DIFFERENCES = f"""
-WITH m AS MATERIALIZED (SELECT match_id FROM vote_agg.matches() AS m(match_id)),
-read AS (
-    SELECT m.match_id, 'total' AS what, NULL AS place, v.key AS team, v.value::bigint AS votes
-    FROM m, get_realtime_stats(m.match_id) s, jsonb_each_text(s.votes) v WHERE v.value <> '0'
-    UNION ALL
-    SELECT m.match_id, 'cell', a.h3_index, v.key, v.value::bigint FROM m, get_match_aggregates(m.match_id) a, jsonb_each_text(a.votes) v
-    UNION ALL
-    SELECT m.match_id, 'country', a.country_code, v.key, v.value::bigint FROM m, get_country_aggregates(m.match_id) a, jsonb_each_text(a.votes) v
-), found AS (
-    SELECT match_id, 'total', NULL, team, count(*) FROM {ROWS} GROUP BY 1, 4
-    UNION ALL
-    SELECT match_id, 'cell', to_hex(h3), team, count(*) FROM {ROWS} WHERE h3 IS NOT NULL GROUP BY 1, 3, 4
-    UNION ALL
-    SELECT match_id, 'country', cc, team, count(*) FROM {ROWS} WHERE cc IS NOT NULL GROUP BY 1, 3, 4
-)
-(TABLE read EXCEPT ALL TABLE found) UNION ALL (TABLE found EXCEPT ALL TABLE read)
-"""
+DIFFERENCES = dml.differences("SELECT match_id, team, h3, cc FROM big")
 
 
 def make(db, partitioned=False):
-    with db.connect() as session:
-        if partitioned:
-            session.execute(f"CREATE TABLE big ({COLUMNS}, PRIMARY KEY (id, k)) PARTITION BY LIST (k)")
-            for k in range(4):
-                session.execute(f"CREATE TABLE big_{k} PARTITION OF big FOR VALUES IN ({k}) WITH (fillfactor = 15)")
-        else:
-            session.execute(f"CREATE TABLE big ({COLUMNS}, PRIMARY KEY (id, k)) WITH (fillfactor = 15)")
-        session.execute(FILL.format("big"), (PAGES,))
-        session.execute("ANALYZE big")
+    fill.make(db, partitioned, rows=PAGES, pad=600, fillfactor=15)
 
 
 def kept(db):
@@ -84,17 +55,17 @@ def test_parts_that_are_done_are_not_read_again(cluster, still):
     for end in ("cancel", "kill", "crash"):
         with still.connect() as tester:
             tester.execute("SELECT pg_advisory_lock(%s)", (PAUSE,))
-            fill = Fill(still, "fill:counted")
-            waits(still, fill.pid, "advisory")
+            rest = Fill(still, "fill:counted")
+            waits(still, rest.pid, "advisory")
             assert still.sql("SELECT rows_kept, rows_read FROM vote_agg.stat_attach") == [(done, PAGES)]
             if end == "cancel":
-                still.sql("SELECT pg_cancel_backend(%s)", fill.pid)
+                still.sql("SELECT pg_cancel_backend(%s)", rest.pid)
             elif end == "kill":
-                harness.kill(cluster, fill.pid)
+                harness.kill(cluster, rest.pid)
             else:
                 cluster.kill()
                 cluster.start()
-            fill.result()
+            rest.result()
         assert kept(still) == done
     before = rows_scanned(still)
     assert still.value("SELECT vote_agg.fill()") == PAGES - done
@@ -132,7 +103,7 @@ class Changer:
 
     def __init__(self, db, rng, partitioned):
         self.db, self.rng, self.partitioned, self.extra = db, rng, partitioned, 4
-        self.open = []
+        self.session = None
 
     def some(self):
         rng, share = self.rng, self.rng.choice((3, 30, 300))
@@ -163,31 +134,31 @@ class Changer:
         self.db.sql(f"ALTER TABLE big ATTACH PARTITION {table} FOR VALUES IN ({table[4:]})")
 
     def finish(self):
-        while self.open:
-            session = self.open.pop()
-            session.execute(self.rng.choice(("COMMIT", "COMMIT", "ROLLBACK")))
-            session.close()
+        if self.session:
+            self.session.execute(self.rng.choice(("COMMIT", "COMMIT", "ROLLBACK")))
+            self.session.close()
+            self.session = None
 
-    def run(self):
+    def define(self):
+        """What nobody may be in the middle of."""
+        self.finish()
+        statement = self.rng.choice(list(self.alone()))
+        self.db.sql(statement)
+        self.extra += statement.startswith("CREATE")
+        if "DETACH" in statement:
+            self.back(statement)
+
+    def write(self):
+        """Some statements, in a transaction that may stay open. Two would wait for each other's rows, for ever in this one thread."""
         rng = self.rng
-        if rng.random() < 0.2:
-            self.finish()
-            statement = rng.choice(list(self.alone()))
-            self.db.sql(statement)
-            self.extra += statement.startswith("CREATE")
-            if "DETACH" in statement:
-                self.back(statement)
-            return
         for _ in range(rng.randrange(3)):
-            # Two that are open at once would wait for each other's rows, for ever in this one thread.
-            session = self.open[-1] if self.open else self.db.connect()
-            if session not in self.open:
-                session.execute("BEGIN")
-                self.open.append(session)
-            session.execute("SAVEPOINT s")
-            session.execute(rng.choice(list(self.some())))
+            if not self.session:
+                self.session = self.db.connect()
+                self.session.execute("BEGIN")
+            self.session.execute("SAVEPOINT s")
+            self.session.execute(rng.choice(list(self.some())))
             if rng.random() < 0.2:
-                session.execute("ROLLBACK TO s")
+                self.session.execute("ROLLBACK TO s")
             if rng.random() < 0.4:
                 self.finish()
 
@@ -203,12 +174,12 @@ def test_whatever_happens_between_parts(still, partitioned):
         attach(still)
         changer, parts = Changer(still, rng, partitioned), 0
         while state(still) == "filling":
-            changer.run()
+            changer.define() if rng.random() < 0.2 else changer.write()
             # The last part locks writers out, so it waits for a transaction that is open here: not for ever.
             if parts > 40 or rng.random() < 0.1:
                 changer.finish()
             with still.connect() as session:
-                session.execute("SET statement_timeout = '2s'")
+                session.execute(f"SET statement_timeout = {2_000 if changer.session else 0}")
                 try:
                     session.execute("SELECT vote_agg.fill('big', parts => %s)", (rng.choice((1, 1, 1, 3)),))
                 except psycopg.errors.QueryCanceled:
@@ -216,7 +187,7 @@ def test_whatever_happens_between_parts(still, partitioned):
             parts += 1
         changer.finish()
         check(still)
-        changer.run()
+        changer.write()
         changer.finish()
         check(still)
         still.sql("SELECT detach_votes('big')")
