@@ -73,11 +73,7 @@ impl Counter {
         }
         let (source, at) = (self.source, self.at);
         match reader.read(slot)? {
-            Some(row) if only.is_none_or(|only| row.match_id == only) => {
-                let vote =
-                    Vote { team: row.team, cell: row.cell, country: row.country, votes: times, in_total: true, source, at };
-                self.add(row.match_id, &vote)
-            }
+            Some(row) if only.is_none_or(|only| row.match_id == only) => self.add(row.match_id, &row.times(times, source, at)),
             _ => Ok(()),
         }
     }
@@ -272,24 +268,25 @@ impl Fired<'_> {
         if attached.state != State::Filling {
             return Ok(());
         }
-        let at = tables::now();
         let (first, second) = (data.tg_trigslot, data.tg_newslot);
-        let changes = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
-            pg_sys::TRIGGER_EVENT_INSERT => [(first, 1), (std::ptr::null_mut(), 0)],
-            pg_sys::TRIGGER_EVENT_UPDATE => [(first, -1), (second, 1)],
-            _ => [(first, -1), (std::ptr::null_mut(), 0)],
+        let (old, new) = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
+            pg_sys::TRIGGER_EVENT_INSERT => (None, Some(first)),
+            pg_sys::TRIGGER_EVENT_UPDATE => (Some(first), Some(second)),
+            _ => (Some(first), None),
         };
-        let mut reader = Reader::new(&attached.columns);
-        for (slot, times) in changes.into_iter().filter(|(slot, _)| !slot.is_null()) {
-            // SAFETY: a row of the trigger's call, as it is stored in the table.
-            let (place, slot) =
-                unsafe { (Place { relation: table, block: pending::block_of(&(*slot).tts_tid) }, Slot::new(slot)) };
-            if let Some(row) = reader.read(&slot)? {
-                let (team, cell, country, source) = (row.team, row.cell, row.country, attached.source);
-                let vote = Vote { team, cell, country, votes: times, in_total: true, source, at };
-                delta::note(row.match_id, &vote, place).map_err(about_rows)?;
-            }
-        }
+        let (mut old_reader, mut new_reader) = (Reader::new(&attached.columns), Reader::new(&attached.columns));
+        // SAFETY: rows of the trigger's call.
+        let slot = |slot| unsafe { Slot::new(slot) };
+        let old_row = old.map_or(Ok(None), |old| old_reader.read(&slot(old)))?;
+        let new_row = new.map_or(Ok(None), |new| new_reader.read(&slot(new)))?;
+        // SAFETY: as above; they are stored in the table.
+        let place =
+            |slot: *mut pg_sys::TupleTableSlot| Place { relation: table, block: pending::block_of(unsafe { &(*slot).tts_tid }) };
+        let at = tables::now();
+        let gone = old.zip(old_row.as_ref()).map(|(slot, row)| (row.match_id, row.times(-1, attached.source, at), place(slot)));
+        let came = new.zip(new_row.as_ref()).map(|(slot, row)| (row.match_id, row.times(1, attached.source, at), place(slot)));
+        // The same vote in another place changes nothing of a match, which may be closed.
+        delta::note(gone.into_iter().chain(came).collect(), old_row != new_row).map_err(about_rows)?;
         worker::ensure(at);
         Ok(())
     }

@@ -1,10 +1,10 @@
 //! Pages on which every row is dead for good, as far as this session saw: so that reading again what an old snapshot keeps, or
 //! VACUUM has not removed yet, costs a look at each page instead of one at each row.
 //!
-//! A page is remembered with its LSN, when all its rows were deleted by transactions that are older than any that ran then.
-//! Whoever writes to it gives it another LSN, before committing. So for a snapshot that finds the same LSN, and for which
-//! those transactions are over, nothing on it counts. Such a snapshot needs no lock on the page: what is being written just
-//! now is of a transaction that it does not see.
+//! A page is remembered with its LSN and the newest transaction that deleted a row, when all its rows were deleted by
+//! transactions that are committed. Whoever writes to it gives it another LSN, before committing. So for a snapshot that
+//! finds the same LSN, and is younger than those transactions, nothing on it counts. It needs no lock on the page: what is
+//! being written just now is of a transaction that it does not see.
 
 #![allow(unsafe_code, reason = "looks at pages of a heap")]
 
@@ -65,12 +65,12 @@ impl DeadPages {
     /// The next blocks of `blocks` that may have rows that `snapshot` sees; empty where there are none left.
     pub fn next(&self, table: &Table, snapshot: pg_sys::Snapshot, blocks: Range<u32>) -> Range<u32> {
         // SAFETY: a valid snapshot.
-        let oldest = unsafe { (*snapshot).xmin };
+        let oldest_running = unsafe { (*snapshot).xmin };
         let is_dead = |block: u32| {
             self.known(block).is_some_and(|dead| {
                 // SAFETY: a block of the open table, pinned while it is looked at.
                 unsafe {
-                    pg_sys::TransactionIdPrecedes(dead.newest, oldest) && {
+                    pg_sys::TransactionIdPrecedes(dead.newest, oldest_running) && {
                         let buffer = pg_sys::ReadBuffer(table.as_ptr(), block);
                         let lsn = pg_sys::BufferGetLSNAtomic(buffer);
                         pg_sys::ReleaseBuffer(buffer);
@@ -84,7 +84,7 @@ impl DeadPages {
     }
 
     /// Looks whether a page, of which a scan has shown no row, can be remembered.
-    pub fn learn(&mut self, table: &Table, snapshot: pg_sys::Snapshot, block: u32) {
+    pub fn learn(&mut self, table: &Table, block: u32) {
         let Some(position) = block.checked_sub(self.first).map(|position| position as usize) else { return };
         if self.pages.len() <= position {
             self.pages.resize(position + 1, None);
@@ -93,7 +93,7 @@ impl DeadPages {
         self.pages[position] = unsafe {
             let buffer = pg_sys::ReadBuffer(table.as_ptr(), block);
             pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
-            let newest = newest_deleter(pg_sys::BufferGetPage(buffer), (*snapshot).xmin);
+            let newest = newest_deleter(pg_sys::BufferGetPage(buffer));
             let lsn = pg_sys::BufferGetLSNAtomic(buffer);
             pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
             pg_sys::ReleaseBuffer(buffer);
@@ -103,9 +103,9 @@ impl DeadPages {
     }
 }
 
-/// The newest transaction that deleted a row of the page; `None` where a row is not known to be dead to everybody who is not
-/// older than `oldest`. The scan has left what it found out in the rows' hint bits.
-unsafe fn newest_deleter(page: pg_sys::Page, oldest: pg_sys::TransactionId) -> Option<pg_sys::TransactionId> {
+/// The newest transaction that deleted a row of the page; `None` where one is not known to be deleted. The scan has left what
+/// it found out in the rows' hint bits.
+unsafe fn newest_deleter(page: pg_sys::Page) -> Option<pg_sys::TransactionId> {
     const NEVER: u32 = pg_sys::HEAP_XMIN_INVALID;
     const DELETED: u32 = pg_sys::HEAP_XMAX_COMMITTED;
     let mut newest = pg_sys::FrozenTransactionId;
@@ -125,9 +125,6 @@ unsafe fn newest_deleter(page: pg_sys::Page, oldest: pg_sys::TransactionId) -> O
                 return None;
             }
             let deleter = (*row).t_choice.t_heap.t_xmax;
-            if !pg_sys::TransactionIdPrecedes(deleter, oldest) {
-                return None;
-            }
             if pg_sys::TransactionIdPrecedes(newest, deleter) {
                 newest = deleter;
             }

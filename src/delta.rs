@@ -17,14 +17,18 @@ fn open(name: &CStr) -> Result<OpenHeap> {
     OpenHeap::open(tables::find(name).ok_or_else(no_extension)?, pg_sys::RowExclusiveLock)
 }
 
-/// Notes that a row came to a place or went, after checking that it counts.
+/// Notes that rows of matches came to a place or went, where `check` says so after checking that they count.
 ///
 /// # Errors
-/// Those of [`session::check_votes`]; nothing is written then.
-pub fn note(match_id: &str, vote: &Vote, place: Place) -> Result<()> {
+/// Those of [`session::check_votes`].
+pub fn note(changes: Vec<(&str, Vote, Place)>, check: bool) -> Result<()> {
     let heap = open(DELTAS)?;
-    session::check_votes(match_id, std::slice::from_ref(vote))?;
-    heap.insert_at(match_id, vote, Some(place));
+    for (match_id, vote, place) in changes {
+        if check {
+            session::check_votes(match_id, &[vote])?;
+        }
+        heap.insert_at(match_id, &vote, Some(place));
+    }
     Ok(())
 }
 

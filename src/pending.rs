@@ -271,9 +271,8 @@ impl OpenHeap {
     ) -> Result<Next> {
         // The first block that the scan has not told of yet.
         let mut untold = blocks.start;
-        let mut learn = |until: u32| {
-            (std::mem::replace(&mut untold, until + 1)..until).for_each(|block| dead.learn(&self.0, snapshot, block))
-        };
+        let mut learn =
+            |until: u32| (std::mem::replace(&mut untold, until + 1)..until).for_each(|block| dead.learn(&self.0, block));
         let mut next = Next::Go;
         let flags = pg_sys::ScanOptions::SO_TYPE_TIDRANGESCAN | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
         // SAFETY: the scan's rows stay pinned until the next one is asked for, and are not kept longer.
