@@ -83,6 +83,7 @@ impl Counter {
     ///
     /// # Errors
     /// Those of [`Counter::add_row`].
+    #[allow(clippy::too_many_arguments, reason = "what is read, how it counts, and who is told")]
     pub fn add_table(
         &mut self,
         table: &Table,
