@@ -15,7 +15,7 @@ COMMENT ON FUNCTION vote_agg.unpack(bytea) IS 'The lists of counts that a fold p
 
 CREATE FUNCTION vote_agg.fold()
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS 'MODULE_PATHNAME', 'fold_wrapper';
 COMMENT ON FUNCTION vote_agg.fold() IS
 'Folds all pending votes that this transaction can see; returns the rows folded, 0 when somebody else is folding';

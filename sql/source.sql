@@ -23,7 +23,7 @@ COMMENT ON COLUMN vote_agg.source.last_error IS 'Why the last fill failed';
 CREATE SEQUENCE vote_agg.source_number AS smallint MINVALUE 2;
 COMMENT ON SEQUENCE vote_agg.source_number IS 'Numbers of sources, each used once: 0 are calls, 1 ballots';
 
--- The columns of pending_1: it is written and read in the same way.
+-- The columns of pending_1, and two more: it is written and read in the same way.
 CREATE TABLE vote_agg.source_delta (
     h3_index bigint,
     votes bigint NOT NULL,
@@ -32,13 +32,33 @@ CREATE TABLE vote_agg.source_delta (
     in_total boolean NOT NULL,
     match_id text COLLATE "C" NOT NULL,
     team_choice text COLLATE "C" NOT NULL,
-    country_code text COLLATE "C"
+    country_code text COLLATE "C",
+    relation oid NOT NULL,
+    block bigint NOT NULL
 );
-COMMENT ON TABLE vote_agg.source_delta IS 'What changed in attached tables that are being filled';
+COMMENT ON TABLE vote_agg.source_delta IS 'What changed in attached tables that are being filled, and where';
+
+CREATE TABLE vote_agg.source_sum (LIKE vote_agg.source_delta);
+COMMENT ON TABLE vote_agg.source_sum IS 'What fills have counted so far; block means nothing here';
+
+CREATE TABLE vote_agg.source_part (
+    relation regclass PRIMARY KEY,
+    source smallint NOT NULL,
+    file oid NOT NULL,
+    blocks bigint NOT NULL,
+    rows bigint NOT NULL
+);
+COMMENT ON TABLE vote_agg.source_part IS 'How far fills are: tables and partitions that are counted in part or as a whole';
+COMMENT ON COLUMN vote_agg.source_part.file IS 'The file that this is about; in another one nothing is counted yet';
+COMMENT ON COLUMN vote_agg.source_part.blocks IS 'How many from the first on are counted; 4294967295: all, and those to come';
+COMMENT ON COLUMN vote_agg.source_part.rows IS 'The rows that were in them';
 
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.source', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_number', '');
-SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_delta', '');
+-- How far fills are is about files, and so is what changed meanwhile: in another database they begin again.
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_delta', 'WHERE false');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_sum', 'WHERE false');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_part', 'WHERE false');
 
 -- The caller's own rights decide whose table it is; so no SECURITY DEFINER.
 CREATE FUNCTION @extschema@.attach_votes(source regclass, match_id name DEFAULT 'match_id', team_choice name DEFAULT 'team_choice',
@@ -72,11 +92,11 @@ END
 $$;
 COMMENT ON FUNCTION vote_agg.lock_source(oid) IS 'Locks writers out of a table and its partitions; false where that would take long (internal)';
 
-CREATE FUNCTION vote_agg.fill(source regclass DEFAULT NULL)
+CREATE FUNCTION vote_agg.fill(source regclass DEFAULT NULL, parts integer DEFAULT NULL)
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fill_wrapper';
-COMMENT ON FUNCTION vote_agg.fill(regclass) IS
-'Counts what was in an attached table before (NULL: in the next one that waits); returns its rows, NULL when there is nothing to do';
+COMMENT ON FUNCTION vote_agg.fill(regclass, integer) IS
+'Counts what was in an attached table before (NULL: in the next one that waits), or so many parts of it (NULL: all that are left); returns the rows that it read, NULL when there is nothing to do';
 
 CREATE FUNCTION vote_agg.recount_sources(match_id text)
 RETURNS TABLE (source smallint, team_choice text, h3_index bigint, country_code text, votes bigint)
@@ -86,30 +106,31 @@ COMMENT ON FUNCTION vote_agg.recount_sources(text) IS
 'What the attached tables hold for a match, counted anew; without those that are being filled';
 
 CREATE FUNCTION vote_agg.attach_stats(OUT source regclass, OUT state text, OUT rows_read bigint, OUT rows_expected bigint,
-    OUT percent numeric, OUT attached_at timestamptz, OUT pid integer, OUT last_error text)
+    OUT percent numeric, OUT rows_kept bigint, OUT attached_at timestamptz, OUT pid integer, OUT last_error text)
 RETURNS SETOF record LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     SELECT s.relation, s.state, f.rows_read, e.rows,
            CASE WHEN f.rows_read >= e.rows THEN 100 ELSE pg_catalog.round(100.0 * f.rows_read / e.rows, 1) END,
-           s.attached_at, f.pid, s.last_error
+           k.rows, s.attached_at, f.pid, s.last_error
     FROM vote_agg.source s
     CROSS JOIN LATERAL (
         SELECT pg_catalog.sum(c.reltuples)::bigint AS rows FROM pg_catalog.pg_class c
         WHERE c.reltuples >= 0 AND c.relkind = 'r' AND (c.oid = s.relation
             OR c.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(s.relation) t))) AS e
-    -- A fill reports as a COPY of neither direction (parameter 5); parameter 3 are its rows.
+    CROSS JOIN LATERAL (SELECT pg_catalog.sum(p.rows)::bigint AS rows FROM vote_agg.source_part p WHERE p.source = s.number) AS k
+    -- A fill reports as a COPY of neither direction (parameter 5); parameter 3 are its rows, those of the parts before too.
     LEFT JOIN pg_catalog.pg_stat_get_progress_info('COPY') AS p
            ON p.relid = s.relation AND p.param5 = 0 AND s.state = 'filling'
           AND p.datid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
-    CROSS JOIN LATERAL (SELECT p.param3 AS rows_read, p.pid) AS f
+    CROSS JOIN LATERAL (SELECT coalesce(p.param3, k.rows) AS rows_read, p.pid) AS f
     WHERE s.state <> 'detached' AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation)
     ORDER BY s.number
 $$;
 COMMENT ON FUNCTION vote_agg.attach_stats() IS 'Attached tables, and how far their fills are';
 
 CREATE VIEW vote_agg.stat_attach AS
-SELECT a.source, a.state, a.rows_read, a.rows_expected, a.percent, a.attached_at, a.pid, a.last_error FROM vote_agg.attach_stats() AS a;
+SELECT a.source, a.state, a.rows_read, a.rows_expected, a.percent, a.rows_kept, a.attached_at, a.pid, a.last_error FROM vote_agg.attach_stats() AS a;
 COMMENT ON VIEW vote_agg.stat_attach IS
-'Attached tables: whether what was in them before is counted, and while that is being done its rows so far, an estimate of all, and the process to cancel';
+'Attached tables: whether what was in them before is counted, and while that is being done its rows so far, an estimate of all, those of parts that are done and stay so, and the process to cancel';
 
 CREATE FUNCTION vote_agg.watch_tables()
 RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -135,7 +156,9 @@ BEGIN
         WITH gone AS (
             DELETE FROM vote_agg.source s
             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation) RETURNING s.number)
-        DELETE FROM vote_agg.source_delta d USING gone WHERE d.source = gone.number;
+        , delta AS (DELETE FROM vote_agg.source_delta d USING gone WHERE d.source = gone.number)
+        , part AS (DELETE FROM vote_agg.source_part p USING gone WHERE p.source = gone.number)
+        DELETE FROM vote_agg.source_sum s USING gone WHERE s.source = gone.number;
     END IF;
 END
 $$;

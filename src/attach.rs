@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "locks, and names as the server's own values")]
 
 use crate::column::{self, Names, Place};
-use crate::count::TRIGGERS;
+use crate::count::{ROW_TRIGGER, TRIGGERS};
 use crate::error::{Result, invalid, no_extension, not_now, quoted, refused, shown};
 use crate::fill;
 use crate::pending::{Next, OpenHeap};
@@ -11,7 +11,7 @@ use crate::session::{self, Tables};
 use crate::source::{self, Registered, State};
 use crate::spi::{self, Plan, Sees, Spi};
 use crate::tables::{self, Latest, Table};
-use crate::{delta, shape, user, worker};
+use crate::{delta, parts, shape, user, worker};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{IntoDatum, PgSqlErrorCode, function_name, pg_extern, pg_sys};
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ fn attach_votes(
             let source = Source(spi.run(&NUMBER, &[], Sees::Now)?.first().ok_or_else(no_extension)?.need(1)?);
             let one = Registered { relation: table, source, state, names: names.clone(), voter };
             register(spi, &one)?;
-            family.iter().try_for_each(|member| make_triggers(spi, *member))?;
+            family.iter().try_for_each(|member| make_triggers(spi, *member, state))?;
             Ok(source)
         })
     })?;
@@ -213,22 +213,38 @@ fn made(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// The server's own.
-pub fn make_triggers(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
-    const WHEN: [&str; 4] = [
-        "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows",
-        "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
-        "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows",
-        "BEFORE TRUNCATE ON {}",
+pub fn make_triggers(spi: &Spi, table: pg_sys::Oid, state: State) -> Result<()> {
+    const WHEN: [&str; 5] = [
+        "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+        "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+        "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+        "BEFORE TRUNCATE ON {} FOR EACH STATEMENT",
+        "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW",
     ];
+    // A row trigger on a partitioned table would make one in each partition; where rows are, we do that ourselves.
+    let is_for_rows = state == State::Filling && Table::open(table, pg_sys::NoLock).has_storage();
+    let names = TRIGGERS.iter().chain(is_for_rows.then_some(&ROW_TRIGGER)).map(|name| name.to_string_lossy());
     let (made, table) = (made(spi, table)?, shown(table));
-    for (name, when) in TRIGGERS.iter().map(|name| name.to_string_lossy()).zip(WHEN) {
+    for (name, when) in names.zip(WHEN) {
         if !made.contains(&name.to_string()) {
             let when = when.replace("{}", &table);
-            spi.command(&format!("CREATE TRIGGER {name} {when} FOR EACH STATEMENT EXECUTE FUNCTION vote_agg.count_rows()"))?;
+            spi.command(&format!("CREATE TRIGGER {name} {when} EXECUTE FUNCTION vote_agg.count_rows()"))?;
             spi.command(&format!("ALTER TRIGGER {name} ON {table} DEPENDS ON EXTENSION vote_agg"))?;
         }
     }
     Ok(())
+}
+
+/// Stops the trigger for each row, once the table is counted. To drop it would mean to wait for everybody who reads the table.
+///
+/// # Errors
+/// The server's own.
+pub fn stop_row_trigger(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
+    let name = ROW_TRIGGER.to_string_lossy();
+    if !made(spi, table)?.contains(&name.to_string()) {
+        return Ok(());
+    }
+    spi.command(&format!("ALTER TABLE {} DISABLE TRIGGER {name}", shown(table)))
 }
 
 /// Drops them.
@@ -265,11 +281,12 @@ fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
     user::as_extension(|| {
         spi::connect(|spi| {
             family.iter().try_for_each(|member| drop_triggers(spi, *member))?;
-            spi.run(&DETACH, &[Some(table.into())], Sees::Now).map(|_| ())
+            spi.run(&DETACH, &[Some(table.into())], Sees::Now)?;
+            found.iter().try_for_each(|one| parts::forget_all(spi, one.source))
         })
     })?;
     if let Some(one) = found.filter(|one| one.state == State::Filling) {
-        delta::take(one.source, &Latest::take(), None)?;
+        delta::take(one.source, &Latest::take(), |_, _| Ok(()))?;
     }
     source::invalidate()
 }

@@ -11,6 +11,7 @@ use std::ffi::{CStr, CString};
 use vote_agg_core::cell::cell_from_bits;
 use vote_agg_core::geo::parse_point;
 use vote_agg_core::name::parse_name;
+use vote_agg_core::tally::{Source, Vote};
 use vote_agg_core::{CellIndex, Country, Error, Resolution, parse_cell, parse_resolution};
 
 /// The columns that a vote is read from, by name.
@@ -184,11 +185,19 @@ impl Slot {
 }
 
 /// A vote as a row tells it.
+#[derive(PartialEq)]
 pub struct Read<'a> {
     pub match_id: &'a str,
     pub team: &'a str,
     pub cell: Option<CellIndex>,
     pub country: Option<Country>,
+}
+
+impl<'a> Read<'a> {
+    /// So many votes of this kind.
+    pub const fn times(&self, votes: i64, source: Source, at: i64) -> Vote<'a> {
+        Vote { team: self.team, cell: self.cell, country: self.country, votes, in_total: true, source, at }
+    }
 }
 
 /// Reads rows for the time of one statement. What casts allocate is freed again and again.

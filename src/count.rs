@@ -4,7 +4,7 @@
 
 use crate::column::{Reader, Slot};
 use crate::error::{Result, forbidden, not_now, refused, shown};
-use crate::pending;
+use crate::pending::{self, Place};
 use crate::source::{self, Attached, State};
 use crate::tables::{Latest, Table};
 use crate::{delta, session, tables, worker};
@@ -12,7 +12,11 @@ use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::{pg_guard, pg_sys};
 use std::collections::BTreeMap;
 use std::ffi::CStr;
+use std::ops::Range;
 use vote_agg_core::tally::{Source, Tally, Vote};
+
+/// All blocks of a table.
+pub const WHOLE: Range<u32> = 0..pg_sys::InvalidBlockNumber;
 
 /// Sums by match of rows that came and went.
 pub struct Counter {
@@ -69,22 +73,21 @@ impl Counter {
         }
         let (source, at) = (self.source, self.at);
         match reader.read(slot)? {
-            Some(row) if only.is_none_or(|only| row.match_id == only) => {
-                let vote =
-                    Vote { team: row.team, cell: row.cell, country: row.country, votes: times, in_total: true, source, at };
-                self.add(row.match_id, &vote)
-            }
+            Some(row) if only.is_none_or(|only| row.match_id == only) => self.add(row.match_id, &row.times(times, source, at)),
             _ => Ok(()),
         }
     }
 
-    /// Adds every row of a table itself (not of its partitions) that `snapshot` sees; calls `progress` now and then.
+    /// Adds every row of a table itself (not of its partitions) that `snapshot` sees in these blocks (those that end past the
+    /// table's end: to its end); calls `progress` now and then.
     ///
     /// # Errors
     /// Those of [`Counter::add_row`].
+    #[allow(clippy::too_many_arguments, reason = "what is read, how it counts, and who is told")]
     pub fn add_table(
         &mut self,
         table: &Table,
+        blocks: Range<u32>,
         attached: &Attached,
         snapshot: pg_sys::Snapshot,
         times: i64,
@@ -95,14 +98,16 @@ impl Counter {
             return Ok(());
         }
         let mut reader = Reader::new(&attached.columns);
-        // SAFETY: a scan of the open table; a row is not used after the next is asked for.
+        // SAFETY: a scan of the open table; a row is not used after the next is asked for. The table is locked against
+        // becoming shorter meanwhile.
         unsafe {
             let slot = pg_sys::table_slot_create(table.as_ptr(), std::ptr::null_mut());
             let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
                 | pg_sys::ScanOptions::SO_ALLOW_STRAT
-                | pg_sys::ScanOptions::SO_ALLOW_SYNC
                 | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
             let scan = pg_sys::heap_beginscan(table.as_ptr(), snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), flags);
+            let end = (*scan.cast::<pg_sys::HeapScanDescData>()).rs_nblocks.min(blocks.end);
+            pg_sys::heap_setscanlimits(scan, blocks.start, end.saturating_sub(blocks.start));
             while pg_sys::heap_getnextslot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
                 self.add_row(&mut reader, &Slot::new(slot), times, only)?;
                 if self.rows % 10_000 == 0 {
@@ -138,29 +143,54 @@ impl Counter {
         Ok(())
     }
 
+    /// Adds what another has counted.
+    ///
+    /// # Errors
+    /// 22003 when a sum leaves 64 bits.
+    pub fn add_all(&mut self, other: Self) -> Result<()> {
+        self.put_back();
+        if self.tallies.is_empty() {
+            *self = Self { rows: self.rows + other.rows, ..other };
+            return Ok(());
+        }
+        self.rows += other.rows;
+        let (source, at) = (self.source, self.at);
+        for (match_id, tally) in other.tallies() {
+            tally.votes(source, at).try_for_each(|vote| self.add(&match_id, &vote))?;
+        }
+        Ok(())
+    }
+
     /// The sums by match.
     pub fn tallies(mut self) -> BTreeMap<String, Tally> {
         self.put_back();
         self.tallies
     }
 
-    /// Appends what the sums come to, to pending or to what waits for a fill. Sums that are nothing leave nothing.
+    /// Appends what the sums come to, to pending. Sums that are nothing leave nothing.
     ///
     /// # Errors
     /// 55000 for a match that is closed, 42704 for a team or match that may not be voted for.
-    pub fn append(mut self, state: State) -> Result<()> {
+    pub fn append(self) -> Result<()> {
+        self.each(pending::append)
+    }
+
+    /// Only checks that it could be appended.
+    ///
+    /// # Errors
+    /// Those of [`Counter::append`].
+    fn check(self) -> Result<()> {
+        self.each(session::check_votes)
+    }
+
+    fn each(mut self, act: impl Fn(&str, &[Vote]) -> Result<()>) -> Result<()> {
         self.put_back();
         let at = tables::now();
         for (match_id, tally) in &self.tallies {
             let votes: Vec<Vote> = tally.votes(self.source, at).collect();
-            if votes.is_empty() {
-                continue;
+            if !votes.is_empty() {
+                act(match_id, &votes).map_err(about_rows)?;
             }
-            let appended = match state {
-                State::Filling => delta::append(match_id, &votes),
-                State::Counting | State::Detached => pending::append(match_id, &votes),
-            };
-            appended.map_err(about_rows)?;
         }
         worker::ensure(at);
         Ok(())
@@ -183,13 +213,18 @@ struct Fired<'a> {
 /// The triggers that `attach_votes` makes: their names tell which one is meant to do what.
 pub const TRIGGERS: [&CStr; 4] = [c"vote_agg_insert", c"vote_agg_update", c"vote_agg_delete", c"vote_agg_truncate"];
 
+/// The trigger for each row of a table that is being filled: only that one is told the row's place.
+pub const ROW_TRIGGER: &CStr = c"vote_agg_fill";
+
 impl Fired<'_> {
     fn count(&self) -> Result<()> {
         let data = self.data;
         // SAFETY: the relation of a trigger's call is open.
         let table = unsafe { (*data.tg_relation).rd_id };
         let is_before = data.tg_event & pg_sys::TRIGGER_EVENT_TIMINGMASK == pg_sys::TRIGGER_EVENT_BEFORE;
-        let is_for_rows = data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0;
+        if data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0 {
+            return self.note(table, is_before);
+        }
         let (name, is_whole) = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
             pg_sys::TRIGGER_EVENT_INSERT => (TRIGGERS[0], !is_before && !data.tg_newtable.is_null()),
             pg_sys::TRIGGER_EVENT_UPDATE => {
@@ -199,14 +234,22 @@ impl Fired<'_> {
             _ => (TRIGGERS[3], is_before),
         };
         // SAFETY: the trigger's own name.
-        let is_ours = unsafe { CStr::from_ptr((*data.tg_trigger).tgname) } == name && is_whole && !is_for_rows;
+        let is_ours = unsafe { CStr::from_ptr((*data.tg_trigger).tgname) } == name && is_whole;
         let Some(attached) = source::find(table)?.filter(|_| is_ours) else { return Err(no_such_trigger(table)) };
+        let is_filling = attached.state == State::Filling;
+        if is_filling && name != TRIGGERS[3] {
+            return Ok(());
+        }
         let mut counter = Counter::new(attached.source);
         if name == TRIGGERS[3] {
             // Every partition that is emptied has its own call. Nobody else is at the table now: the latest snapshot sees
             // all that goes, in a transaction with an older one too.
             let table = Table::open(table, pg_sys::NoLock);
-            counter.add_table(&table, &attached, Latest::take().as_ptr(), -1, None, |_| ())?;
+            counter.add_table(&table, WHOLE, &attached, Latest::take().as_ptr(), -1, None, |_| ())?;
+            if is_filling {
+                // Another file, so the fill of this table begins again.
+                return counter.check();
+            }
         } else {
             for (store, times) in [(data.tg_oldtable, -1), (data.tg_newtable, 1)] {
                 if !store.is_null() {
@@ -214,7 +257,39 @@ impl Fired<'_> {
                 }
             }
         }
-        counter.append(attached.state)
+        counter.append()
+    }
+
+    /// Notes what happened to one row, and where.
+    fn note(&self, table: pg_sys::Oid, is_before: bool) -> Result<()> {
+        let data = self.data;
+        // SAFETY: the trigger's own name.
+        let is_ours = unsafe { CStr::from_ptr((*data.tg_trigger).tgname) } == ROW_TRIGGER && !is_before;
+        let Some(attached) = source::find(table)?.filter(|_| is_ours) else { return Err(no_such_trigger(table)) };
+        if attached.state != State::Filling {
+            return Ok(());
+        }
+        let (first, second) = (data.tg_trigslot, data.tg_newslot);
+        let (old, new) = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
+            pg_sys::TRIGGER_EVENT_INSERT => (None, Some(first)),
+            pg_sys::TRIGGER_EVENT_UPDATE => (Some(first), Some(second)),
+            _ => (Some(first), None),
+        };
+        let (mut old_reader, mut new_reader) = (Reader::new(&attached.columns), Reader::new(&attached.columns));
+        // SAFETY: rows of the trigger's call.
+        let slot = |slot| unsafe { Slot::new(slot) };
+        let old_row = old.map_or(Ok(None), |old| old_reader.read(&slot(old)))?;
+        let new_row = new.map_or(Ok(None), |new| new_reader.read(&slot(new)))?;
+        // SAFETY: as above; they are stored in the table.
+        let place =
+            |slot: *mut pg_sys::TupleTableSlot| Place { relation: table, block: pending::block_of(unsafe { &(*slot).tts_tid }) };
+        let at = tables::now();
+        let gone = old.zip(old_row.as_ref()).map(|(slot, row)| (row.match_id, row.times(-1, attached.source, at), place(slot)));
+        let came = new.zip(new_row.as_ref()).map(|(slot, row)| (row.match_id, row.times(1, attached.source, at), place(slot)));
+        // The same vote in another place changes nothing of a match, which may be closed.
+        delta::note(gone.into_iter().chain(came).collect(), old_row != new_row).map_err(about_rows)?;
+        worker::ensure(at);
+        Ok(())
     }
 }
 

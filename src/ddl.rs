@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::source;
 use crate::spi::{self, Plan, Sees};
 use crate::tables::Latest;
-use crate::{attach, shape, user};
+use crate::{attach, parts, shape, user};
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::CStr;
@@ -107,7 +107,9 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
             checked.map_err(|e| e.set_hint("It is attached to vote_agg: detach it first with detach_votes."))?;
         }
         if concerned && effect.comes {
-            user::as_extension(|| spi::connect(|spi| family.iter().try_for_each(|member| attach::make_triggers(spi, *member))))?;
+            user::as_extension(|| {
+                spi::connect(|spi| family.iter().try_for_each(|member| attach::make_triggers(spi, *member, one.state)))
+            })?;
         }
         all.extend(family);
     }
@@ -116,7 +118,11 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
             spi::connect(|spi| {
                 let found = spi.run(&WITH_TRIGGERS, &[], Sees::Now)?;
                 let found: Vec<pg_sys::Oid> = found.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
-                found.iter().filter(|table| !all.contains(table)).try_for_each(|table| attach::drop_triggers(spi, *table))
+                found.iter().filter(|table| !all.contains(table)).try_for_each(|table| {
+                    attach::drop_triggers(spi, *table)?;
+                    // It may come back as another: nobody sees what becomes of it meanwhile.
+                    parts::forget(spi, *table)
+                })
             })
         })?;
     }

@@ -1,21 +1,24 @@
 //! Counting what was in a table before it was attached, exactly once; and counting all of it again.
 //!
-//! A small table is counted while it is locked. A big one is *filled*: from the attachment on, triggers note each change
-//! in `source_delta`. The fill, one transaction, takes one snapshot, deletes the changes that it sees and counts the rows
-//! that it sees, which have those changes in them. Then it locks the table for a moment, counts the changes that were
-//! committed meanwhile, appends the sums, and lets the triggers count from now on.
+//! A small table is counted while it is locked. A big one is *filled*, part by part, each part a transaction that stays done:
+//! from the attachment on, a trigger notes each change of a row in `source_delta` with the block that it was made in. A part
+//! takes one snapshot. Of the changes that it sees it takes out all: those in blocks of earlier parts are added to what was
+//! counted there, the others are in the rows that this part or a later one counts. The last part locks the table for a
+//! moment, adds the changes that were committed meanwhile, appends the sums, and lets the triggers count from now on.
 
 #![allow(unsafe_code, reason = "locks and progress reports")]
 
 use crate::column::{Columns, Names};
-use crate::count::Counter;
+use crate::count::{Counter, WHOLE};
 use crate::error::{Result, refused};
+use crate::parts::{self, Part, Parts};
 use crate::source::{self, Attached, Registered, State};
 use crate::spi::{self, Plan, Sees};
 use crate::tables::{self, Latest, Table};
-use crate::{delta, session, user};
+use crate::{attach, delta, session, user};
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
+use std::collections::HashMap;
 use std::time::Duration;
 use vote_agg_core::name::parse_name;
 use vote_agg_core::tally::Source;
@@ -43,41 +46,43 @@ thread_local! {
 /// 22023 naming a column and its value, 55000 for a match that is closed.
 pub fn count_at_once(family: &[pg_sys::Oid], names: &Names, source: Source) -> Result<()> {
     let mut counter = Counter::new(source);
-    count_family(&mut counter, family, names, &Latest::take(), None, |_| ())?;
-    counter.append(State::Counting)
+    let snapshot = Latest::take();
+    for member in family {
+        count(&mut counter, &Part { relation: *member, blocks: WHOLE }, names, &snapshot, None, |_| ())?;
+    }
+    counter.append()
 }
 
-/// Adds the rows of a table and its partitions, with the rights of their owners: a cast may be a function of theirs.
-fn count_family(
+/// Adds rows of a table itself, with the rights of its owner: a cast may be a function of theirs.
+fn count(
     counter: &mut Counter,
-    family: &[pg_sys::Oid],
+    part: &Part,
     names: &Names,
     snapshot: &Latest,
     only: Option<&str>,
-    mut progress: impl FnMut(i64),
+    progress: impl FnMut(i64),
 ) -> Result<()> {
-    for member in family {
-        let table = Table::open(*member, pg_sys::AccessShareLock);
-        let columns = Columns::find(*member, names)?;
-        let attached = Attached { source: counter.source(), state: State::Counting, columns };
-        user::as_owner_of(*member, || counter.add_table(&table, &attached, snapshot.as_ptr(), 1, only, &mut progress))?;
-    }
-    Ok(())
+    let table = Table::open(part.relation, pg_sys::AccessShareLock);
+    let columns = Columns::find(part.relation, names)?;
+    let attached = Attached { source: counter.source(), state: State::Counting, columns };
+    let blocks = part.blocks.clone();
+    user::as_owner_of(part.relation, || counter.add_table(&table, blocks, &attached, snapshot.as_ptr(), 1, only, progress))
 }
 
 /// See the COMMENT in sql/source.sql.
 #[pg_extern(sql = false)]
-fn fill(source: Option<pg_sys::Oid>) -> Result<Option<i64>> {
+fn fill(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> {
     session::prevent_read_only(c"fill()");
     session::require_read_committed("vote_agg.fill")?;
-    next(source)
+    next(source, parts.map(|parts| parts.max(1)))
 }
 
-/// Fills a table, or the next one that waits; returns its rows, `None` where there is nothing to do now.
+/// Counts so many parts of a table (`None`: all that are left), or of the next one that waits; returns the rows that it
+/// read, `None` where there is nothing to do now.
 ///
 /// # Errors
 /// 22023 naming a column and its value, 55000 for a match that is closed. Nothing is counted then, and the table still waits.
-pub fn next(source: Option<pg_sys::Oid>) -> Result<Option<i64>> {
+pub fn next(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> {
     if !tables::hold_extension() {
         return Ok(None);
     }
@@ -89,41 +94,111 @@ pub fn next(source: Option<pg_sys::Oid>) -> Result<Option<i64>> {
     let Some(one) = one else { return Ok(None) };
     // SAFETY: shows the fill among the running copies, where vote_agg.stat_attach finds it; ends with the transaction.
     unsafe { pg_sys::pgstat_progress_start_command(pg_sys::ProgressCommandType::PROGRESS_COMMAND_COPY, table) };
-    let rows = fill_one(&one)?;
+    let mut rows = None;
+    for _ in 0..parts.unwrap_or(i32::MAX) {
+        let Some(done) = fill_part(&one)? else { break };
+        rows = Some(rows.unwrap_or(0) + done.rows);
+        if done.is_last {
+            break;
+        }
+    }
     // SAFETY: as above.
     unsafe { pg_sys::pgstat_progress_end_command() };
     Ok(rows)
 }
 
-fn fill_one(one: &Registered) -> Result<Option<i64>> {
-    // Locks first, then the snapshot: TRUNCATE empties a table for older snapshots too. A partition that is new in the
-    // snapshot could hold rows whose changes it sees, so the list must be the same after it was taken.
-    let (family, snapshot) = loop {
-        let Some(family) = lock_for_reading(one.relation) else { return Ok(None) };
-        let snapshot = Latest::take();
-        if source::family(one.relation, pg_sys::NoLock) == family {
-            break (family, snapshot);
-        }
-    };
-    crate::guc::pause(crate::guc::Pause::FillSeen);
-    delta::take(one.source, &snapshot, None)?;
-    let mut counter = Counter::new(one.source);
-    let report = |rows| {
-        // SAFETY: a number in this process's own entry.
-        unsafe { pg_sys::pgstat_progress_update_param(pg_sys::PROGRESS_COPY_TUPLES_PROCESSED as i32, rows) };
-    };
-    count_family(&mut counter, &family, &one.names, &snapshot, None, report)?;
-    drop(snapshot);
-    crate::guc::pause(crate::guc::Pause::FillCounted);
-    lock_for_good(one.relation)?;
-    // SAFETY: so that the next snapshot sees what this one deleted.
+/// A part of a fill that was done.
+struct Done {
+    rows: i64,
+    is_last: bool,
+}
+
+fn fill_part(one: &Registered) -> Result<Option<Done>> {
+    // Locks first, then the snapshot: TRUNCATE empties a table for older snapshots too.
+    let Some(family) = lock_for_reading(one.relation) else { return Ok(None) };
+    let mut parts = spi::connect(|spi| Parts::load(spi, one.source, &family))?;
+    // SAFETY: so that the next snapshot sees what an earlier part in the same transaction did.
     unsafe { pg_sys::CommandCounterIncrement() };
-    delta::take(one.source, &Latest::take(), Some(&mut counter))?;
-    spi::connect(|spi| spi.run(&FILLED, &[Some(one.relation.into())], Sees::Now).map(|_| ()))?;
+    let snapshot = Latest::take();
+    crate::guc::pause(crate::guc::Pause::FillSeen);
+    let mut counted = Counted { source: one.source, tables: HashMap::new() };
+    counted.take_deltas(&parts, &snapshot)?;
+    let (before, next) = (parts.rows(), parts.next());
+    let mut rows = 0;
+    for part in &next {
+        let counter = counted.of(part.relation);
+        count(counter, part, &one.names, &snapshot, None, |more| report(before + rows + more))?;
+        parts.add(part, counter.rows);
+        rows += counter.rows;
+    }
+    drop(snapshot);
+    report(before + rows);
+    let mut is_last = parts.are_all();
+    if is_last {
+        let kept = delta::kept(one.source)?;
+        crate::guc::pause(crate::guc::Pause::FillCounted);
+        lock_for_good(one.relation, || counted.take_new_deltas(&parts))?;
+        counted.take_new_deltas(&parts)?;
+        // A partition may have come or gone until there was the lock.
+        is_last = source::family(one.relation, pg_sys::NoLock) == family;
+        if is_last {
+            return finish(one, &family, kept, counted).map(|()| Some(Done { rows, is_last }));
+        }
+    }
+    counted.keep()?;
+    spi::connect(|spi| parts.save(spi, &next))?;
+    Ok(Some(Done { rows, is_last }))
+}
+
+/// Everything is counted and nobody writes: from now on the triggers count.
+fn finish(one: &Registered, family: &[pg_sys::Oid], mut sums: Counter, counted: Counted) -> Result<()> {
+    for counter in counted.tables.into_values() {
+        sums.add_all(counter)?;
+    }
+    spi::connect(|spi| {
+        spi.run(&FILLED, &[Some(one.relation.into())], Sees::Now)?;
+        parts::forget_all(spi, one.source)?;
+        family.iter().try_for_each(|member| attach::stop_row_trigger(spi, *member))
+    })?;
     source::invalidate()?;
-    let rows = counter.rows;
-    counter.append(State::Counting)?;
-    Ok(Some(rows))
+    sums.append()
+}
+
+/// What a part counted, by table: one that is emptied takes its own with it.
+struct Counted {
+    source: Source,
+    tables: HashMap<pg_sys::Oid, Counter>,
+}
+
+impl Counted {
+    fn of(&mut self, table: pg_sys::Oid) -> &mut Counter {
+        let source = self.source;
+        self.tables.entry(table).or_insert_with(|| Counter::new(source))
+    }
+
+    /// Takes out all changes that `snapshot` sees, and adds those of rows that were counted before it.
+    fn take_deltas(&mut self, parts: &Parts, snapshot: &Latest) -> Result<()> {
+        delta::take(self.source, snapshot, |row, vote| {
+            let place = row.place();
+            if parts.have(place) { self.of(place.relation).add(&row.match_name(), vote) } else { Ok(()) }
+        })
+    }
+
+    fn take_new_deltas(&mut self, parts: &Parts) -> Result<()> {
+        // SAFETY: so that the snapshot sees what the ones before deleted.
+        unsafe { pg_sys::CommandCounterIncrement() };
+        self.take_deltas(parts, &Latest::take())
+    }
+
+    fn keep(self) -> Result<()> {
+        self.tables.into_iter().try_for_each(|(table, counter)| delta::keep(table, counter))
+    }
+}
+
+/// Tells vote_agg.stat_attach the rows so far.
+fn report(rows: i64) {
+    // SAFETY: a number in this process's own entry.
+    unsafe { pg_sys::pgstat_progress_update_param(pg_sys::PROGRESS_COPY_TUPLES_PROCESSED as i32, rows) };
 }
 
 /// Locks a table and its partitions against being emptied or dropped; `None` where that would mean waiting, which might
@@ -136,8 +211,9 @@ fn lock_for_reading(table: pg_sys::Oid) -> Option<Vec<pg_sys::Oid>> {
 }
 
 /// Locks writers out. Who waits for a lock makes others wait behind it, so each try is short, and gives way for longer
-/// each time: a transaction that wrote and then sleeps must not stop the others.
-fn lock_for_good(table: pg_sys::Oid) -> Result<()> {
+/// each time: a transaction that wrote and then sleeps must not stop the others. Between the tries, what they did is taken
+/// up by `catch_up`, so that little is left to do under the lock.
+fn lock_for_good(table: pg_sys::Oid, mut catch_up: impl FnMut() -> Result<()>) -> Result<()> {
     const LONGEST: Duration = Duration::from_secs(10);
     let mut rest = Duration::from_millis(50);
     loop {
@@ -146,6 +222,7 @@ fn lock_for_good(table: pg_sys::Oid) -> Result<()> {
             return Ok(());
         }
         crate::worker::pause(rest);
+        catch_up()?;
         rest = (rest * 2).min(LONGEST);
     }
 }
@@ -182,7 +259,9 @@ fn recount_sources(
     for one in source::attached(snapshot.as_ptr())?.iter().filter(|one| one.state == State::Counting) {
         let mut counter = Counter::new(one.source);
         let family = source::family(one.relation, pg_sys::AccessShareLock);
-        count_family(&mut counter, &family, &one.names, &snapshot, Some(match_id), |_| ())?;
+        for relation in family {
+            count(&mut counter, &Part { relation, blocks: WHOLE }, &one.names, &snapshot, Some(match_id), |_| ())?;
+        }
         for tally in counter.tallies().values() {
             rows.extend(tally.votes(one.source, 0).map(|vote| {
                 let country = vote.country.as_ref().map(Country::as_str).map(str::to_owned);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub extern "C-unwind" fn vote_agg_filler_main(database: pg_sys::Datum) {
     connect(database);
     loop {
-        match in_transaction(c"counting an attached table", || fill::next(None)) {
+        match in_transaction(c"counting an attached table", || fill::next(None, Some(1))) {
             Ok(Some(_)) => {}
             Ok(None) => break,
             Err(reason) => {

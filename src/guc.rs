@@ -16,6 +16,7 @@ static AUTO_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static TURN_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8192);
 static TIMELINE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 static FLIP_MARGIN: GucSetting<f64> = GucSetting::<f64>::new(1.0);
+static TEST_FILL_PART: GucSetting<i32> = GucSetting::<i32>::new(131_072);
 static TEST_PAUSE: GucSetting<Pause> = GucSetting::<Pause>::new(Pause::Off);
 
 /// Where a process can be made to wait by a test, to force an interleaving.
@@ -38,10 +39,10 @@ pub enum Pause {
     /// A fold has done everything but commit.
     #[name = c"fold:done"]
     FoldDone,
-    /// A fill has its snapshot and has read nothing yet.
+    /// A part of a fill has its snapshot and has read nothing yet.
     #[name = c"fill:seen"]
     FillSeen,
-    /// A fill has counted the rows and has not locked the table yet.
+    /// A fill has counted all rows and has not locked the table yet.
     #[name = c"fill:counted"]
     FillCounted,
 }
@@ -142,6 +143,16 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::UNIT_BLOCKS,
     );
+    GucRegistry::define_int_guc(
+        c"vote_agg.test_fill_part",
+        c"For tests: how much of an attached table is counted in one transaction, at least.",
+        c"",
+        &TEST_FILL_PART,
+        1,
+        i32::MAX / 2,
+        GucContext::Suset,
+        GucFlags::UNIT_BLOCKS | GucFlags::NO_SHOW_ALL,
+    );
     GucRegistry::define_enum_guc(
         c"vote_agg.test_pause",
         c"For tests: waits at this point while advisory lock 20240721 is held.",
@@ -217,6 +228,11 @@ pub fn auto_open() -> bool {
 /// The blocks from which a heap of pending gives way to the other.
 pub fn turn_size() -> u32 {
     TURN_SIZE.get().unsigned_abs()
+}
+
+/// The blocks of an attached table that are counted in one transaction, at least.
+pub fn fill_part() -> u32 {
+    TEST_FILL_PART.get().unsigned_abs()
 }
 
 /// Waits at `point` if a test asked for it.

@@ -10,6 +10,7 @@
 
 #![allow(unsafe_code, reason = "appends, scans and deletes of a heap are the server's own interface")]
 
+use crate::dead_pages::DeadPages;
 use crate::error::{Result, broken, quoted};
 use crate::guc;
 use crate::session;
@@ -17,6 +18,7 @@ use crate::state::Mark;
 use crate::tables::{self, Table};
 use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
+use std::ops::Range;
 use vote_agg_core::name::parse_name;
 use vote_agg_core::tally::{Source, Vote};
 use vote_agg_core::{Country, cell};
@@ -27,8 +29,15 @@ use vote_agg_core::{Country, cell};
 pub const SLACK: u32 = 128;
 
 /// The columns of a heap, in the order of sql/tables.sql: h3_index, votes, at, source, in_total, match_id, team_choice,
-/// country_code.
-const COLUMNS: usize = 8;
+/// country_code; and those that only the heaps of fills have (sql/source.sql): relation, block.
+const COLUMNS: usize = 10;
+
+/// Where in an attached table a change was made.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub relation: pg_sys::Oid,
+    pub block: u32,
+}
 
 /// One of the two heaps.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -165,6 +174,11 @@ impl OpenHeap {
 
     /// Appends one vote at the end.
     pub fn insert(&self, match_id: &str, vote: &Vote) {
+        self.insert_at(match_id, vote, None);
+    }
+
+    /// The same, with the place that the heaps of fills ask for.
+    pub fn insert_at(&self, match_id: &str, vote: &Vote, place: Option<Place>) {
         self.append(
             match_id,
             vote.cell.map(cell::cell_to_bits),
@@ -174,13 +188,14 @@ impl OpenHeap {
             vote.in_total,
             vote.team,
             vote.country.as_ref(),
+            place,
         );
     }
 
     /// Appends an anchor at the very end: no match, no votes. Returns its block.
     pub fn insert_anchor(&self, at: i64) -> u32 {
         self.forget_block_below(self.blocks());
-        self.append("", None, 0, at, Source::CALL, false, "", None)
+        self.append("", None, 0, at, Source::CALL, false, "", None, None)
     }
 
     #[allow(clippy::too_many_arguments, reason = "one a column")]
@@ -194,6 +209,7 @@ impl OpenHeap {
         in_total: bool,
         team: &str,
         country: Option<&Country>,
+        place: Option<Place>,
     ) -> u32 {
         let country = country.map(Country::as_str);
         let mut nulls = [false; COLUMNS];
@@ -209,6 +225,8 @@ impl OpenHeap {
             text(match_id),
             text(team),
             country.map_or(pg_sys::Datum::null(), text),
+            place.map_or(pg_sys::Datum::null(), |place| place.relation.into()),
+            place.map_or(pg_sys::Datum::null(), |place| i64::from(place.block).into()),
         ];
         // SAFETY: the values are those of the table's columns; the tuple lives in the current memory context until the
         // caller's is reset, and is freed here at once. HEAP_INSERT_SKIP_FSM: rule 1, never into a gap further down.
@@ -218,7 +236,7 @@ impl OpenHeap {
             pg_sys::heap_insert(self.0.as_ptr(), tuple, command, pg_sys::HEAP_INSERT_SKIP_FSM as i32, std::ptr::null_mut());
             let block = block_of(&(*tuple).t_self);
             pg_sys::pfree(tuple.cast());
-            for (value, _) in values.iter().zip(nulls).skip(5).filter(|(_, null)| !null) {
+            for (value, _) in values[5..8].iter().zip(&nulls[5..8]).filter(|(_, null)| !**null) {
                 pg_sys::pfree(value.cast_mut_ptr());
             }
             block
@@ -231,36 +249,61 @@ impl OpenHeap {
     /// The visitor's, and XX000 naming a row that no vote can have written.
     pub fn visit(&self, first: u32, snapshot: pg_sys::Snapshot, mut see: impl FnMut(&Found) -> Result<Next>) -> Result<()> {
         let end = self.blocks();
-        if first >= end {
-            return Ok(());
+        let mut dead = DeadPages::take(&self.0, first);
+        let mut start = first;
+        loop {
+            let blocks = dead.next(&self.0, snapshot, start..end);
+            start = blocks.end;
+            if blocks.is_empty() || matches!(self.visit_blocks(blocks, snapshot, &mut dead, &mut see)?, Next::Stop) {
+                break;
+            }
         }
+        dead.put_back(&self.0);
+        Ok(())
+    }
+
+    fn visit_blocks(
+        &self,
+        blocks: Range<u32>,
+        snapshot: pg_sys::Snapshot,
+        dead: &mut DeadPages,
+        see: &mut impl FnMut(&Found) -> Result<Next>,
+    ) -> Result<Next> {
+        // The first block that the scan has not told of yet.
+        let mut untold = blocks.start;
+        let mut learn =
+            |until: u32| (std::mem::replace(&mut untold, until + 1)..until).for_each(|block| dead.learn(&self.0, block));
+        let mut next = Next::Go;
         let flags = pg_sys::ScanOptions::SO_TYPE_TIDRANGESCAN | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
         // SAFETY: the scan's rows stay pinned until the next one is asked for, and are not kept longer.
         unsafe {
             let table = self.0.as_ptr();
             let scan = pg_sys::heap_beginscan(table, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), flags);
-            pg_sys::heap_setscanlimits(scan, first, end - first);
+            pg_sys::heap_setscanlimits(scan, blocks.start, blocks.end - blocks.start);
             let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
-            let mut block = first;
+            let mut block = pg_sys::InvalidBlockNumber;
             loop {
                 let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
                 if tuple.is_null() {
-                    break;
-                }
-                pg_sys::heap_deform_tuple(tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
-                let found = Found::new((*tuple).t_self, &values, &nulls);
-                if matches!(see(&found)?, Next::Stop) {
+                    learn(blocks.end);
                     break;
                 }
                 let seen = block_of(&(*tuple).t_self);
                 if seen != block {
                     block = seen;
+                    learn(block);
                     pgrx::check_for_interrupts!();
+                }
+                pg_sys::heap_deform_tuple(tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
+                let found = Found::new((*tuple).t_self, &values, &nulls);
+                if matches!(see(&found)?, Next::Stop) {
+                    next = Next::Stop;
+                    break;
                 }
             }
             pg_sys::heap_endscan(scan);
         }
-        Ok(())
+        Ok(next)
     }
 
     /// Deletes a row. False when somebody edited it away since it was seen.
@@ -294,6 +337,12 @@ impl<'a> Found<'a> {
     /// The match as text.
     pub fn match_name(&self) -> std::borrow::Cow<'a, str> {
         String::from_utf8_lossy(self.match_id)
+    }
+
+    /// Where the change was made, in a heap of fills.
+    pub fn place(&self) -> Place {
+        let relation = pg_sys::Oid::from(self.values[8].value() as u32);
+        Place { relation, block: self.values[9].value() as u32 }
     }
 
     /// When the row was written, in microseconds since PostgreSQL's epoch.

@@ -21,9 +21,13 @@ ALTER SEQUENCE app.parted_id_seq RESTART 1000;
 """
 ATTACH = "SELECT attach_votes(%s::regclass, team_choice => 'team', h3_index => 'h3', country_code => 'cc')"
 
-ROWS = f"(SELECT match_id, team, h3, cc FROM {PLAIN} UNION ALL SELECT match_id, team, h3, cc FROM {PARTED}) AS r"
-VOTES = f"{ROWS} WHERE match_id IS NOT NULL AND team IS NOT NULL"
-DIFFERENCES = f"""
+ROWS = f"SELECT match_id, team, h3, cc FROM {PLAIN} UNION ALL SELECT match_id, team, h3, cc FROM {PARTED}"
+
+
+def differences(rows):
+    """A query for what is read and not in these rows of attached tables, or in them and not read: none, where all is well."""
+    votes = f"({rows}) AS r WHERE match_id IS NOT NULL AND team IS NOT NULL"
+    return f"""
 WITH m AS MATERIALIZED (SELECT match_id FROM vote_agg.matches() AS m(match_id)),
 read AS (
     SELECT m.match_id, 'total' AS what, NULL AS place, v.key AS team, v.value::bigint AS votes
@@ -40,18 +44,21 @@ read AS (
     SELECT m.match_id, 'source', concat_ws(' ', s.h3_index, s.country_code), s.team_choice, sum(s.votes)::bigint
     FROM m, vote_agg.recount_sources(m.match_id) s GROUP BY 1, 3, 4
 ), found AS (
-    SELECT match_id, 'total', NULL, team, count(*) FROM {VOTES} GROUP BY 1, 4
+    SELECT match_id, 'total', NULL, team, count(*) FROM {votes} GROUP BY 1, 4
     UNION ALL
-    SELECT match_id, 'cell', to_hex(h3), team, count(*) FROM {VOTES} AND h3 IS NOT NULL GROUP BY 1, 3, 4
+    SELECT match_id, 'cell', to_hex(h3), team, count(*) FROM {votes} AND h3 IS NOT NULL GROUP BY 1, 3, 4
     UNION ALL
-    SELECT match_id, 'country', cc, team, count(*) FROM {VOTES} AND cc IS NOT NULL GROUP BY 1, 3, 4
+    SELECT match_id, 'country', cc, team, count(*) FROM {votes} AND cc IS NOT NULL GROUP BY 1, 3, 4
     UNION ALL
-    SELECT match_id, 'timeline', NULL, team, count(*) FROM {VOTES} GROUP BY 1, 4
+    SELECT match_id, 'timeline', NULL, team, count(*) FROM {votes} GROUP BY 1, 4
     UNION ALL
-    SELECT match_id, 'source', concat_ws(' ', h3, cc), team, count(*) FROM {VOTES} GROUP BY 1, 3, 4
+    SELECT match_id, 'source', concat_ws(' ', h3, cc), team, count(*) FROM {votes} GROUP BY 1, 3, 4
 )
 (TABLE read EXCEPT ALL TABLE found) UNION ALL (TABLE found EXCEPT ALL TABLE read)
 """
+
+
+DIFFERENCES = differences(ROWS)
 
 
 class Writer:

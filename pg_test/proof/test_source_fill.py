@@ -9,7 +9,7 @@ import harness
 from harness import PATIENCE, SECONDS, SESSIONS, eventually, random_for, running
 
 ROWS = 40_000  # more than the 8 MB that are counted at once
-COLUMNS = "id bigserial, k int, match_id text, team text, h3 bigint, cc text, pad text DEFAULT repeat('x', 250)"
+COLUMNS = "id bigserial, k int, match_id text, team text, h3 bigint, cc text, pad text DEFAULT repeat('x', {pad})"
 FILL = (
     "INSERT INTO {} (k, match_id, team, h3, cc) SELECT i %% 4, 'm' || i %% 3, 'team ' || i %% 5, 608725951823478783, "
     "(ARRAY['FR', 'DE', NULL])[1 + i %% 3] FROM generate_series(1, %s) AS i"
@@ -25,15 +25,16 @@ BY_TEAM = "SELECT m.match_id, v.key, v.value::bigint FROM vote_agg.matches() AS 
 RECOUNT = "SELECT match_id, team, count(*) FROM big GROUP BY 1, 2"
 
 
-def make(db, partitioned=False):
+def make(db, partitioned=False, rows=ROWS, pad=250, fillfactor=100):
+    columns, storage = COLUMNS.format(pad=pad), f"WITH (fillfactor = {fillfactor})"
     with db.connect() as session:
         if partitioned:
-            session.execute(f"CREATE TABLE big ({COLUMNS}, PRIMARY KEY (id, k)) PARTITION BY LIST (k)")
+            session.execute(f"CREATE TABLE big ({columns}, PRIMARY KEY (id, k)) PARTITION BY LIST (k)")
             for k in range(4):
-                session.execute(f"CREATE TABLE big_{k} PARTITION OF big FOR VALUES IN ({k})")
+                session.execute(f"CREATE TABLE big_{k} PARTITION OF big FOR VALUES IN ({k}) {storage}")
         else:
-            session.execute(f"CREATE TABLE big ({COLUMNS}, PRIMARY KEY (id, k))")
-        session.execute(FILL.format("big"), (ROWS,))
+            session.execute(f"CREATE TABLE big ({columns}, PRIMARY KEY (id, k)) {storage}")
+        session.execute(FILL.format("big"), (rows,))
         session.execute("ANALYZE big")
 
 
@@ -202,6 +203,7 @@ def test_a_fill_that_is_refused_says_why(cluster, db):
     assert state(db) == "filling" and db.value("SELECT coalesce(sum(total_votes), 0) FROM vote_agg.live") == 0
     with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
         db.sql("DELETE FROM big WHERE match_id = 'm2'")
+    db.sql("UPDATE big SET pad = repeat('y', 300) WHERE match_id = 'm2'")  # it changes no vote
     db.sql("SELECT purge_match('m2')")
     eventually("the table is counted", lambda: state(db) == "counting")
     assert db.value(query) is None
