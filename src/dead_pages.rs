@@ -111,12 +111,16 @@ unsafe fn newest_deleter(page: pg_sys::Page) -> Option<pg_sys::TransactionId> {
     let mut newest = pg_sys::FrozenTransactionId;
     // SAFETY: the caller has locked the page.
     unsafe {
-        for offset in 1..=pg_sys::PageGetMaxOffsetNumber(page) {
-            let item = pg_sys::PageGetItemId(page, offset);
-            if (*item).lp_flags() != pg_sys::LP_NORMAL {
+        // The server's macros for this are not known in each of its versions.
+        let header = page.cast::<pg_sys::PageHeaderData>();
+        let items =
+            usize::from((*header).pd_lower).saturating_sub(size_of::<pg_sys::PageHeaderData>()) / size_of::<pg_sys::ItemIdData>();
+        let first = (&raw const (*header).pd_linp).cast::<pg_sys::ItemIdData>();
+        for item in (0..items).map(|i| *first.add(i)) {
+            if item.lp_flags() != pg_sys::LP_NORMAL {
                 continue;
             }
-            let row = pg_sys::PageGetItem(page, item).cast::<pg_sys::HeapTupleHeaderData>();
+            let row = page.add(item.lp_off() as usize).cast::<pg_sys::HeapTupleHeaderData>();
             let mask = u32::from((*row).t_infomask);
             if mask & pg_sys::HEAP_XMIN_FROZEN == NEVER {
                 continue;

@@ -89,7 +89,7 @@ impl Place {
         let mut rings = Vec::new();
         for corners in parts {
             let mut rounded: Vec<Corner> = corners.into_iter().map(|(x, y)| (x.round(), y.round())).collect();
-            rounded.dedup();
+            straighten(&mut rounded);
             let area: f64 = rounded.iter().zip(rounded.iter().cycle().skip(1)).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum();
             if area != 0.0 {
                 // Counterclockwise on the globe, with north up, is against the clock here too: the sign of the area tells.
@@ -105,6 +105,25 @@ impl Place {
 
 /// A point in a tile's units; y grows downwards.
 type Corner = (f64, f64);
+
+/// Takes out corners on a straight line. Rounding a thin part makes lines that go back on themselves, which no ring may have.
+fn straighten(ring: &mut Vec<Corner>) {
+    let (mut at, mut kept) = (0, 0);
+    while kept < ring.len() {
+        let count = ring.len();
+        let (a, b, c) = (ring[(at + count - 1) % count], ring[at], ring[(at + 1) % count]);
+        if (b.0 - a.0) * (c.1 - b.1) == (b.1 - a.1) * (c.0 - b.0) {
+            ring.remove(at);
+            // The corner before this one has another neighbour now.
+            (at, kept) = (at.saturating_sub(1), 0);
+        } else {
+            (at, kept) = (at + 1, kept + 1);
+        }
+        if at >= ring.len() {
+            at = 0;
+        }
+    }
+}
 
 /// A side of the square that is drawn.
 #[derive(Clone, Copy)]
@@ -285,6 +304,24 @@ mod tests {
         let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell of New York");
         assert_eq!(encode(place(1, 1, 0), "votes", &teams, &[(cell, vec![1])]), Ok(vec![]));
         assert_ne!(encode(place(1, 0, 0), "votes", &teams, &[(cell, vec![1])]), Ok(vec![]));
+    }
+
+    #[test]
+    fn rings_do_not_go_back_on_themselves() {
+        let straight = |corners: &[Corner]| {
+            let mut ring = corners.to_vec();
+            straighten(&mut ring);
+            ring
+        };
+        let triangle = [(3465.0, -64.0), (3447.0, -43.0), (3307.0, -64.0)];
+        assert_eq!(straight(&[triangle[0], triangle[1], triangle[2], (3306.0, -64.0)]), triangle, "a spike");
+        assert_eq!(
+            straight(&[(3400.0, -64.0), triangle[0], triangle[0], triangle[1], triangle[2]]),
+            triangle,
+            "a point on a side, one twice"
+        );
+        assert_eq!(straight(&[(0.0, 0.0), (5.0, 0.0), (9.0, 0.0), (4.0, 0.0)]), [], "no area");
+        assert_eq!(straight(&[]), []);
     }
 
     #[test]
