@@ -118,7 +118,7 @@ pub struct Config {
     #[arg(long, env = "MAX_MESSAGE_BYTES", default_value_t = 65_536)]
     pub max_message_bytes: usize,
 
-    /// Seconds a new connection has to join the namespace
+    /// Seconds a new connection has to say what it wants, and then to join the namespace
     #[arg(long, env = "HANDSHAKE_TIMEOUT", default_value = "10", value_parser = seconds)]
     pub handshake_timeout: Duration,
 

@@ -137,8 +137,11 @@ impl Database {
     /// # Errors
     /// [`Error::Config`] for an address or a file of certificates that makes no sense.
     pub fn new(config: &Config) -> Result<Self> {
+        // Where there is TLS, certificates and names are verified always, so the stricter modes of libpq are no others here.
+        let url =
+            config.database_url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
         let mut postgres: tokio_postgres::Config =
-            config.database_url.parse().map_err(|e| Error::Config(format!("DATABASE_URL: {}", why(&e))))?;
+            url.parse().map_err(|e| Error::Config(format!("DATABASE_URL: {}", why(&e))))?;
         if postgres.get_application_name().is_none() {
             postgres.application_name("vote-agg-relay");
         }
@@ -253,6 +256,9 @@ fn tls(config: &Config) -> Result<MakeRustlsConnect> {
             for certificate in CertificateDer::pem_file_iter(path).map_err(|e| refuse(e.to_string()))? {
                 let certificate = certificate.map_err(|e| refuse(e.to_string()))?;
                 roots.add(certificate).map_err(|e| refuse(e.to_string()))?;
+            }
+            if roots.is_empty() {
+                return Err(refuse("no certificate in it".to_owned()));
             }
         }
         // A system without certificates can still reach a database without TLS.

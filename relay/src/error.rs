@@ -65,6 +65,10 @@ impl fmt::Display for Error {
             Self::Database(e) => match e.as_db_error() {
                 Some(e) => write!(f, "database: {}: {}", e.code().code(), e.message()),
                 None => match std::error::Error::source(e) {
+                    Some(source) if is_about_a_certificate(source) => write!(
+                        f,
+                        "database: {e}: {source} (DATABASE_CA names a file of certificates to trust; sslmode=disable does without TLS)"
+                    ),
                     Some(source) => write!(f, "database: {e}: {source}"),
                     None => write!(f, "database: {e}"),
                 },
@@ -82,6 +86,11 @@ impl fmt::Display for Error {
             Self::Io(e) => write!(f, "{e}"),
         }
     }
+}
+
+fn is_about_a_certificate(source: &(dyn std::error::Error + 'static)) -> bool {
+    let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    matches!(inner.and_then(|inner| inner.downcast_ref()), Some(rustls::Error::InvalidCertificate(_)))
 }
 
 impl std::error::Error for Error {}

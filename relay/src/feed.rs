@@ -8,12 +8,16 @@ use crate::database::{Sql, patiently};
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use foldhash::{HashSet, HashSetExt};
-use std::sync::{Arc, Mutex, PoisonError};
+use futures_util::FutureExt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Looks are at least this far apart, however often the bell rings: half a fold's interval by default.
 const GAP: Duration = Duration::from_millis(50);
@@ -33,8 +37,8 @@ const MAX_RUNG: usize = 10_000;
 /// What rang since the last look.
 #[derive(Default)]
 struct Doorbell {
-    ring: Notify,
-    rung: Mutex<HashSet<String>>,
+    has_rung: bool,
+    rung: HashSet<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -44,18 +48,68 @@ struct About {
 }
 
 impl Doorbell {
-    fn rung(&self, payload: &str) {
-        if let Ok(about) = serde_json::from_str::<About>(payload) {
-            let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-            if rung.len() <= MAX_RUNG {
-                rung.insert(about.match_id);
-            }
+    fn ring(&mut self, payload: &str) {
+        self.has_rung = true;
+        if self.rung.len() <= MAX_RUNG
+            && let Ok(about) = serde_json::from_str::<About>(payload)
+        {
+            self.rung.insert(about.match_id);
         }
-        self.ring.notify_one();
     }
 
-    fn take(&self) -> HashSet<String> {
-        std::mem::replace(&mut *self.rung.lock().unwrap_or_else(PoisonError::into_inner), HashSet::new())
+    fn take(&mut self) -> HashSet<String> {
+        self.has_rung = false;
+        std::mem::replace(&mut self.rung, HashSet::new())
+    }
+}
+
+/// The session that listens, read only while something is expected of it: notifications that come in the pauses between looks
+/// wait in the socket, and are then taken all at once.
+struct Session {
+    client: Client,
+    line: Line,
+}
+
+struct Line {
+    connection: Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,
+    doorbell: Doorbell,
+    /// The channel on which the relay calls itself.
+    own: String,
+    is_heard: bool,
+}
+
+impl Line {
+    /// Takes what has come, until something rang.
+    async fn until_ring(&mut self) -> Result<()> {
+        while !self.doorbell.has_rung {
+            self.next().await?;
+        }
+        // What else is there already is no reason for another look.
+        while let Some(received) = self.next().now_or_never() {
+            received?;
+        }
+        Ok(())
+    }
+
+    /// Takes what comes until there is an answer.
+    async fn until<T>(&mut self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut answer = pin!(answer);
+        loop {
+            tokio::select! {
+                answer = &mut answer => return answer,
+                received = self.next() => received?,
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<()> {
+        match std::future::poll_fn(|cx| self.connection.poll_message(cx)).await.ok_or(Error::Unavailable)?? {
+            AsyncMessage::Notification(notification) if notification.channel() == self.own => self.is_heard = true,
+            AsyncMessage::Notification(notification) => self.doorbell.ring(notification.payload()),
+            AsyncMessage::Notice(notice) => tracing::debug!(%notice, "notice"),
+            _ => {}
+        }
+        Ok(())
     }
 }
 
@@ -77,77 +131,89 @@ pub async fn run(hub: Arc<Hub>) {
 /// Twice as long each time, of which up to half is left to chance, so that relays don't come back all at once.
 fn pause(failures: u32) -> Duration {
     let longest = (Duration::from_millis(100) * 2u32.saturating_pow(failures.min(10))).min(MAX_PAUSE);
-    let chance = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), failures) % 1_000;
-    longest / 2 + longest / 2 * u32::try_from(chance).unwrap_or(0) / 1_000
+    longest / 2 + longest / 2 * u32::try_from(chance() % 1_000).unwrap_or(0) / 1_000
+}
+
+/// A number that no other relay has at the moment.
+fn chance() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)
 }
 
 async fn listen(hub: &Arc<Hub>) -> Result<()> {
-    let (client, mut connection) =
-        patiently(async { Ok(hub.database.postgres.connect(hub.database.tls.clone()).await?) }).await?;
-    let doorbell = Arc::new(Doorbell::default());
-    let bell = doorbell.clone();
-    let session = tokio::spawn(async move {
-        loop {
-            match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-                Some(Ok(AsyncMessage::Notification(notification))) => bell.rung(notification.payload()),
-                Some(Ok(AsyncMessage::Notice(notice))) => tracing::debug!(%notice, "notice"),
-                Some(Ok(_)) => {}
-                Some(Err(e)) => break Some(e),
-                None => break None,
-            }
-        }
-    });
-    let followed = tokio::select! {
-        followed = follow(hub, &client, &doorbell) => followed,
-        ended = session => match ended {
-            Ok(Some(e)) => Err(e.into()),
-            _ => Err(Error::Unavailable),
-        },
-    };
-    hub.cache.distrust(doorbell.take());
+    let connect = async { Ok(hub.database.postgres.connect(hub.database.tls.clone()).await?) };
+    let (client, connection) = patiently(connect).await?;
+    let own = format!("vote_agg_relay_{:016x}", chance());
+    let mut session = Session { client, line: Line { connection, doorbell: Doorbell::default(), own, is_heard: false } };
+    let followed = follow(hub, &mut session).await;
+    hub.cache.distrust(session.line.doorbell.take());
     followed
 }
 
-async fn follow(hub: &Arc<Hub>, client: &Client, doorbell: &Doorbell) -> Result<()> {
+async fn follow(hub: &Arc<Hub>, Session { client, line }: &mut Session) -> Result<()> {
     // LISTEN comes first, then the first look: what is folded between the two rings.
-    let channel = patiently(channel(client, &hub.config)).await?;
-    patiently(async { Ok(client.batch_execute(&format!("LISTEN {}", channel.quoted)).await?) }).await?;
+    let channel = line.until(patiently(channel(client, &hub.config))).await?;
+    let listen = format!("LISTEN {}; LISTEN {}", channel.quoted, line.own);
+    line.until(patiently(async { Ok(client.batch_execute(&listen).await?) })).await?;
     hub.database.forget();
-    let sql = patiently(Sql::find(client)).await?;
+    let sql = line.until(patiently(Sql::find(client))).await?;
+    call_oneself(hub, line).await?;
     hub.cache.distrust_all();
     tracing::info!(channel = channel.name, "following the feed");
     hub.metrics.listening.set(1);
 
-    let (matches, _) = hub.cursors();
-    if !matches.is_empty() {
-        hub.compare(patiently(sql.heads(client, &matches)).await?);
-    }
-    let mut heartbeat = Instant::now();
+    compare(hub, client, line, &sql, hub.cursors().0).await?;
+    let (mut heartbeat, mut compared, mut turn) = (Instant::now(), Instant::now(), 0);
     loop {
         let looked = Instant::now();
-        hub.cache.distrust(doorbell.take());
+        hub.cache.distrust(line.doorbell.take());
         hub.retry();
-        look(hub, client, &sql).await?;
+        look(hub, client, line, &sql).await?;
+        if compared.elapsed() >= SLOW_POLL {
+            (compared, turn) = (Instant::now(), turn + 1);
+            compare(hub, client, line, &sql, hub.some(turn)).await?;
+        }
         if heartbeat.elapsed() >= HEARTBEAT {
             heartbeat = Instant::now();
-            check(client, &channel.name).await?;
+            line.until(check(client, &channel.name)).await?;
         }
         tokio::time::sleep_until(looked + GAP).await;
         // Silence is no news either: then it is time for a look anyway.
-        if timeout(SLOW_POLL, doorbell.ring.notified()).await.is_ok() {
+        if let Ok(rung) = timeout(SLOW_POLL, line.until_ring()).await {
+            rung?;
             hub.metrics.doorbells.inc();
         }
     }
 }
 
-async fn look(hub: &Arc<Hub>, client: &Client, sql: &Sql) -> Result<()> {
+/// Notifies itself through another session. Behind a transaction pooler LISTEN succeeds, and nothing is ever heard.
+async fn call_oneself(hub: &Arc<Hub>, line: &mut Line) -> Result<()> {
+    let own = line.own.clone();
+    let params: [(&(dyn ToSql + Sync), Type); 1] = [(&own, Type::TEXT)];
+    line.until(hub.database.call(|_| "SELECT pg_catalog.pg_notify($1, '')".to_owned(), &params)).await?;
+    let heard = async {
+        while !line.is_heard {
+            line.next().await?;
+        }
+        Ok(())
+    };
+    timeout(HEARTBEAT / 2, heard).await.map_err(|_| Error::NotListening)?
+}
+
+async fn look(hub: &Arc<Hub>, client: &Client, line: &mut Line, sql: &Sql) -> Result<()> {
     let (matches, since) = hub.cursors();
     if matches.is_empty() {
         return Ok(());
     }
     hub.metrics.polls.inc();
-    let changes = patiently(sql.changes(client, &matches, &since)).await?;
+    let changes = line.until(patiently(sql.changes(client, &matches, &since))).await?;
     hub.apply(changes).await;
+    Ok(())
+}
+
+async fn compare(hub: &Arc<Hub>, client: &Client, line: &mut Line, sql: &Sql, matches: Vec<String>) -> Result<()> {
+    if !matches.is_empty() {
+        hub.compare(line.until(patiently(sql.heads(client, &matches))).await?);
+    }
     Ok(())
 }
 
@@ -191,12 +257,12 @@ mod tests {
 
     #[test]
     fn garbage_rings_too_but_is_not_kept() {
-        let bell = Doorbell::default();
+        let mut bell = Doorbell::default();
         for payload in ["", "{", "[]", "{\"match\":1}", "{\"match\":\"m\"}", "{\"match\":\"m\",\"seq\":9}"] {
-            bell.rung(payload);
+            bell.ring(payload);
         }
         assert_eq!(bell.take().into_iter().collect::<Vec<_>>(), ["m"]);
-        (0..MAX_RUNG * 2).for_each(|n| bell.rung(&format!("{{\"match\":\"{n}\"}}")));
+        (0..MAX_RUNG * 2).for_each(|n| bell.ring(&format!("{{\"match\":\"{n}\"}}")));
         assert_eq!(bell.take().len(), MAX_RUNG + 1);
         assert!(bell.take().is_empty());
     }

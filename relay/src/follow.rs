@@ -3,11 +3,11 @@
 //! Everything that changes what followers know happens under one lock: a message is applied and sent, or a client is given
 //! the state and put into its room. So no message can fall between the state a client got and the messages it gets.
 
-use crate::capacity::has_room;
+use crate::capacity::{Queue, count};
+use crate::coarser::coarser;
 use crate::error::Result;
 use crate::event::{self, Update};
 use crate::metrics::Metrics;
-use crate::question::etag;
 use crate::room::{Inner, Joined, Member, Room, Streamed, emit};
 use crate::state::State;
 use crate::wish::Wish;
@@ -56,13 +56,6 @@ impl Follow {
         self.cursor.load(Ordering::Acquire) == STALE
     }
 
-    /// Names the state; None before the first fold.
-    pub async fn etag(&self) -> Option<String> {
-        let inner = self.lock().await;
-        let state = inner.state.as_ref()?;
-        Some(etag(state.epoch.as_deref()?, state.seq))
-    }
-
     /// Whether the client has seen what is still to come here.
     pub async fn knows_less_than(&self, wish: &Wish) -> bool {
         let Some((since, epoch)) = &wish.since else { return false };
@@ -100,8 +93,8 @@ impl Follow {
             && *seq >= new.seq
         {
             self.cursor.store(*seq, Ordering::Release);
-            if let (Some(state), true) = (&mut inner.state, *seq == new.seq) {
-                state.status = new.status;
+            if *seq == new.seq {
+                inner.set_status(new.status);
             }
             return Ok(());
         }
@@ -121,7 +114,7 @@ impl Follow {
         }
         let resolutions: Vec<_> = inner.rooms.keys().copied().collect();
         for resolution in resolutions {
-            let Some((seq, epoch, json)) = inner.snapshot(resolution)? else { continue };
+            let Some((seq, epoch, json)) = inner.snapshot(resolution, metrics)? else { continue };
             inner.find_slow(&self.match_id, resolution, metrics);
             let mut rooms = HashSet::new();
             let mut listeners = 0;
@@ -170,13 +163,14 @@ impl Follow {
         }
         let Ok(mut changed) = state.apply(&message) else { return false };
         self.cursor.store(state.seq, Ordering::Release);
-        let resolutions: Vec<_> = inner.rooms.keys().copied().collect();
-        let body = RawValue::from_string(body).ok();
-        for resolution in resolutions {
-            let (message, json) = match resolution {
-                None => (message.clone(), body.clone()),
-                Some(resolution) => (Message { cells: changed.remove(&resolution), ..message.clone() }, None),
-            };
+        let coarse = inner.rooms.keys().flatten();
+        let coarse =
+            coarse.map(|resolution| (Some(*resolution), coarser(&message, *resolution, changed.remove(resolution)), None));
+        let mut updates: Vec<_> = coarse.collect();
+        if inner.rooms.contains_key(&None) {
+            updates.push((None, message, RawValue::from_string(body).ok()));
+        }
+        for (resolution, message, json) in updates {
             inner.send(io, metrics, &self.match_id, resolution, Arc::new(Update::new(message, folded_at, json))).await;
         }
         true
@@ -197,7 +191,8 @@ impl Follow {
         let joined = inner.greet(socket, &wish, metrics)?;
         if joined.is_some() {
             socket.join(wish.rooms(&self.match_id));
-            inner.members.insert(socket.id, Member { socket: socket.clone(), wish, behind: None });
+            let queue = Queue::of(socket);
+            inner.members.insert(socket.id, Member { socket: socket.clone(), queue, wish, behind: None });
             inner.idle_since = None;
             // A client that went meanwhile has been taken out before it was put in.
             if !socket.connected() {
@@ -224,7 +219,7 @@ impl Follow {
             let (socket, wish) = (member.socket.clone(), Wish { since: None, ..member.wish.clone() });
             if !socket.connected() {
                 inner.leave(&self.match_id, sid);
-            } else if has_room(&socket, buffer * 3 / 4) {
+            } else if count(&socket, buffer * 3 / 4) == buffer * 3 / 4 {
                 if let Ok(Some(joined)) = inner.greet(&socket, &wish, metrics) {
                     socket.join(wish.rooms(&self.match_id));
                     if let Some(member) = inner.members.get_mut(&sid) {
@@ -249,7 +244,7 @@ impl Follow {
     ///
     /// # Errors
     /// When the state cannot be put into words.
-    pub async fn stream(&self, wish: &Wish) -> Result<Option<(Vec<Streamed>, broadcast::Receiver<Streamed>)>> {
+    pub async fn stream(&self, wish: &Wish, metrics: &Metrics) -> Result<Option<(Vec<Streamed>, broadcast::Receiver<Streamed>)>> {
         let mut inner = self.lock().await;
         let inner = &mut *inner;
         if inner.is_gone || inner.state.is_none() {
@@ -259,7 +254,7 @@ impl Follow {
         inner.idle_since = None;
         let first = match inner.missed(wish) {
             Some(updates) => updates.into_iter().map(Streamed::Update).collect(),
-            None => match inner.snapshot(wish.resolution)? {
+            None => match inner.snapshot(wish.resolution, metrics)? {
                 Some((seq, epoch, json)) => vec![Streamed::Snapshot { seq, epoch, json }],
                 None => return Ok(None),
             },

@@ -129,7 +129,7 @@ async fn find(hub: &Hub, match_id: &str, ask: &Ask) -> Result<Arc<Answer>, Arc<E
     let question = Question { match_id: match_id.to_owned(), path: ask.to_string() };
     let follow = hub.followed(match_id).filter(|follow| follow.cursor().is_some());
     let current = match &follow {
-        Some(follow) => follow.etag().await,
+        Some(follow) => ask.current(follow).await,
         None => None,
     };
     let make = async {

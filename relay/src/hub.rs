@@ -25,6 +25,9 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// Messages from before the snapshot that are loaded with it, for clients of a relay that has restarted.
 const PAST: i64 = 100;
 
+/// Matches whose status is asked for at a time.
+const PART: usize = 100;
+
 /// What all parts of the relay share.
 pub struct Hub {
     pub config: Config,
@@ -140,7 +143,7 @@ impl Hub {
         for _ in 0..3 {
             let follow = self.follow(match_id).await?;
             catch_up(&follow, wish).await?;
-            if let Some(stream) = follow.stream(wish).await? {
+            if let Some(stream) = follow.stream(wish, &self.metrics).await? {
                 return Ok(stream);
             }
         }
@@ -159,6 +162,15 @@ impl Hub {
     #[must_use]
     pub fn cursors(&self) -> (Vec<String>, Vec<i64>) {
         self.follows().values().filter_map(|follow| Some((follow.match_id.clone(), follow.cursor()?))).unzip()
+    }
+
+    /// Names of matches that can be brought forward, a hundred at a time; `turn` counts the calls.
+    #[must_use]
+    pub fn some(&self, turn: usize) -> Vec<String> {
+        let (mut matches, _) = self.cursors();
+        matches.sort_unstable();
+        let parts = matches.len().div_ceil(PART).max(1);
+        matches.into_iter().skip(turn % parts * PART).take(PART).collect()
     }
 
     /// Takes rows of the feed.
@@ -186,20 +198,14 @@ impl Hub {
         }
     }
 
-    /// Compares where the database stands with what is known: another history must be loaded.
+    /// Compares where the database stands with what is known: another history must be loaded. The status is taken over: it
+    /// changes by the clock too, of which the feed says nothing.
     pub fn compare(self: &Arc<Self>, heads: Vec<Head>) {
         for head in heads {
             let Some(follow) = self.followed(&head.match_id) else { continue };
             let this = self.clone();
             tokio::spawn(async move {
-                let is_another = match &mut follow.lock().await.state {
-                    Some(state) if state.epoch == head.epoch && state.seq <= head.seq => {
-                        state.status = head.status;
-                        false
-                    }
-                    known => known.is_some(),
-                };
-                if is_another {
+                if follow.lock().await.is_other_than(head) {
                     this.resync(follow);
                 }
             });

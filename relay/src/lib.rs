@@ -5,6 +5,7 @@
 
 mod cache;
 mod capacity;
+mod coarser;
 pub mod config;
 mod database;
 pub mod error;
@@ -18,6 +19,7 @@ mod hub;
 mod metrics;
 mod question;
 mod room;
+mod serve;
 mod socket;
 mod state;
 mod stream;
@@ -39,13 +41,16 @@ use tokio::net::TcpListener;
 /// Slow clients and idle matches are looked after this often.
 const TIDY: Duration = Duration::from_millis(500);
 
+/// Bytes read at a time from a client. What clients say is short, and each connection keeps such a buffer.
+const READ_BUFFER: usize = 512;
+
 /// The time for everything to end after a shutdown was asked for. Service managers commonly give 10 s or more.
 const DRAIN: Duration = Duration::from_secs(8);
 
 /// Serves on `listener` until `shutdown` completes, then closes every client so that it connects again elsewhere.
 ///
 /// # Errors
-/// [`Error::Config`] for settings that cannot be right, [`Error::Io`] when serving fails.
+/// [`Error::Config`] for settings that cannot be right, [`Error::Io`] when the listener is none.
 pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
     let database = Database::new(&config)?;
     let checker = Arc::new(Checker::new(&config)?);
@@ -53,6 +58,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
     let seats = Seats::new(config.max_clients, config.max_clients_per_ip);
     let (layer, io) = SocketIo::builder()
         .max_buffer_size(config.client_buffer.into())
+        .ws_read_buffer_size(READ_BUFFER)
         .max_payload(config.max_message_bytes as u64)
         .ws_max_message_size(config.max_message_bytes)
         .ws_max_frame_size(config.max_message_bytes)
@@ -85,13 +91,9 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         let mut stopped = stopped;
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    let server = axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>());
-    let mut server = tokio::spawn(server.with_graceful_shutdown(stopped).into_future());
+    let mut server = tokio::spawn(serve::serve(listener, app, hub.config.handshake_timeout, stopped));
 
-    tokio::select! {
-        () = shutdown => {}
-        ended = &mut server => return ended.map_or(Ok(()), |ended| Ok(ended?)),
-    }
+    shutdown.await;
     tracing::info!("shutting down: no new connections, every client is told to go elsewhere");
     let _ = stop.send(true);
     let drained = tokio::time::timeout(DRAIN, async {

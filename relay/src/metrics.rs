@@ -19,6 +19,7 @@ pub struct Metrics {
     pub undelivered: Counter,
     pub lag: Histogram,
     pub joins: Counter,
+    pub snapshots: Counter,
     pub refused: Family<Label, Counter>,
     pub slow: Counter,
     pub behind: Gauge,
@@ -48,6 +49,7 @@ impl Default for Metrics {
             undelivered: Counter::default(),
             lag,
             joins: Counter::default(),
+            snapshots: Counter::default(),
             refused: Family::default(),
             slow: Counter::default(),
             behind: Gauge::default(),
@@ -73,6 +75,7 @@ impl Default for Metrics {
         r.register("vote_relay_undelivered", "Broadcasts that did not reach everybody", m.undelivered.clone());
         r.register("vote_relay_lag_seconds", "From the start of a fold to the sockets", m.lag.clone());
         r.register("vote_relay_joins", "Joins", m.joins.clone());
+        r.register("vote_relay_snapshots", "Snapshots encoded, each for everybody who needs it", m.snapshots.clone());
         r.register("vote_relay_refused", "What was refused, by reason", m.refused.clone());
         r.register("vote_relay_slow", "Times a client fell behind", m.slow.clone());
         r.register("vote_relay_behind", "Clients that are behind", m.behind.clone());

@@ -142,6 +142,18 @@ impl Ask {
         self.kind
     }
 
+    /// Names the state of a followed match that the answer must show; None before the first fold.
+    pub async fn current(&self, follow: &Follow) -> Option<String> {
+        let inner = follow.lock().await;
+        let state = inner.state.as_ref()?;
+        Some(self.etag(state.epoch.as_deref()?, state.seq, &state.status))
+    }
+
+    /// The status changes without a fold.
+    fn etag(&self, epoch: &str, seq: i64, status: &str) -> String {
+        if self.kind == Kind::Stats { format!("{}-{status}", etag(epoch, seq)) } else { etag(epoch, seq) }
+    }
+
     /// From a followed match. None: memory does not have it.
     ///
     /// # Errors
@@ -204,7 +216,8 @@ impl Ask {
         places: (usize, usize),
     ) -> Result<Answer> {
         let (cells, countries) = places;
-        answer(epoch, seq, serde_json::to_vec(&StatsAnswer { match_id, seq, epoch, status, stats, cells, countries })?)
+        let body = serde_json::to_vec(&StatsAnswer { match_id, seq, epoch, status, stats, cells, countries })?;
+        Ok(Answer { body: body.into(), etag: epoch.map(|epoch| self.etag(epoch, seq, status)) })
     }
 
     fn list(&self, snapshot: &Snapshot) -> Result<Answer> {

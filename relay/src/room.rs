@@ -1,6 +1,7 @@
 //! Those who follow a match, by resolution, and what they are sent.
 
-use crate::capacity::has_room;
+use crate::capacity::Queue;
+use crate::database::Head;
 use crate::error::Result;
 use crate::event::{self, Event, History, Update};
 use crate::metrics::Metrics;
@@ -19,9 +20,6 @@ use vote_agg_core::Resolution;
 
 /// The namespace that everything happens in.
 pub const NAMESPACE: &str = "/votes";
-
-/// Places that a client's queue must have for a fold: one for each event of it, and some for answers and heartbeats.
-const RESERVE: usize = 10;
 
 /// What a client was given at its join.
 #[derive(Debug)]
@@ -42,6 +40,7 @@ pub enum Streamed {
 /// A client that follows.
 pub struct Member {
     pub socket: SocketRef,
+    pub queue: Arc<Queue>,
     pub wish: Wish,
     /// Since when it gets nothing because its queue is full.
     pub behind: Option<Instant>,
@@ -83,13 +82,40 @@ impl Inner {
         true
     }
 
+    /// Takes over the status from where the database stands. True: that is another history.
+    pub fn is_other_than(&mut self, head: Head) -> bool {
+        let Some(state) = &self.state else { return false };
+        if state.epoch.is_some() && state.epoch != head.epoch {
+            return true;
+        }
+        if state.seq <= head.seq {
+            self.set_status(head.status);
+        }
+        false
+    }
+
+    /// What is encoded already says another one.
+    pub fn set_status(&mut self, status: String) {
+        if let Some(state) = self.state.as_mut().filter(|state| state.status != status) {
+            state.status = status;
+            self.rooms.values_mut().for_each(|room| room.snapshot = None);
+        }
+    }
+
     /// The snapshot at a resolution, encoded once a seq.
-    pub fn snapshot(&mut self, resolution: Option<Resolution>) -> Result<Option<(i64, String, Arc<RawValue>)>> {
+    pub fn snapshot(
+        &mut self,
+        resolution: Option<Resolution>,
+        metrics: &Metrics,
+    ) -> Result<Option<(i64, String, Arc<RawValue>)>> {
         let Some(state) = &self.state else { return Ok(None) };
         let room = self.rooms.entry(resolution).or_default();
         let json = match &room.snapshot {
             Some(json) => json.clone(),
-            None => room.snapshot.insert(event::raw(&state.snapshot(resolution))?).clone(),
+            None => {
+                metrics.snapshots.inc();
+                room.snapshot.insert(event::raw(&state.snapshot(resolution))?).clone()
+            }
         };
         Ok(Some((state.seq, state.epoch.clone().unwrap_or_default(), json)))
     }
@@ -122,22 +148,23 @@ impl Inner {
             updates.iter().flat_map(wanted).collect::<Vec<_>>()
         });
         if let Some(missed) = missed
-            && has_room(socket, missed.len() + RESERVE)
+            && Queue::of(socket).take(socket, missed.len())
         {
             for (name, json) in &missed {
                 send(socket, metrics, name, json);
             }
             return Ok(Some(Joined { seq, epoch, is_resumed: true }));
         }
-        let Some((_, _, json)) = self.snapshot(wish.resolution)? else { return Ok(None) };
-        let sent = has_room(socket, RESERVE) && send(socket, metrics, event::SNAPSHOT, &json);
+        let Some((_, _, json)) = self.snapshot(wish.resolution, metrics)? else { return Ok(None) };
+        let sent = Queue::of(socket).take(socket, 1) && send(socket, metrics, event::SNAPSHOT, &json);
         Ok(sent.then_some(Joined { seq, epoch, is_resumed: false }))
     }
 
     /// Takes those out of their rooms whose queue has no room for a whole fold.
     pub fn find_slow(&mut self, match_id: &str, resolution: Option<Resolution>, metrics: &Metrics) {
         for (sid, member) in &mut self.members {
-            if member.behind.is_none() && member.wish.resolution == resolution && !has_room(&member.socket, RESERVE) {
+            let is_there = member.behind.is_none() && member.wish.resolution == resolution;
+            if is_there && !member.queue.take(&member.socket, member.wish.places()) {
                 member.socket.leave(member.wish.rooms(match_id));
                 member.behind = Some(Instant::now());
                 metrics.slow.inc();

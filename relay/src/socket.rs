@@ -1,11 +1,11 @@
 //! What Socket.IO clients say, and what they are answered.
 
-use crate::event::Event;
+use crate::capacity::Queue;
 use crate::guard::limits::{Rates, Seat, Seats};
 use crate::guard::token::{Access, Checker};
 use crate::hub::Hub;
 use crate::room::NAMESPACE;
-use crate::wish::Wish;
+use crate::wish::{Wish, match_of};
 use serde::Serialize;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
@@ -18,8 +18,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::parse_resolution;
 
 /// How long a client that floods has to read why it is disconnected.
 const GOODBYE: Duration = Duration::from_millis(250);
@@ -113,6 +111,7 @@ fn admit(
         changed: Notify::new(),
     };
     socket.extensions.insert(Arc::new(session));
+    socket.extensions.insert(Arc::<Queue>::default());
     Ok(())
 }
 
@@ -184,6 +183,7 @@ fn is_allowed(hub: &Hub, session: &Session, socket: &SocketRef) -> bool {
     if session.is_closing.load(Ordering::Relaxed) {
         return false;
     }
+    Queue::of(socket).spend(); // on the answer
     let is_allowed = session.rates.allow_event();
     if !is_allowed && !session.is_closing.swap(true, Ordering::Relaxed) {
         hub.metrics.refuse("too_many_events");
@@ -237,51 +237,14 @@ async fn expire(socket: SocketRef, session: Arc<Session>) {
     }
 }
 
-fn match_of(data: &Value) -> Result<String, Refusal> {
-    let id = data.as_str().or_else(|| data.get("matchId").and_then(Value::as_str));
-    let parsed = parse_name("matchId", id.map(str::as_bytes)).map(str::to_owned);
-    parsed.map_err(|e| Refusal::new("invalid", format!("{e}: pass {{matchId}} or a string")))
-}
-
-fn wish_of(data: &Value) -> Result<Wish, Refusal> {
-    let invalid = |what: &str| Refusal::new("invalid", what.to_owned());
-    let given = |key: &str| data.get(key).filter(|value| !value.is_null());
-    let resolution = match given("resolution") {
-        None => None,
-        Some(value) => {
-            let number = value.as_i64().ok_or_else(|| invalid("resolution must be a whole number from 0 to 15"))?;
-            Some(parse_resolution(number).map_err(|e| invalid(&e.to_string()))?)
-        }
-    };
-    let since = match (given("sinceSeq"), given("epoch")) {
-        (None, _) => None,
-        (Some(seq), epoch) => {
-            let seq = seq.as_i64().filter(|seq| *seq >= 0).ok_or_else(|| invalid("sinceSeq must be a whole number from 0 up"))?;
-            match epoch.map(Value::as_str) {
-                Some(Some(epoch)) => Some((seq, epoch.to_owned())),
-                Some(None) => return Err(invalid("epoch must be a string")),
-                None => None,
-            }
-        }
-    };
-    let events = match (given("bundle"), given("events")) {
-        (Some(Value::Bool(true)), None) => Some(vec![Event::Update]),
-        (None | Some(Value::Bool(false)), None) => None,
-        (None | Some(Value::Bool(false)), Some(Value::Array(names))) => {
-            let parse = |name: &Value| name.as_str().and_then(Event::parse);
-            let events: Option<BTreeSet<Event>> = names.iter().map(parse).collect();
-            Some(events.ok_or_else(|| invalid("events must be names of the events that follow a fold"))?.into_iter().collect())
-        }
-        (Some(Value::Bool(true)), Some(_)) => return Err(invalid("pass bundle or events, not both")),
-        (_, Some(_)) => return Err(invalid("events must be an array of names")),
-        (Some(_), None) => return Err(invalid("bundle must be true or false")),
-    };
-    Ok(Wish { resolution, events, since })
+/// What is wrong with what the client sent.
+fn invalid(message: String) -> Refusal {
+    Refusal::new("invalid", message)
 }
 
 async fn join(hub: &Hub, session: &Session, socket: &SocketRef, data: Option<Value>) -> Result<Value, Refusal> {
     let data = data.unwrap_or_default();
-    let (match_id, wish) = (match_of(&data)?, wish_of(&data)?);
+    let (match_id, wish) = (match_of(&data).map_err(invalid)?, Wish::of(&data).map_err(invalid)?);
     if !session.rates.allow_join() {
         return Err(Refusal::new("too_many_joins", format!("at most {} joins a second", hub.config.max_joins)));
     }
@@ -309,7 +272,7 @@ async fn join(hub: &Hub, session: &Session, socket: &SocketRef, data: Option<Val
 }
 
 async fn leave(hub: &Hub, session: &Session, socket: &SocketRef, data: Option<Value>) -> Result<Value, Refusal> {
-    let match_id = match_of(&data.unwrap_or_default())?;
+    let match_id = match_of(&data.unwrap_or_default()).map_err(invalid)?;
     session.what().matches.remove(&match_id);
     let left = hub.leave(socket.id, &match_id).await;
     tracing::info!(sid = %socket.id, match_id, left, "left");

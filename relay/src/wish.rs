@@ -1,7 +1,10 @@
 //! What a client wants of a match, and the rooms that are called after it.
 
 use crate::event::Event;
-use vote_agg_core::Resolution;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use vote_agg_core::name::parse_name;
+use vote_agg_core::{Resolution, parse_resolution};
 
 /// What a client wants of a match.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -14,6 +17,38 @@ pub struct Wish {
 }
 
 impl Wish {
+    /// Takes apart what a client sent with its join; a bare name wishes for nothing in particular.
+    ///
+    /// # Errors
+    /// What is wrong with it, as a sentence.
+    pub fn of(data: &Value) -> Result<Self, String> {
+        let given = |key: &str| data.get(key).filter(|value| !value.is_null());
+        let resolution = |value: &Value| match value.as_i64() {
+            Some(number) => parse_resolution(number).map_err(|e| e.to_string()),
+            None => Err("resolution must be a whole number from 0 to 15".to_owned()),
+        };
+        let seq = |value: &Value| {
+            let seq = value.as_i64().filter(|seq| *seq >= 0);
+            seq.ok_or_else(|| "sinceSeq must be a whole number from 0 up".to_owned())
+        };
+        let epoch = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| "epoch must be a string".to_owned());
+        // A seq says nothing without the history that it counts in.
+        let since = given("sinceSeq").map(seq).transpose()?.zip(given("epoch").map(epoch).transpose()?);
+        let events = match (given("bundle"), given("events")) {
+            (Some(Value::Bool(true)), None) => Some(vec![Event::Update]),
+            (None | Some(Value::Bool(false)), None) => None,
+            (None | Some(Value::Bool(false)), Some(Value::Array(names))) => {
+                let parse = |name: &Value| name.as_str().and_then(Event::parse);
+                let events: Option<BTreeSet<Event>> = names.iter().map(parse).collect();
+                Some(events.ok_or("events must be names of the events that follow a fold")?.into_iter().collect())
+            }
+            (Some(Value::Bool(true)), Some(_)) => return Err("pass bundle or events, not both".to_owned()),
+            (_, Some(_)) => return Err("events must be an array of names".to_owned()),
+            (Some(_), None) => return Err("bundle must be true or false".to_owned()),
+        };
+        Ok(Self { resolution: given("resolution").map(resolution).transpose()?, events, since })
+    }
+
     /// Whether it is among them.
     #[must_use]
     pub fn wants(&self, event: Event) -> bool {
@@ -21,6 +56,12 @@ impl Wish {
             Some(events) => events.contains(&event),
             None => event != Event::Update,
         }
+    }
+
+    /// How many messages a fold is at the most.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.events.as_ref().map_or(Event::SEPARATE.len(), Vec::len).max(1)
     }
 
     /// The rooms of the match that it is met by.
@@ -32,6 +73,16 @@ impl Wish {
             Some(events) => events.iter().map(|event| format!("{room}#{}", event.name())).collect(),
         }
     }
+}
+
+/// The match that a client names, alone or as `matchId`.
+///
+/// # Errors
+/// What is wrong with it, as a sentence.
+pub fn match_of(data: &Value) -> Result<String, String> {
+    let id = data.as_str().or_else(|| data.get("matchId").and_then(Value::as_str));
+    let parsed = parse_name("matchId", id.map(str::as_bytes)).map(str::to_owned);
+    parsed.map_err(|e| format!("{e}: pass {{matchId}} or a string"))
 }
 
 /// The room of all at one resolution who want the separate events.
