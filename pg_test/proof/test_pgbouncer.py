@@ -1,55 +1,27 @@
 """Votes through PgBouncer in transaction mode: many clients, few sessions, each statement perhaps in another one."""
 
 import collections
-import shutil
-import subprocess
 
 import psycopg
 import pytest
 
 import calls
 import oracle
-from cluster import as_postgres
+from bouncer import PORT, bouncer
 from harness import SECONDS, SESSIONS, eventually, random_for, running
-
-PORT = 6432  # names the socket file only
-CONFIG = """
-[databases]
-* = host={path} port=5432
-[pgbouncer]
-listen_addr =
-listen_port = {port}
-unix_socket_dir = {path}
-auth_type = trust
-auth_file = {path}/pgbouncer.users
-pool_mode = transaction
-default_pool_size = 4
-max_client_conn = 200
-logfile = {path}/pgbouncer.log
-"""
 
 
 @pytest.fixture
 def through_bouncer(cluster, db):
     """Connects a client to `db` through PgBouncer, without named prepared statements, which it can't carry over."""
-    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
-    assert program, "pgbouncer is not installed: run scripts/setup"
-    config = cluster.path / "pgbouncer.ini"
-    config.write_text(CONFIG.format(path=cluster.path, port=PORT))
-    (cluster.path / "pgbouncer.users").write_text('"postgres" ""\n')
-    bouncer = subprocess.Popen([program, "-q", config], cwd="/", **as_postgres())
 
     def connect():
         return psycopg.connect(
             f"host={cluster.path} port={PORT} dbname={db.name} user=postgres", autocommit=True, prepare_threshold=None
         )
 
-    try:
-        eventually("PgBouncer listens", (cluster.path / f".s.PGSQL.{PORT}").exists)
+    with bouncer(cluster, "postgres"):
         yield connect
-    finally:
-        bouncer.terminate()
-        bouncer.wait()
 
 
 def test_every_vote_counts_once(db, through_bouncer):

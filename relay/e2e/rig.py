@@ -55,12 +55,17 @@ class Relay:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
 
-    def start(self, is_ready=True):
+    def command(self):
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in self.flags.items()]
-        environment = {"PATH": os.environ["PATH"], "DATABASE_URL": self.dsn, "RUST_LOG": os.environ.get("RUST_LOG", "info")}
+        return [BINARY, "--host=127.0.0.1", f"--port={self.port}", "--log-format=json", *flags]
+
+    def environment(self):
+        return {"DATABASE_URL": self.dsn, "RUST_LOG": os.environ.get("RUST_LOG", "info")}
+
+    def start(self, is_ready=True):
+        environment = {"PATH": os.environ["PATH"], **self.environment()}
         with self.log.open("ab") as log:
-            command = [BINARY, "--host=127.0.0.1", f"--port={self.port}", "--log-format=json", *flags]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command(), env=environment, stdout=log, stderr=log)
         eventually("the relay serves", lambda: self.is_up() or self.process.poll() is not None)
         assert self.process.poll() is None, self.log.read_text()[-2000:]
         if is_ready:
@@ -109,10 +114,11 @@ class Relay:
 
 
 class Swarm:
-    """A process of official Socket.IO clients."""
+    """A process of many clients, by default official Socket.IO ones."""
 
-    def __init__(self):
-        self.process = subprocess.Popen(["node", HERE / "swarm.mjs"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, *command):
+        command = command or ("node", HERE / "swarm.mjs")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(self, command, **options):
         self.process.stdin.write(json.dumps({"command": command, **options}) + "\n")
@@ -272,25 +278,30 @@ def assert_truth(connect, swarm, patience=PATIENCE):
     """Every client knows what SQL knows, and none has seen anything that cannot be right."""
     settle(connect)
     with connect() as session:
-        names = {match_id for match_id, *_ in swarm("heads")}
-        heads = {name: truth(session, name, None) for name in names}
-        wanted = {name: [head["epoch"], head["seq"]] for name, head in heads.items()}
+        return assert_knows(session, swarm, patience)
 
-        def behind():
-            return [(match_id, epoch, seq) for match_id, epoch, seq, _ in swarm("heads") if [epoch, seq] != wanted[match_id]]
 
-        deadline = time.monotonic() + patience
-        while left := behind():
-            assert time.monotonic() < deadline, f"{len(left)} clients are behind, such as {left[:3]}; wanted {wanted[left[0][0]]}"
-            time.sleep(0.1)
-        truths = {}
-        reports = swarm("reports")
-        for number, report in enumerate(reports):
-            key = report["matchId"], report["resolution"]
-            if key not in truths:
-                truths[key] = truth(session, *key)
-            assert not report["faults"], (number, report["faults"][:5], report["counts"])
-            found, expected = known(report), truths[key]
-            wrong = [name for name in expected if found[name] != expected[name]]
-            assert not wrong, (number, key, wrong, {name: (found[name], expected[name]) for name in wrong})
+def assert_knows(session, swarm, patience=PATIENCE):
+    """The same where nothing is pending any more."""
+    names = {match_id for match_id, *_ in swarm("heads")}
+    heads = {name: truth(session, name, None) for name in names}
+    wanted = {name: [head["epoch"], head["seq"]] for name, head in heads.items()}
+
+    def behind():
+        return [(match_id, epoch, seq) for match_id, epoch, seq, _ in swarm("heads") if [epoch, seq] != wanted[match_id]]
+
+    deadline = time.monotonic() + patience
+    while left := behind():
+        assert time.monotonic() < deadline, f"{len(left)} clients are behind, such as {left[:3]}; wanted {wanted[left[0][0]]}"
+        time.sleep(0.1)
+    truths = {}
+    reports = swarm("reports")
+    for number, report in enumerate(reports):
+        key = report["matchId"], report["resolution"]
+        if key not in truths:
+            truths[key] = truth(session, *key)
+        assert not report["faults"], (number, report["faults"][:5], report["counts"])
+        found, expected = known(report), truths[key]
+        wrong = [name for name in expected if found[name] != expected[name]]
+        assert not wrong, (number, key, wrong, {name: (found[name], expected[name]) for name in wrong})
     return reports

@@ -12,6 +12,7 @@ const commands = {
     followers.push(...clients.map((client) => new Follower(urls, client)));
   },
   heads: () => followers.map(({ matchId, state, socket }) => [matchId, state?.epoch ?? null, state?.seq ?? -1, !!socket?.connected]),
+  totals: () => followers.map(({ state }) => state?.stats.total ?? -1),
   reports: () => followers.map((follower) => follower.report()),
   // A share of them, chosen by a number so that a run can be repeated.
   drop({ every, offset }) {
@@ -23,7 +24,7 @@ const commands = {
     raw.clear();
   },
   // One plain client; its events are kept as they came.
-  async open({ name, url, options = {}, namespace = "/votes", patience = 5000 }) {
+  async open({ name, url, options = {}, namespace = "/votes", patience = 30_000 }) {
     const socket = io(url + namespace, { transports: ["websocket"], forceNew: true, reconnection: false, ...options });
     const events = [];
     socket.onAny((event, ...data) => events.push([event, ...data]));
@@ -36,7 +37,7 @@ const commands = {
       wait(patience).then(() => ({ connected: false, error: "patience" })),
     ]);
   },
-  async emit({ name, event, data = [], patience = 5000 }) {
+  async emit({ name, event, data = [], patience = 30_000 }) {
     try {
       return await raw.get(name).timeout(patience).emitWithAck(event, ...data);
     } catch (e) {

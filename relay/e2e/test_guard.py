@@ -114,7 +114,7 @@ def test_bad_tokens(new_relay, swarm, db):
 
 def test_tokens_name_matches_and_end(new_relay, swarm):
     relay = new_relay(**GUARDED)
-    ends = int(time.time()) + 2
+    ends = int(time.time()) + 15  # time enough for the joins, on any machine
     assert swarm("open", name="a", url=relay.url, options={"auth": {"token": token(matches=["one", "two"], exp=ends)}})["connected"]
     assert swarm("open", name="b", url=relay.url, options={"auth": {"token": token(matches=["one"], exp=ends)}})["connected"]
     for name in "ab":
@@ -211,3 +211,42 @@ def test_malformed_packets_harm_nobody(new_relay, swarm):
     rig.eventually("too big a message ends its sender", lambda: not swarm("connected", name="big"))
     assert swarm("emit", name="good", event="match:join", data=["m"])["ok"]
     assert relay.process.poll() is None
+
+
+def test_who_does_not_come_to_the_point_is_disconnected(new_relay, swarm):
+    relay = new_relay(handshake_timeout=2)
+    swarm("open", name="good", url=relay.url)
+    swarm("emit", name="good", event="match:join", data=["m"])
+    head = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Filler: "
+    upgrade = (
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+
+    def seconds_until_the_end(first, drop):
+        """Says `first`, then a byte now and then, until the other side ends it."""
+        began = time.monotonic()
+        with socket.create_connection(("127.0.0.1", relay.port), timeout=0.2) as slow:
+            slow.sendall(first)
+            while time.monotonic() - began < rig.PATIENCE:
+                try:
+                    slow.sendall(drop)
+                    if slow.recv(4096) == b"":
+                        break
+                except TimeoutError:
+                    continue
+                except OSError:
+                    break
+        return time.monotonic() - began
+
+    for first, drop in [(b"", b""), (head, b""), (head, b"x"), (upgrade, b"")]:
+        assert 1 < seconds_until_the_end(first, drop) < rig.PATIENCE, (first, drop)
+    many = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(200)]
+    for one in many:
+        one.sendall(head)
+    assert rig.get(f"{relay.url}/health")[0] == 200
+    for one in many:
+        one.settimeout(rig.PATIENCE)
+        assert not one.recv(4096).startswith(b"HTTP/1.1 200")
+        one.close()
+    assert swarm("connected", name="good") and swarm("emit", name="good", event="match:join", data=["m"])["ok"]

@@ -80,3 +80,25 @@ def test_events_by_curl_resume_where_they_ended(db, new_relay):
     again = read(0, "-H", f"Last-Event-ID: {first[-1]['id']}")
     assert again[0]["event"] == "match:update" and json.loads(again[0]["data"])["prev"] == seqs[-1]
     assert read(0, "-H", "Last-Event-ID: nonsense-1")[0]["event"] == "match:snapshot"
+
+
+def test_geojson_says_304_until_a_fold_changes_it(db, new_relay, swarm):
+    vote(db, votes=3)
+    vote(db, team="away", cell="871fb4662ffffff", country="FR")
+    followed, plain = new_relay(), new_relay()
+    swarm("open", name="a", url=followed.url)
+    assert swarm("emit", name="a", event="match:join", data=["final"])["ok"]
+    for relay in (followed, plain):
+        url = f"{relay.url}/matches/final/geojson"
+        status, headers, body = rig.get(url)
+        assert status == 200 and json.loads(body) == db.sql("SELECT get_match_geojson('final')")[0][0]
+        tag = {"If-None-Match": headers["etag"]}
+        assert rig.get(url, **tag)[0::2] == (304, b"")
+        assert rig.get(f"{url}?resolution=2", **tag)[0] == 304, "the same state of the match"
+        coarse = json.loads(rig.get(f"{url}?resolution=2&min_votes=2&bbox=-80,30,-60,50")[2])
+        assert coarse == db.sql("SELECT get_match_geojson('final', 2, 2, '{-80,30,-60,50}')")[0][0] and len(coarse["features"]) == 1
+        assert rig.get(f"{url}?bbox=10,20,5")[0] == 400 == rig.get(f"{url}?resolution=x")[0]
+        vote(db)
+        changed = rig.eventually("the fold is in it", lambda: (got := rig.get(url, **tag))[0] == 200 and got)
+        assert json.loads(changed[2]) == db.sql("SELECT get_match_geojson('final')")[0][0]
+        assert changed[1]["etag"] != headers["etag"]
