@@ -21,6 +21,8 @@ import rows_fold  # noqa: E402
 import rows_long  # noqa: E402
 import rows_map  # noqa: E402
 import rows_read  # noqa: E402
+import rows_relay  # noqa: E402
+import rows_relay_harm  # noqa: E402
 import rows_source  # noqa: E402
 import rows_verify  # noqa: E402
 import rows_vote  # noqa: E402
@@ -47,6 +49,13 @@ ROWS = {
     "scale": rows_long.scale,
     "memory": rows_long.memory,
     "verify": rows_verify.verify,
+    "relay_cpu": rows_relay.relay_cpu,
+    "relay_resolution": rows_relay.relay_resolution,
+    "relay_idle": rows_relay.relay_idle,
+    "relay_latency": rows_relay.relay_latency,
+    "relay_joins": rows_relay.relay_joins,
+    "relay_slow": rows_relay_harm.relay_slow,
+    "relay_forged": rows_relay_harm.relay_forged,
 }
 
 
