@@ -15,7 +15,7 @@ export PATH := $(if $(wildcard build/venv/bin/node),$(CURDIR)/build/venv/bin:)$(
 TESTS ?=
 PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check proof relay relay-test client client-test demo picture bench lint clean help
+.PHONY: all install uninstall installcheck test check proof relay relay-test client client-test demo picture validate bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo build --release $(CARGO_PG)
@@ -69,6 +69,9 @@ picture: ## a map of a match, of the database that psql would use: MATCH=name, P
 	@test -n '$(MATCH)' || { echo 'make picture MATCH=name' >&2; exit 2; }
 	@mkdir -p build
 	$(PYTHON) scripts/picture.py '$(MATCH)' '$(PICTURE)'
+
+validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; TOKEN=, LOG= the relay's log, ARGS=--json
+	@$(PYTHON) scripts/validate.py --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
 
 bench: install ## ratios against peers, in one run; ARGS=--help
 	$(PYTHON) bench/run.py $(ARGS)
