@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "locks, and names as the server's own values")]
 
 use crate::column::{self, Names, Place};
-use crate::count::{ROW_TRIGGER, TRIGGERS};
+use crate::count::{MERGE_TRIGGER, ROW_TRIGGER, TRIGGERS};
 use crate::error::{Result, invalid, no_extension, not_now, quoted, refused, shown};
 use crate::fill;
 use crate::pending::{Next, OpenHeap};
@@ -214,18 +214,27 @@ fn made(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
 /// # Errors
 /// The server's own.
 pub fn make_triggers(spi: &Spi, table: pg_sys::Oid, state: State) -> Result<()> {
-    const WHEN: [&str; 5] = [
+    const WHEN: [&str; 4] = [
         "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
         "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
         "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
         "BEFORE TRUNCATE ON {} FOR EACH STATEMENT",
-        "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW",
     ];
     // A row trigger on a partitioned table would make one in each partition; where rows are, we do that ourselves.
-    let is_for_rows = state == State::Filling && Table::open(table, pg_sys::NoLock).has_storage();
-    let names = TRIGGERS.iter().chain(is_for_rows.then_some(&ROW_TRIGGER)).map(|name| name.to_string_lossy());
+    let (has_rows, is_partition) = {
+        let table = Table::open(table, pg_sys::NoLock);
+        (table.has_storage(), table.is_partition())
+    };
+    let mut wanted: Vec<(&CStr, &str)> = TRIGGERS.into_iter().zip(WHEN).collect();
+    if has_rows && state == State::Filling {
+        wanted.push((ROW_TRIGGER, "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW"));
+    }
+    if has_rows && is_partition && cfg!(feature = "pg18") {
+        wanted.push((MERGE_TRIGGER, "BEFORE INSERT ON {} FOR EACH ROW WHEN (false)"));
+    }
     let (made, table) = (made(spi, table)?, shown(table));
-    for (name, when) in names.zip(WHEN) {
+    for (name, when) in wanted {
+        let name = name.to_string_lossy();
         if !made.contains(&name.to_string()) {
             let when = when.replace("{}", &table);
             spi.command(&format!("CREATE TRIGGER {name} {when} EXECUTE FUNCTION vote_agg.count_rows()"))?;

@@ -34,6 +34,12 @@ impl Table {
         unsafe { (*(*self.0).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID }
     }
 
+    /// Is it a part of another table?
+    pub fn is_partition(&self) -> bool {
+        // SAFETY: an open relation has its row of pg_class.
+        unsafe { (*(*self.0).rd_rel).relispartition }
+    }
+
     /// Has it rows of its own? A partitioned table has none.
     pub fn has_storage(&self) -> bool {
         // SAFETY: an open relation has its pg_class row.

@@ -180,6 +180,15 @@ UPDATE parts SET k = 1, team_choice = 'e' WHERE k = 40;
 TRUNCATE part_2;
 SELECT match_id, total, by_team FROM seen;
 SELECT team_choice, votes FROM vote_agg.recount_sources('p') ORDER BY 1;
+-- an inserted row before an updated one: a nested loop takes them as they are listed
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+MERGE INTO parts AS p USING (VALUES ('p', 'g', 25), ('p', 'f', 1)) AS n(match_id, team_choice, k) ON p.match_id = n.match_id AND p.k = n.k
+WHEN MATCHED THEN UPDATE SET team_choice = n.team_choice WHEN NOT MATCHED THEN INSERT VALUES (n.match_id, n.team_choice, n.k);
+RESET enable_hashjoin;
+RESET enable_mergejoin;
+SELECT match_id, total, by_team FROM seen;
+SELECT team_choice, votes FROM vote_agg.recount_sources('p') ORDER BY 1;
 CREATE FOREIGN TABLE part_6 PARTITION OF parts FOR VALUES FROM (50) TO (60) SERVER nowhere;
 CREATE UNLOGGED TABLE part_6 PARTITION OF parts FOR VALUES FROM (50) TO (60);
 ALTER TABLE parts ATTACH PARTITION a_foreign FOR VALUES FROM (50) TO (60);
