@@ -29,10 +29,13 @@ const LONGEST: i64 = 200;
 pub fn page(folder: Option<&Path>) -> Router {
     let Some(folder) = folder else {
         let hint = "this relay serves no map: build it with `make map` and start the relay with --map-dir=client/map/dist";
-        return Router::new().fallback(async |request: Request| match request.uri().path() {
+        let nothing = Router::new().fallback(async |request: Request| match request.uri().path() {
             "/" => refuse(StatusCode::NOT_FOUND, "no_map", hint),
             _ => refuse(StatusCode::NOT_FOUND, "not_found", "nothing is here"),
         });
+        // Without its state, a fallback would go through all layers anew for each request, and Socket.IO's is what knows
+        // its clients: those who poll would be strangers with their second request.
+        return nothing.with_state(());
     };
     let files = ServeDir::new(folder).precompressed_br().precompressed_gzip();
     Router::new().fallback_service(files).layer(from_fn(with_headers))

@@ -15,6 +15,8 @@ declare global {
   interface Window {
     /** Draws so many folds, one every other frame, in one of two ways; 0 draws the match as it is at first. */
     play: (way: Way, folds: number) => Promise<void>;
+    /** Milliseconds that each key waited until the page took it. */
+    waits: number[];
   }
 }
 
@@ -55,6 +57,9 @@ const ways = {
   ours: () => cellLayer((places = placesOf(places, state.aggregates)), state.aggregates, palette),
   whole: () => wholeLayer(state.aggregates),
 };
+
+window.waits = [];
+addEventListener("keydown", ({ timeStamp }) => window.waits.push(performance.now() - timeStamp));
 
 const frame = () => new Promise((done) => requestAnimationFrame(done));
 
