@@ -46,9 +46,7 @@ def test_forged_notifications_do_nothing(db, new_relay, swarm):
 def test_a_client_that_does_not_read_gets_a_snapshot_when_it_does(db, new_relay, swarm):
     relay = new_relay(client_buffer=32, slow_timeout=600)
     swarm("start", urls=[relay.url], clients=[{"matchId": "final"}])
-    sleeper = socket.socket()
-    sleeper.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sleeper.connect(("127.0.0.1", relay.port))
+    sleeper = socket.create_connection(("127.0.0.1", relay.port))
     sleeper.sendall(
         b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -88,7 +86,6 @@ def test_a_client_that_does_not_read_gets_a_snapshot_when_it_does(db, new_relay,
 
 def drain(sock, received):
     """Reads all there is, as fast as it comes, until the connection ends."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     while data := sock.recv(1 << 20):
         received += data
 
