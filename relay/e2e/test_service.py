@@ -60,6 +60,7 @@ def test_a_client_that_does_not_read_gets_a_snapshot_when_it_does(db, new_relay,
     heard = b""
     while b"40/votes" not in heard:
         heard += sleeper.recv(1024)
+    time.sleep(1)  # the answer goes out a moment before what is asked is heard
     sleeper.sendall(frame('42/votes,["match:join",{"matchId":"final","bundle":true}]'))
     rig.eventually("both have joined", lambda: relay.metric("vote_relay_joins_total") == 2)
     votes = json.dumps([{"match_id": "final", "team_choice": "home", "h3_index": cell} for cell, _ in rig.CELLS[:1900]])
