@@ -1,5 +1,6 @@
 """Manners of a service: forged bells, slow clients, ending, a second client library, folding from here."""
 
+import concurrent.futures
 import json
 import pathlib
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import threading
 import time
 
+import pytest
 import rig
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -43,24 +45,44 @@ def test_forged_notifications_do_nothing(db, new_relay, swarm):
     rig.eventually("the truth still comes", lambda: len(swarm("events", name="a")) > len(before))
 
 
+def frame(text):
+    data = text.encode()
+    return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data
+
+
+def connect(relay):
+    """A client of bare frames, which has just been told that it is connected."""
+    client = socket.create_connection(("127.0.0.1", relay.port), timeout=rig.PATIENCE)
+    client.sendall(
+        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" + frame("40/votes,")
+    )
+    hear(client, b"40/votes")
+    return client
+
+
+def hear(client, expected):
+    heard = b""
+    while expected not in heard:
+        heard += client.recv(1024) or pytest.fail(f"the connection ended after {heard}")
+
+
+def test_a_client_may_join_as_soon_as_it_is_connected(db, new_relay):
+    relay = new_relay(max_clients_per_ip=2_000)
+
+    def join(_):
+        with connect(relay) as client:
+            client.sendall(frame('42/votes,1["match:join","final"]'))
+            hear(client, b"43/votes,1[")
+
+    with concurrent.futures.ThreadPoolExecutor(8) as threads:
+        list(threads.map(join, range(1_000)))
+
+
 def test_a_client_that_does_not_read_gets_a_snapshot_when_it_does(db, new_relay, swarm):
     relay = new_relay(client_buffer=32, slow_timeout=600)
     swarm("start", urls=[relay.url], clients=[{"matchId": "final"}])
-    sleeper = socket.create_connection(("127.0.0.1", relay.port))
-    sleeper.sendall(
-        b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
-
-    def frame(text):
-        data = text.encode()
-        return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data
-
-    sleeper.sendall(frame("40/votes,"))
-    heard = b""
-    while b"40/votes" not in heard:
-        heard += sleeper.recv(1024)
-    time.sleep(1)  # the answer goes out a moment before what is asked is heard
+    sleeper = connect(relay)
     sleeper.sendall(frame('42/votes,["match:join",{"matchId":"final","bundle":true}]'))
     rig.eventually("both have joined", lambda: relay.metric("vote_relay_joins_total") == 2)
     votes = json.dumps([{"match_id": "final", "team_choice": "home", "h3_index": cell} for cell, _ in rig.CELLS[:1900]])

@@ -17,10 +17,14 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
+use tokio::time::timeout;
 
 /// How long a client that floods has to read why it is disconnected.
 const GOODBYE: Duration = Duration::from_millis(250);
+
+/// Between the answer that a client is connected and `welcome` is no more than a step of the library, unless the client has gone.
+const WELCOME: Duration = Duration::from_secs(5);
 
 /// The client's address, put into the request by the HTTP side.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +36,8 @@ pub struct Session {
     what: Mutex<What>,
     /// It is on its way out: what it still says is not heard.
     is_closing: AtomicBool,
+    /// Until then the library sends it nothing, although it has been told that it is connected and may speak.
+    is_welcome: SetOnce<()>,
     /// Rings when the token was renewed, or the client has gone.
     changed: Notify,
 }
@@ -73,6 +79,8 @@ pub fn open(io: &SocketIo, hub: &Arc<Hub>, checker: &Arc<Checker>, seats: &Arc<S
         let (hub, checker, seats) = (hub.clone(), checker.clone(), seats.clone());
         move |socket: SocketRef, TryData(auth): TryData<Value>, HttpExtension(ip): HttpExtension<ClientIp>| {
             let admitted = admit(&hub, &checker, &seats, &socket, auth.ok().as_ref(), ip.0);
+            // Before the client is told that it is connected: from then on it may speak.
+            let admitted = admitted.map(|session| listen(&hub, &checker, &socket, &session));
             async move { admitted }
         }
     };
@@ -93,7 +101,7 @@ fn admit(
     socket: &SocketRef,
     auth: Option<&Value>,
     ip: IpAddr,
-) -> Result<(), Refusal> {
+) -> Result<Arc<Session>, Refusal> {
     let refuse = |error: &'static str| {
         hub.metrics.refuse(error);
         tracing::info!(sid = %socket.id, reason = error, "client refused");
@@ -104,15 +112,16 @@ fn admit(
     let access = checker.check(token.or_else(|| header.and_then(bearer))).map_err(refuse)?;
     let seat = seats.take(ip).map_err(refuse)?;
     let what = What { access, matches: BTreeSet::new(), seat: Some(seat) };
-    let session = Session {
+    let session = Arc::new(Session {
         rates: Rates::new(&hub.config),
         what: Mutex::new(what),
         is_closing: AtomicBool::new(false),
+        is_welcome: SetOnce::new(),
         changed: Notify::new(),
-    };
-    socket.extensions.insert(Arc::new(session));
+    });
+    socket.extensions.insert(session.clone());
     socket.extensions.insert(Arc::<Queue>::default());
-    Ok(())
+    Ok(session)
 }
 
 /// The token of an Authorization header.
@@ -122,16 +131,21 @@ pub fn bearer(header: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-fn welcome(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &Arc<Session>) {
+fn welcome(hub: &Hub, checker: &Checker, socket: &SocketRef, session: &Arc<Session>) {
     hub.metrics.clients.inc();
     tracing::info!(sid = %socket.id, transport = ?socket.transport_type(), "client connected");
     if checker.is_on() {
         tokio::spawn(expire(socket.clone(), session.clone()));
     }
+    // Called once for each client.
+    let _ = session.is_welcome.set(());
+}
+
+fn listen(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &Arc<Session>) {
     socket.on("match:join", {
         let (hub, session) = (hub.clone(), session.clone());
         async move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            if is_allowed(&hub, &session, &socket) {
+            if is_allowed(&hub, &session, &socket).await {
                 answer(&hub, ack, join(&hub, &session, &socket, data.ok()).await);
             }
         }
@@ -139,7 +153,7 @@ fn welcome(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: 
     socket.on("match:leave", {
         let (hub, session) = (hub.clone(), session.clone());
         async move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            if is_allowed(&hub, &session, &socket) {
+            if is_allowed(&hub, &session, &socket).await {
                 answer(&hub, ack, leave(&hub, &session, &socket, data.ok()).await);
             }
         }
@@ -147,7 +161,7 @@ fn welcome(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: 
     socket.on("auth", {
         let (hub, session, checker) = (hub.clone(), session.clone(), checker.clone());
         async move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            if is_allowed(&hub, &session, &socket) {
+            if is_allowed(&hub, &session, &socket).await {
                 answer(&hub, ack, renew(&hub, &checker, &session, &socket, data.ok()).await);
             }
         }
@@ -155,7 +169,7 @@ fn welcome(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: 
     socket.on_fallback({
         let (hub, session) = (hub.clone(), session.clone());
         async move |socket: SocketRef, ack: AckSender| {
-            if is_allowed(&hub, &session, &socket) {
+            if is_allowed(&hub, &session, &socket).await {
                 let events = "the events are match:join, match:leave and auth";
                 answer(&hub, ack, Err(Refusal::new("unknown_event", events)));
             }
@@ -179,8 +193,9 @@ fn welcome(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: 
     });
 }
 
-fn is_allowed(hub: &Hub, session: &Session, socket: &SocketRef) -> bool {
-    if session.is_closing.load(Ordering::Relaxed) {
+async fn is_allowed(hub: &Hub, session: &Session, socket: &SocketRef) -> bool {
+    let is_welcome = timeout(WELCOME, session.is_welcome.wait()).await.is_ok();
+    if !is_welcome || session.is_closing.load(Ordering::Relaxed) {
         return false;
     }
     Queue::of(socket).spend(); // on the answer
@@ -231,7 +246,7 @@ async fn expire(socket: SocketRef, session: Arc<Session>) {
                 close(&socket, "token_expired");
                 return;
             }
-            Some(remaining) => drop(tokio::time::timeout(remaining, session.changed.notified()).await),
+            Some(remaining) => drop(timeout(remaining, session.changed.notified()).await),
             None => session.changed.notified().await,
         }
     }
