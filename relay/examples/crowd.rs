@@ -262,7 +262,10 @@ fn hear(payload: &[u8], seen: &Seen, is_recording: bool) {
         }
         _ => {}
     }
-    if let (true, Some(probes)) = (is_recording, number("\"probe\":")) {
+    // Later messages say the same number again, until there is another vote for it.
+    if let (true, Some(probes)) = (is_recording, number("\"probe\":"))
+        && seen.arrivals.borrow().last().is_none_or(|(last, _)| *last != probes)
+    {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         seen.arrivals.borrow_mut().push((probes, u64::try_from(now.as_micros()).unwrap()));
     }

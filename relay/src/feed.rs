@@ -2,18 +2,23 @@
 //!
 //! A notification is a doorbell: it says when to look, never what is there. What is there comes from the feed, past what
 //! each match has. So a forged notification costs one look, and a missing one costs no more than the time to the next.
+//!
+//! The session has a thread of its own, which sleeps between two looks. A runtime that watches a session is woken by every
+//! notification, and for most of them that would cost more than all the rest.
 
 use crate::config::Config;
 use crate::database::{Sql, patiently};
 use crate::error::{Error, Result};
 use crate::hub::Hub;
-use foldhash::{HashSet, HashSetExt};
+use foldhash::HashSet;
 use futures_util::FutureExt;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::{Instant, timeout};
+use std::time::{Duration, Instant};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
@@ -21,6 +26,9 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Looks are at least this far apart, however often the bell rings: half a fold's interval by default.
 const GAP: Duration = Duration::from_millis(50);
+
+/// And this far while they find nothing.
+const LONG_GAP: Duration = Duration::from_millis(200);
 
 /// Looks are at most this far apart, though the bell be silent.
 const SLOW_POLL: Duration = Duration::from_secs(2);
@@ -34,10 +42,12 @@ const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// Names of matches kept between two looks; more than these means that nothing remembered of any match is trusted.
 const MAX_RUNG: usize = 10_000;
 
-/// What rang since the last look.
+/// What rang since it was last asked.
 #[derive(Default)]
 struct Doorbell {
     has_rung: bool,
+    /// One did not say for which match.
+    is_unclear: bool,
     rung: HashSet<String>,
 }
 
@@ -50,16 +60,14 @@ struct About {
 impl Doorbell {
     fn ring(&mut self, payload: &str) {
         self.has_rung = true;
-        if self.rung.len() <= MAX_RUNG
-            && let Ok(about) = serde_json::from_str::<About>(payload)
-        {
-            self.rung.insert(about.match_id);
+        match serde_json::from_str::<About>(payload) {
+            Ok(about) if self.rung.len() <= MAX_RUNG => drop(self.rung.insert(about.match_id)),
+            _ => self.is_unclear = true,
         }
     }
 
-    fn take(&mut self) -> HashSet<String> {
-        self.has_rung = false;
-        std::mem::replace(&mut self.rung, HashSet::new())
+    fn take(&mut self) -> Self {
+        std::mem::take(self)
     }
 }
 
@@ -113,12 +121,31 @@ impl Line {
     }
 }
 
-/// Follows the feed for ever: connects, and connects again.
-pub async fn run(hub: Arc<Hub>) {
+/// Follows the feed until what is returned is dropped.
+///
+/// # Errors
+/// [`Error::Io`] where the system has no thread left.
+pub fn start(hub: Arc<Hub>) -> Result<oneshot::Sender<()>> {
+    let own = Builder::new_current_thread().enable_all().build()?;
+    let (following, dropped) = oneshot::channel();
+    let work = move || {
+        own.block_on(async {
+            tokio::select! {
+                () = run(&hub) => {}
+                _ = dropped => {}
+            }
+        });
+    };
+    std::thread::Builder::new().name("feed".to_owned()).spawn(work)?;
+    Ok(following)
+}
+
+/// Connects, and connects again.
+async fn run(hub: &Arc<Hub>) {
     let mut failures = 0u32;
     loop {
         let started = Instant::now();
-        let Err(e) = listen(&hub).await else { continue };
+        let Err(e) = listen(hub).await else { continue };
         hub.metrics.listening.set(0);
         hub.metrics.reconnects.inc();
         failures = if started.elapsed() > MAX_PAUSE * 2 { 1 } else { failures + 1 };
@@ -145,7 +172,7 @@ async fn listen(hub: &Arc<Hub>) -> Result<()> {
     let own = format!("vote_agg_relay_{:016x}", chance());
     let mut session = Session { client, line: Line { connection, doorbell: Doorbell::default(), own, is_heard: false } };
     let followed = follow(hub, &mut session).await;
-    hub.cache.distrust(session.line.doorbell.take());
+    hub.cache.distrust(session.line.doorbell.take().rung);
     followed
 }
 
@@ -162,12 +189,20 @@ async fn follow(hub: &Arc<Hub>, Session { client, line }: &mut Session) -> Resul
     hub.metrics.listening.set(1);
 
     compare(hub, client, line, &sql, hub.cursors().0).await?;
-    let (mut heartbeat, mut compared, mut turn) = (Instant::now(), Instant::now(), 0);
+    let (mut heartbeat, mut compared, mut looked) = (Instant::now(), Instant::now(), Instant::now());
+    let (mut is_due, mut gap, mut turn) = (true, GAP, 0);
     loop {
-        let looked = Instant::now();
-        hub.cache.distrust(line.doorbell.take());
+        let began = Instant::now();
+        let Doorbell { is_unclear, rung, .. } = line.doorbell.take();
+        is_due |= is_unclear || looked.elapsed() >= SLOW_POLL || rung.iter().any(|match_id| hub.followed(match_id).is_some());
+        hub.cache.distrust(rung);
         hub.retry();
-        look(hub, client, line, &sql).await?;
+        if is_due {
+            looked = began;
+            gap = if look(hub, client, line, &sql).await? { GAP } else { LONG_GAP.min(gap * 2) };
+        } else {
+            gap = GAP;
+        }
         if compared.elapsed() >= SLOW_POLL {
             (compared, turn) = (Instant::now(), turn + 1);
             compare(hub, client, line, &sql, hub.some(turn)).await?;
@@ -176,20 +211,30 @@ async fn follow(hub: &Arc<Hub>, Session { client, line }: &mut Session) -> Resul
             heartbeat = Instant::now();
             line.until(check(client, &channel.name)).await?;
         }
-        tokio::time::sleep_until(looked + GAP).await;
+        std::thread::sleep(gap.saturating_sub(began.elapsed()));
+        let expected = async {
+            tokio::select! {
+                rung = line.until_ring() => rung.map(|()| false),
+                () = hub.loaded.notified() => Ok(true),
+            }
+        };
         // Silence is no news either: then it is time for a look anyway.
-        if let Ok(rung) = timeout(SLOW_POLL, line.until_ring()).await {
-            rung?;
-            hub.metrics.doorbells.inc();
+        match timeout(SLOW_POLL, expected).await {
+            Ok(has_loaded) => is_due = has_loaded?,
+            Err(_) => is_due = true,
         }
+        hub.metrics.doorbells.inc_by(u64::from(line.doorbell.has_rung));
     }
 }
 
 /// Notifies itself through another session. Behind a transaction pooler LISTEN succeeds, and nothing is ever heard.
 async fn call_oneself(hub: &Arc<Hub>, line: &mut Line) -> Result<()> {
-    let own = line.own.clone();
-    let params: [(&(dyn ToSql + Sync), Type); 1] = [(&own, Type::TEXT)];
-    line.until(hub.database.call(|_| "SELECT pg_catalog.pg_notify($1, '')".to_owned(), &params)).await?;
+    let (own, database) = (line.own.clone(), hub.clone());
+    let call = async move {
+        let params: [(&(dyn ToSql + Sync), Type); 1] = [(&own, Type::TEXT)];
+        database.database.call(|_| "SELECT pg_catalog.pg_notify($1, '')".to_owned(), &params).await
+    };
+    line.until(hub.serve(call)).await??;
     let heard = async {
         while !line.is_heard {
             line.next().await?;
@@ -199,15 +244,20 @@ async fn call_oneself(hub: &Arc<Hub>, line: &mut Line) -> Result<()> {
     timeout(HEARTBEAT / 2, heard).await.map_err(|_| Error::NotListening)?
 }
 
-async fn look(hub: &Arc<Hub>, client: &Client, line: &mut Line, sql: &Sql) -> Result<()> {
+/// True: there was something.
+async fn look(hub: &Arc<Hub>, client: &Client, line: &mut Line, sql: &Sql) -> Result<bool> {
     let (matches, since) = hub.cursors();
     if matches.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     hub.metrics.polls.inc();
     let changes = line.until(patiently(sql.changes(client, &matches, &since))).await?;
-    hub.apply(changes).await;
-    Ok(())
+    let has_found = !changes.is_empty();
+    if has_found {
+        let this = hub.clone();
+        hub.serve(async move { this.apply(changes).await }).await?;
+    }
+    Ok(has_found)
 }
 
 async fn compare(hub: &Arc<Hub>, client: &Client, line: &mut Line, sql: &Sql, matches: Vec<String>) -> Result<()> {
@@ -261,9 +311,14 @@ mod tests {
         for payload in ["", "{", "[]", "{\"match\":1}", "{\"match\":\"m\"}", "{\"match\":\"m\",\"seq\":9}"] {
             bell.ring(payload);
         }
-        assert_eq!(bell.take().into_iter().collect::<Vec<_>>(), ["m"]);
+        let rung = bell.take();
+        assert!(rung.has_rung && rung.is_unclear);
+        assert_eq!(rung.rung.into_iter().collect::<Vec<_>>(), ["m"]);
+        bell.ring("{\"match\":\"m\"}");
+        assert!(!bell.take().is_unclear);
         (0..MAX_RUNG * 2).for_each(|n| bell.ring(&format!("{{\"match\":\"{n}\"}}")));
-        assert_eq!(bell.take().len(), MAX_RUNG + 1);
-        assert!(bell.take().is_empty());
+        let rung = bell.take();
+        assert_eq!((rung.rung.len(), rung.is_unclear), (MAX_RUNG + 1, true));
+        assert!(!bell.has_rung && bell.rung.is_empty());
     }
 }

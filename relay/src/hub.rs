@@ -14,8 +14,11 @@ use serde_json::value::RawValue;
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
 use vote_agg_core::message::Message;
 
@@ -34,14 +37,27 @@ pub struct Hub {
     pub database: Database,
     pub metrics: Metrics,
     pub cache: Cache,
+    /// A match was loaded: what was folded meanwhile had rung too early for it.
+    pub loaded: Notify,
     io: SocketIo,
+    runtime: Handle,
     follows: Mutex<HashMap<String, Arc<Follow>>>,
 }
 
 impl Hub {
+    /// `runtime` is the one that serves clients.
     #[must_use]
-    pub fn new(config: Config, database: Database, io: SocketIo) -> Self {
-        Self { config, database, metrics: Metrics::default(), cache: Cache::default(), io, follows: Mutex::new(HashMap::new()) }
+    pub fn new(config: Config, database: Database, io: SocketIo, runtime: Handle) -> Self {
+        let (metrics, cache, loaded, follows) = (Metrics::default(), Cache::default(), Notify::new(), Mutex::new(HashMap::new()));
+        Self { config, database, metrics, cache, loaded, io, runtime, follows }
+    }
+
+    /// Does the work where clients are served, whichever thread asks for it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when the relay is ending.
+    pub async fn serve<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+        self.runtime.spawn(work).await.map_err(|_| Error::Unavailable)
     }
 
     fn follows(&self) -> MutexGuard<'_, HashMap<String, Arc<Follow>>> {
@@ -94,7 +110,9 @@ impl Hub {
             seq => self.past(follow, seq).await?,
         };
         tracing::info!(match_id = follow.match_id, seq = snapshot.seq, epoch = snapshot.epoch.as_deref(), again, "match loaded");
-        follow.install(&self.io, &self.metrics, snapshot, past).await
+        follow.install(&self.io, &self.metrics, snapshot, past).await?;
+        self.loaded.notify_one();
+        Ok(())
     }
 
     async fn past(&self, follow: &Follow, seq: i64) -> Result<Vec<Arc<Update>>> {
@@ -204,7 +222,7 @@ impl Hub {
         for head in heads {
             let Some(follow) = self.followed(&head.match_id) else { continue };
             let this = self.clone();
-            tokio::spawn(async move {
+            self.runtime.spawn(async move {
                 if follow.lock().await.is_other_than(head) {
                     this.resync(follow);
                 }
@@ -217,7 +235,7 @@ impl Hub {
         follow.mark_stale();
         self.metrics.resyncs.inc();
         let this = self.clone();
-        tokio::spawn(async move {
+        self.runtime.spawn(async move {
             tokio::time::sleep(follow.pause().await).await;
             let _ = this.load(&follow, true).await;
         });

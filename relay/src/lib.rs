@@ -66,11 +66,11 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         .ws_max_frame_size(config.max_message_bytes)
         .connect_timeout(config.handshake_timeout)
         .build_layer();
-    let hub = Arc::new(Hub::new(config, database, io.clone()));
+    let hub = Arc::new(Hub::new(config, database, io.clone(), tokio::runtime::Handle::current()));
     socket::open(&io, &hub, &checker, &seats);
 
+    let following = feed::start(hub.clone())?;
     let mut work = tokio::task::JoinSet::new();
-    work.spawn(feed::run(hub.clone()));
     if hub.config.fold {
         work.spawn(fold::run(hub.clone()));
     }
@@ -106,6 +106,7 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         tracing::warn!("some connections did not end in time");
         server.abort();
     }
+    drop(following);
     work.shutdown().await;
     tracing::info!("ended");
     Ok(())
