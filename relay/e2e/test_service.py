@@ -45,6 +45,20 @@ def test_forged_notifications_do_nothing(db, new_relay, swarm):
     rig.eventually("the truth still comes", lambda: len(swarm("events", name="a")) > len(before))
 
 
+def test_what_rings_for_matches_that_nobody_follows_costs_no_look(db, new_relay, swarm):
+    relay = new_relay()
+    swarm("start", urls=[relay.url], clients=[{"matchId": "final"}])
+    rig.settle(db.connect)
+    polls, rings, began = (relay.metric("vote_relay_polls_total"), relay.metric("vote_relay_doorbells_total"), time.monotonic())
+    while relay.metric("vote_relay_doorbells_total") < rings + 20:
+        db.sql("SELECT record_vote('other', 'home')")
+        db.sql("SELECT vote_agg.fold()")
+    looks = relay.metric("vote_relay_polls_total") - polls
+    assert looks <= (time.monotonic() - began) / 2 + 2, "one every two seconds, however often it rings"
+    db.sql("SELECT record_vote('final', 'home')")
+    rig.assert_truth(db.connect, swarm)
+
+
 def frame(text):
     data = text.encode()
     return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data

@@ -82,7 +82,7 @@ impl Default for Metrics {
         r.register("vote_relay_slow_resumed", "Times a slow client was caught up by a snapshot", m.slow_resumed.clone());
         r.register("vote_relay_slow_closed", "Slow clients disconnected", m.slow_closed.clone());
         r.register("vote_relay_reads", "Matches and HTTP answers read from the database", m.reads.clone());
-        r.register("vote_relay_doorbells", "Looks that notifications asked for", m.doorbells.clone());
+        r.register("vote_relay_doorbells", "Times that notifications woke the relay", m.doorbells.clone());
         r.register("vote_relay_polls", "Reads of the feed", m.polls.clone());
         r.register("vote_relay_feed_cursor", "Feed rows applied", m.cursor.clone());
         r.register("vote_relay_listening", "1 while the session that listens is up", m.listening.clone());
