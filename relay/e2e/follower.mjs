@@ -50,12 +50,15 @@ export class Follower {
     const wish = { matchId, bundle };
     if (resolution !== null) wish.resolution = resolution;
     if (state) Object.assign(wish, { sinceSeq: state.seq, epoch: state.epoch });
-    this.fresh = true;
+    // One at a time: each is answered with all that was missed since what it says.
+    clearTimeout(this.retry);
+    const asked = (this.asked = {});
     const { socket } = this;
     socket.timeout(20_000).emit("match:join", wish, (error, ack) => {
+      if (asked !== this.asked) return;
       if (error || !ack?.ok) {
         this.counts.refused = (this.counts.refused ?? 0) + 1;
-        setTimeout(() => socket.connected && socket === this.socket && this.join(), 200);
+        this.retry = setTimeout(() => socket.connected && socket === this.socket && this.join(), 200);
       } else if (ack.resumed) {
         this.counts.resumed = (this.counts.resumed ?? 0) + 1;
       }
