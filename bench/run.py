@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """Measures vote_agg against what a competent user would write, on one private cluster, in alternating rounds.
 
-Prints a table of ratios; with --write it is kept in bench/RESULTS.md. Needs the extension installed (`make install`).
+Prints a table of ratios. Those that count are kept in bench/RESULTS.md by hand, since it also says what they are about.
+Needs the extension installed (`make install`).
 """
 
 import argparse
@@ -82,7 +83,7 @@ def machine(cluster):
 def report(results, about, args):
     rounds = "quick run: " if args.quick else ""
     return (
-        f"# Figures\n\nWritten by `make bench` on {datetime.date.today()}. {about}\n\n"
+        f"`make bench` on {datetime.date.today()}. {about}\n\n"
         f"Measured in alternating rounds ({rounds}{args.rounds} rounds, {args.seconds} s where something runs for a time). "
         f"The peers are in `peers/`.\n\n{table(results)}\n"
     )
@@ -94,7 +95,6 @@ def main():
     parser.add_argument("--rounds", type=int, help="default 5; 2 with --quick")
     parser.add_argument("--seconds", type=int, help="length of a timed run; default 10; 3 with --quick")
     parser.add_argument("--quick", action="store_true", help="a few minutes: to see that everything works, not for figures")
-    parser.add_argument("--write", action="store_true", help="keep the table in bench/RESULTS.md")
     args = parser.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 5)
     args.seconds = max(3, args.seconds or (3 if args.quick else 10))
@@ -113,10 +113,7 @@ def main():
             results += ROWS[name](bench)
     if library.stat().st_mtime != installed:
         raise SystemExit("another build was installed meanwhile: the figures are of two versions")
-    text = report(results, about, args)
-    print(text)
-    if args.write:
-        (HERE / "RESULTS.md").write_text(text)
+    print(report(results, about, args))
     return 0 if all(result.is_met for result in results) else 1
 
 
