@@ -107,7 +107,7 @@ class Cluster:
         children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 30
-        while any(pathlib.Path(f"/proc/{p}/stat").exists() and not is_zombie(p) for p in [pid, *children]):
+        while not all(has_ended(p) for p in [pid, *children]):
             if time.monotonic() > deadline:
                 for child in children:
                     try:
@@ -139,10 +139,10 @@ class Cluster:
         return "\n".join(self.log_text().splitlines()[-lines:])
 
 
-def is_zombie(pid):
+def has_ended(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # gone, or going while it is read
         return True
 
 

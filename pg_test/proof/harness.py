@@ -6,6 +6,7 @@ Every wait is a poll that gives up only when nothing sane could take that long, 
 import concurrent.futures
 import contextlib
 import os
+import pathlib
 import random
 import re
 import signal
@@ -115,15 +116,22 @@ class Database:
 
 
 def kill(cluster, pid):
-    """SIGKILL to one process of the server, which ends all others and restarts by itself; returns when it has."""
+    """SIGKILL to one process of the server, which ends all others and restarts by itself; returns when it has.
+
+    One that was at its own end already takes nobody along.
+    """
     with cluster.connect() as witness:
         os.kill(pid, signal.SIGKILL)
 
         def has_noticed():
             try:
-                return not witness.execute("SELECT 1")
+                witness.execute("SELECT 1")
             except psycopg.OperationalError:
                 return True
+            if pathlib.Path(f"/proc/{pid}").exists():
+                return False
+            time.sleep(1)  # from when it is gone to the line in the log
+            return f"(PID {pid}) was terminated by signal 9" not in cluster.log_text()
 
         eventually("the server ends everybody", has_noticed)
 
