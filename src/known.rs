@@ -50,11 +50,11 @@ struct Known {
 }
 
 /// How many keys (as in [`Table`]) have votes with what is pending that had none folded, less those that lose their last.
-/// `pending`: each key once, with its votes.
+/// `pending`: the votes of each key.
 ///
 /// # Errors
 /// Those of the server; 22003 when a sum leaves 64 bits.
-pub fn count_new(spi: &Spi, table: Table, match_id: &str, head: &Head, pending: Vec<(i64, i64)>) -> Result<i64> {
+pub fn count_new(spi: &Spi, table: Table, match_id: &str, head: &Head, pending: HashMap<i64, i64>) -> Result<i64> {
     // Taken out while in use, so that an error that passes through leaves nothing borrowed.
     let mut matches = KNOWN.take();
     if matches.values().map(|known| known.keys.len()).sum::<usize>() > MAX_KEYS {

@@ -209,10 +209,9 @@ fn get_realtime_stats(
         let (recent, lead, now) = (moment.recent()?, moment.head.lead, now());
         let last = |minutes| recent.last(minutes, now).map_err(|e| refused(&e));
         let (teams, totals) = (moment.teams(), moment.totals()?);
-        let cells = moment.pending.cells().map_err(|e| refused(&e))?;
-        let cells = totals_of(cells.iter().map(|(cell, votes)| (cell_to_bits(*cell), votes)))?;
-        let countries = moment.pending.countries().map_err(|e| refused(&e))?;
-        let countries = totals_of(countries.iter().map(|(country, votes)| (i64::from(country.number()), votes)))?;
+        let cells = moment.pending.totals_by(|vote| vote.cell.map(cell_to_bits)).map_err(|e| refused(&e))?;
+        let countries = moment.pending.totals_by(|vote| vote.country.map(|country| country.number().into()));
+        let countries = countries.map_err(|e| refused(&e))?;
         let new_cells = known::count_new(spi, Table::Cells, match_id, &moment.head, cells)?;
         let new_countries = known::count_new(spi, Table::Countries, match_id, &moment.head, countries)?;
         Ok(TableIterator::once((
@@ -235,10 +234,6 @@ fn get_realtime_stats(
             lead.last.and_then(|last| teams.get(last.to).cloned()),
         )))
     })
-}
-
-fn totals_of<'a>(places: impl Iterator<Item = (i64, &'a tally::Counts)>) -> Result<Vec<(i64, i64)>> {
-    places.map(|(key, votes)| Ok((key, tally::total(votes)?))).collect::<std::result::Result<_, Error>>().map_err(|e| refused(&e))
 }
 
 /// Places with at least `min_votes` (NULL: 1), the biggest first, those as big by number.

@@ -271,6 +271,21 @@ impl Tally {
         self.grouped(|arrival| arrival.country, |country| country.number().into())
     }
 
+    /// The change by place over all teams, in no order.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn totals_by<K: Eq + Hash>(&self, place: impl Fn(&Arrival) -> Option<K>) -> Result<HashMap<K, i64>, Error> {
+        let mut totals = HashMap::with_capacity(self.arrivals.len());
+        for (arrival, votes) in &self.arrivals {
+            if let Some(place) = place(arrival) {
+                let total = totals.entry(place).or_insert(0);
+                *total = sum(*total, *votes)?;
+            }
+        }
+        Ok(totals)
+    }
+
     /// The change by minute, in order of time.
     #[must_use]
     pub fn minutes(&self) -> Vec<(i64, Counts)> {
@@ -347,6 +362,10 @@ mod tests {
             Ok(vec![vec![0, 5], vec![2, 4]])
         );
         assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![2, 9]));
+        assert_eq!(
+            tally.totals_by(|a| a.cell),
+            Ok(HashMap::from_iter([(cell, 6), (other, 5)].map(|(c, n)| (c.expect("cell"), n))))
+        );
         assert_eq!(tally.minutes(), vec![(-MINUTE, vec![0, 3]), (0, vec![2, 1]), (MINUTE, vec![0, 5])]);
         let by_country: Vec<_> = tally.country_minutes().into_iter().map(|((start, _), counts)| (start, counts)).collect();
         assert_eq!(by_country, tally.minutes());
