@@ -57,14 +57,15 @@ def relay_cpu(bench):
 
 # 20,000 cells of resolution 7: one country (9 cells of resolution 3), or around the 220 largest of the world's cities.
 SHAPES = {"a country": "SELECT bench.cell(n) FROM generate_series(0, 19999) AS n", "220 cities": None}
-VOTES = 1_500  # a fold
+# Votes a tenth of a second: nearly as many cells as a message of the feed holds, or nearly two thirds of all.
+LOADS = (1_500, 20_000)
 
 
 def relay_resolution(bench):
     """Bytes and processor time for clients at resolution 3 against those at the cells' own."""
     build()
     bench.worker(True)
-    clients, results = 300, []
+    results = []
     for shape, cells in SHAPES.items():
         match = f"relay {shape}"
         if cells is None:
@@ -76,39 +77,46 @@ def relay_resolution(bench):
         bench.sql(f"CREATE TABLE {table} AS SELECT row_number() OVER () AS n, c AS cell FROM ({cells}) AS c(c)")
         bench.sql(f"SELECT bulk_increment('{match}', array_agg(bench.team(n)), array_agg(cell)) FROM {table}")
         bench.drain()
-        call = f"""SELECT bulk_increment(%s, array_agg(bench.team(i)), array_agg(cell)) FROM (
-            SELECT i, 1 + floor(random() * (SELECT max(n) FROM {table}))::bigint AS n FROM generate_series(1, {VOTES}) AS i OFFSET 0
-        ) AS draw JOIN {table} USING (n)"""
-
-        def measure(wish):
-            with relay(bench) as server, Crowd(server) as crowd:
-                crowd.open(clients)
-                crowd.join(match, bundle=True, **wish)
-                usage = Usage(bench, server, crowd, match)
-                with Bulk(bench, match, call):
-                    time.sleep(bench.seconds)
-                bench.drain()
-                crowd.assert_all_know(seq_of(bench, match))
-                usage.finish()
-            say(f"  {shape} {wish}: {usage.cpu_ms:.1f} ms and {usage.bytes / clients / 1e3:.1f} KB a fold; {usage.folds} folds")
-            return usage
-
-        wishes = {"native": {}, "three": {"resolution": 3}}
-        usages = {name: [] for name in wishes}
-        for order in bench.order(wishes):
-            for name in order:
-                usages[name].append(measure(wishes[name]))
-        for what, unit, of in (("bytes", "KB", lambda u: u.bytes / clients / 1e3), ("processor time", "ms", lambda u: u.cpu_ms)):
-            three, native = ([of(usage) for usage in usages[name]] for name in ("three", "native"))
-            results.append(
-                Result(
-                    f"20,000 cells ({shape}), {clients} clients at resolution 3: {what} a fold against the cells' own resolution",
-                    ratios(three, native),
-                    ("≤", 0.1),
-                    f"{median(three):.1f} against {median(native):.1f} {unit}",
-                )
-            )
+        for load in LOADS:
+            results += resolution_rows(bench, shape, match, table, load)
     return results
+
+
+def resolution_rows(bench, shape, match, table, load):
+    call = f"""SELECT bulk_increment(%s, array_agg(bench.team(i)), array_agg(cell)) FROM (
+        SELECT i, 1 + floor(random() * (SELECT max(n) FROM {table}))::bigint AS n FROM generate_series(1, {load}) AS i OFFSET 0
+    ) AS draw JOIN {table} USING (n)"""
+
+    def measure(wish):
+        with relay(bench) as server, Crowd(server) as crowd:
+            crowd.open(CLIENTS)
+            crowd.join(match, bundle=True, **wish)
+            usage = Usage(bench, server, crowd, match)
+            with Bulk(bench, match, call):
+                time.sleep(bench.seconds)
+            bench.drain()
+            crowd.assert_all_know(seq_of(bench, match))
+            usage.finish()
+        say(f"  {shape}, {load:,} {wish}: {usage.cpu_ms:.1f} ms and {usage.bytes / CLIENTS / 1e3:.1f} KB a fold; {usage.folds} folds")
+        return usage
+
+    wishes = {"native": {}, "three": {"resolution": 3}}
+    usages = {name: [] for name in wishes}
+    for order in bench.order(wishes):
+        for name in order:
+            usages[name].append(measure(wishes[name]))
+    rows = []
+    for what, unit, of in (("bytes", "KB", lambda u: u.bytes / CLIENTS / 1e3), ("processor time", "ms", lambda u: u.cpu_ms)):
+        three, native = ([of(usage) for usage in usages[name]] for name in ("three", "native"))
+        rows.append(
+            Result(
+                f"20,000 cells ({shape}), {load:,} votes a fold, {CLIENTS:,} clients at resolution 3: {what} a fold against the cells' own resolution",
+                ratios(three, native),
+                ("≤", 0.1),
+                f"{median(three):.1f} against {median(native):.1f} {unit}",
+            )
+        )
+    return rows
 
 
 def relay_idle(bench):

@@ -75,7 +75,7 @@ def functions(site):
         ("SELECT retract_vote(%s, 'a voter')", m),
         *((f"SELECT * FROM {name}(%s)", m) for name in ("get_realtime_stats", "get_match_aggregates", "get_country_aggregates", "get_match_timeline")),
         ("SELECT * FROM get_match_changes(%s, 0)", m),
-        ("SELECT get_match_snapshot(%s), get_match_geojson(%s), get_match_tile(%s, 3, 2, 3)", m, m, m),
+        ("SELECT get_match_snapshot(%s), get_match_update(%s, 0), get_match_geojson(%s), get_match_tile(%s, 3, 2, 3)", m, m, m, m),
         ("SELECT * FROM get_top_cells(%s, 3)", m),
         ("SELECT * FROM get_cell(%s, %s::text)", m, CELL),
         ("SELECT h3_neighbors(%s, 1), h3_parent(%s, 3), h3_from_lat_lng(40.69, -74.04, 7)", CELL, CELL),

@@ -12,7 +12,7 @@ BEGIN
         @extschema@.get_match_tile(text, integer, integer, integer, text), @extschema@.match_tile(integer, integer, integer, text, text),
         @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval, timestamptz, timestamptz),
         @extschema@.get_match_at(text, timestamptz),
-        @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
+        @extschema@.get_match_changes(text, bigint), @extschema@.get_match_update(text, bigint), @extschema@.get_match_snapshot(text, integer),
         vote_agg.matches(), vote_agg.pending_stats(), vote_agg.attach_stats() TO ' || pg_catalog.quote_ident(role);
 END
 $$;
@@ -52,7 +52,7 @@ REVOKE ALL ON FUNCTION
     @extschema@.get_match_tile(text, integer, integer, integer, text), @extschema@.match_tile(integer, integer, integer, text, text),
     @extschema@.get_country_aggregates(text, bigint), @extschema@.get_match_timeline(text, interval, timestamptz, timestamptz),
     @extschema@.get_match_at(text, timestamptz),
-    @extschema@.get_match_changes(text, bigint), @extschema@.get_match_snapshot(text, integer),
+    @extschema@.get_match_changes(text, bigint), @extschema@.get_match_update(text, bigint), @extschema@.get_match_snapshot(text, integer),
     @extschema@.verify_match(text), @extschema@.rebuild_match(text),
     @extschema@.attach_votes(regclass, name, name, name, name, name, name, name, integer), @extschema@.detach_votes(regclass)
 FROM PUBLIC;

@@ -38,6 +38,12 @@ AS 'MODULE_PATHNAME', 'get_match_snapshot_wrapper';
 COMMENT ON FUNCTION @extschema@.get_match_snapshot(text, integer) IS
 'The folded state of the match with its seq and epoch: what a follower starts from, then applying changes past that seq';
 
+CREATE FUNCTION @extschema@.get_match_update(match_id text, since_seq bigint)
+RETURNS json LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'get_match_update_wrapper';
+COMMENT ON FUNCTION @extschema@.get_match_update(text, bigint) IS
+'All that changed after since_seq (0: everything) as one message with prev = since_seq, however much it is and whatever the feed still keeps; without what arrived and changes of leader. Where only a snapshot helps it says "resync": true. NULL before the first fold';
+
 CREATE FUNCTION @extschema@.calculate_dominance(votes jsonb)
 RETURNS double precision LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'calculate_dominance_wrapper';
 COMMENT ON FUNCTION @extschema@.calculate_dominance(jsonb) IS

@@ -72,11 +72,13 @@ COMMENT ON TABLE vote_agg.ballot IS 'Where the vote of each voter counts: what i
 CREATE TABLE vote_agg.h3_aggregate (
     match_id text COLLATE "C" NOT NULL,
     h3_index bigint NOT NULL,
+    seq bigint NOT NULL,
     votes bigint[] NOT NULL,
     leader integer,
     leader_before integer
 ) WITH (fillfactor = 25);
 COMMENT ON TABLE vote_agg.h3_aggregate IS 'Folded votes by match and cell';
+COMMENT ON COLUMN vote_agg.h3_aggregate.seq IS 'The fold that changed this row last. In no index, so that updates stay HOT: who asks what changed reads the match''s rows';
 COMMENT ON COLUMN vote_agg.h3_aggregate.leader IS 'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
 COMMENT ON COLUMN vote_agg.h3_aggregate.leader_before IS 'The same before the last fold that changed this row: where they differ, that fold told of it';
 CREATE INDEX h3_aggregate_key ON vote_agg.h3_aggregate (match_id, h3_index);
@@ -85,11 +87,13 @@ COMMENT ON INDEX vote_agg.h3_aggregate_key IS 'Not UNIQUE: one folds at a time, 
 CREATE TABLE vote_agg.country_aggregate (
     match_id text COLLATE "C" NOT NULL,
     country_code text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
     votes bigint[] NOT NULL,
     leader integer,
     leader_before integer
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE vote_agg.country_aggregate IS 'Folded votes by match and country';
+COMMENT ON COLUMN vote_agg.country_aggregate.seq IS 'The fold that changed this row last';
 COMMENT ON COLUMN vote_agg.country_aggregate.leader IS 'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
 COMMENT ON COLUMN vote_agg.country_aggregate.leader_before IS 'The same before the last fold that changed this row: where they differ, that fold told of it';
 CREATE INDEX country_aggregate_key ON vote_agg.country_aggregate (match_id, country_code);
@@ -140,6 +144,7 @@ CREATE TABLE vote_agg.feed (
     sources smallint[] NOT NULL,
     source_votes bigint[] NOT NULL,
     emptied bigint NOT NULL,
+    rebuilt bigint NOT NULL,
     minute_votes bigint[] NOT NULL,
     leader integer,
     lead_changes bigint NOT NULL,
@@ -160,6 +165,7 @@ COMMENT ON COLUMN vote_agg.feed.countries IS 'How many countries have votes';
 COMMENT ON COLUMN vote_agg.feed.sources IS 'Where the votes came from: 0 calls, 1 ballots, others see vote_agg.source';
 COMMENT ON COLUMN vote_agg.feed.source_votes IS 'How many votes of each source are counted';
 COMMENT ON COLUMN vote_agg.feed.emptied IS 'How often a cell or country lost its last vote';
+COMMENT ON COLUMN vote_agg.feed.rebuilt IS 'The seq of the last rebuild, which may have removed rows that nothing remembers; 0: none';
 COMMENT ON COLUMN vote_agg.feed.minute IS 'The newest minute with votes';
 COMMENT ON COLUMN vote_agg.feed.minute_votes IS 'Votes of that minute and of the five before it, newest first';
 COMMENT ON COLUMN vote_agg.feed.leader IS 'The leader that was told last, by its place in teams from 0; NULL: nobody';

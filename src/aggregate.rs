@@ -32,31 +32,32 @@ const MAX_PLACES: usize = 1_000_000;
 /// ones are rare, and their rows are found by key.
 const MINUTES_REMEMBERED: i64 = 5;
 
-const TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::BYTEAOID, pg_sys::FLOAT8OID];
+// The match, its packed changes, the margin of a lead, the seq of the fold.
+const TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::BYTEAOID, pg_sys::FLOAT8OID, pg_sys::INT8OID];
 const FIND_TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID];
 
 thread_local! {
     // IS NOT DISTINCT FROM keeps the planner from the index: it would reach for the match's rows instead of the places.
     static UPDATE_CELLS: Plan = const { Plan::new(
-        "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes), leader_before = a.leader,
+        "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes), seq = $4, leader_before = a.leader,
              leader = vote_agg.leader_after(a.votes, u.votes, a.leader, $3) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1 AND a.h3_index IS NOT DISTINCT FROM u.key
          RETURNING a.votes, a.ctid, u.key, a.leader_before, a.leader", TYPES) };
     static INSERT_CELLS: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.h3_aggregate (match_id, h3_index, votes, leader)
-         SELECT $1, u.key, u.votes, vote_agg.leader_after(NULL, u.votes, NULL, $3) FROM vote_agg.unpack($2) u
+        "INSERT INTO vote_agg.h3_aggregate (match_id, h3_index, seq, votes, leader)
+         SELECT $1, u.key, $4, u.votes, vote_agg.leader_after(NULL, u.votes, NULL, $3) FROM vote_agg.unpack($2) u
          RETURNING votes, ctid, NULL, leader_before, leader", TYPES) };
     static FIND_CELLS: Plan = const { Plan::new(
         "SELECT a.ctid, a.h3_index FROM vote_agg.h3_aggregate a WHERE a.match_id = $1 AND a.h3_index = ANY ($2)", FIND_TYPES) };
     static UPDATE_COUNTRIES: Plan = const { Plan::new(
-        "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes), leader_before = a.leader,
+        "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes), seq = $4, leader_before = a.leader,
              leader = vote_agg.leader_after(a.votes, u.votes, a.leader, $3) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
            AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer)
          RETURNING a.votes, a.ctid, u.key, a.leader_before, a.leader", TYPES) };
     static INSERT_COUNTRIES: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.country_aggregate (match_id, country_code, votes, leader)
-         SELECT $1, pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), u.votes,
+        "INSERT INTO vote_agg.country_aggregate (match_id, country_code, seq, votes, leader)
+         SELECT $1, pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), $4, u.votes,
                 vote_agg.leader_after(NULL, u.votes, NULL, $3)
          FROM vote_agg.unpack($2) u RETURNING votes, ctid, NULL, leader_before, leader", TYPES) };
     static FIND_COUNTRIES: Plan = const { Plan::new(
@@ -163,11 +164,22 @@ impl Table {
     }
 }
 
+/// What is added to.
+#[derive(Clone, Copy)]
+pub struct Target<'a> {
+    pub match_id: &'a str,
+    /// How many teams the counts are of.
+    pub teams: usize,
+    /// What the fold that adds is called in the feed: cells and countries remember who changed them last.
+    pub seq: i64,
+}
+
 /// Adds the changes, which are in order of their keys (as numbers), each key once; returns the new sums in the same order.
 ///
 /// # Errors
 /// 22003 when a count leaves 64 bits; XX000 when a row is neither found nor made.
-pub fn add(spi: &Spi, table: Table, match_id: &str, teams: usize, changes: &[(i64, tally::Counts)]) -> Result<Vec<Sum>> {
+pub fn add(spi: &Spi, table: Table, target: Target, changes: &[(i64, tally::Counts)]) -> Result<Vec<Sum>> {
+    let match_id = target.match_id;
     // Taken out while in use: after an error the process remembers nothing, which is always right.
     let mut all = PLACES.take();
     if all.values().map(HashMap::len).sum::<usize>() > MAX_PLACES {
@@ -177,7 +189,7 @@ pub fn add(spi: &Spi, table: Table, match_id: &str, teams: usize, changes: &[(i6
     let plans = table.plans();
     let mut totals: Vec<Option<Sum>> = changes.iter().map(|_| None).collect();
 
-    update(spi, table, match_id, teams, changes, places, &mut totals)?;
+    update(spi, table, target, changes, places, &mut totals)?;
     let missing: Vec<i64> = changes.iter().zip(&totals).filter(|(_, total)| total.is_none()).map(|((key, _), _)| *key).collect();
     if !missing.is_empty() {
         for key in &missing {
@@ -186,13 +198,13 @@ pub fn add(spi: &Spi, table: Table, match_id: &str, teams: usize, changes: &[(i6
         for row in spi.run(plans.find, &[match_id.into_datum(), Counts(missing).into_datum()], Sees::Now)?.iter() {
             places.insert(row.need(2)?, row.need(1)?);
         }
-        update(spi, table, match_id, teams, changes, places, &mut totals)?;
+        update(spi, table, target, changes, places, &mut totals)?;
     }
     let new: Vec<usize> = (0..changes.len()).filter(|i| totals[*i].is_none()).collect();
     if !new.is_empty() {
         let nowhere = pg_sys::ItemPointerData::default();
         let entries: Vec<Entry> = new.iter().map(|i| (changes[*i].0, nowhere, &changes[*i].1)).collect();
-        for (i, row) in new.iter().zip(run(spi, plans.insert, match_id, teams, &entries)?.iter()) {
+        for (i, row) in new.iter().zip(run(spi, plans.insert, target, &entries)?.iter()) {
             totals[*i] = Some(Sum::of(&row, table)?);
             places.insert(changes[*i].0, row.need(2)?);
         }
@@ -209,8 +221,7 @@ pub fn add(spi: &Spi, table: Table, match_id: &str, teams: usize, changes: &[(i6
 fn update(
     spi: &Spi,
     table: Table,
-    match_id: &str,
-    teams: usize,
+    target: Target,
     changes: &[(i64, tally::Counts)],
     places: &mut HashMap<i64, pg_sys::ItemPointerData>,
     totals: &mut [Option<Sum>],
@@ -221,7 +232,7 @@ fn update(
         return Ok(());
     }
     tidy(table, entries.iter().map(|(_, place, _)| block_of(place)).collect());
-    for row in run(spi, table.plans().update, match_id, teams, &entries)?.iter() {
+    for row in run(spi, table.plans().update, target, &entries)?.iter() {
         let key = row.need(3)?;
         let position = changes.binary_search_by_key(&key, |(key, _)| *key);
         let position = position.map_err(|_| broken(format!("a fold changed the row of {key}, which it did not mean to")))?;
@@ -247,7 +258,9 @@ fn tidy(table: Table, blocks: BTreeSet<u32>) {
     }
 }
 
-fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, match_id: &str, teams: usize, entries: &[Entry]) -> Result<Rows<'s>> {
-    let packed = counts::pack(teams, entries);
-    spi.run(plan, &[match_id.into_datum(), packed.as_slice().into_datum(), guc::flip_margin().into_datum()], Sees::Now)
+fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, target: Target, entries: &[Entry]) -> Result<Rows<'s>> {
+    let packed = counts::pack(target.teams, entries);
+    let args =
+        [target.match_id.into_datum(), packed.as_slice().into_datum(), guc::flip_margin().into_datum(), target.seq.into_datum()];
+    spi.run(plan, &args, Sees::Now)
 }

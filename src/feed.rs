@@ -19,7 +19,7 @@ thread_local! {
     static HEAD: Plan = const { Plan::new(
         "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, minute, minute_votes,
                 leader, lead_changes, lead_changed_at, lead_changed_from, lead_changed_to,
-                sources, source_votes, emptied, unplaced
+                sources, source_votes, emptied, unplaced, rebuilt
          FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
     /// A time as a message writes it.
@@ -30,13 +30,13 @@ thread_local! {
     static INSERT: Plan = const { Plan::new(
         "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at,
              minute, minute_votes, leader, lead_changes, lead_changed_at, lead_changed_from, lead_changed_to,
-             sources, source_votes, emptied, unplaced, body, doorbell)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+             sources, source_votes, emptied, unplaced, rebuilt, body, doorbell)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
         &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID,
           pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID,
           pg_sys::INT8ARRAYOID, pg_sys::INT4OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::INT4OID,
           pg_sys::INT2ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8ARRAYOID,
-          pg_sys::TEXTOID, pg_sys::TEXTOID]) };
+          pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID]) };
 }
 
 /// The folded totals of a match: its newest feed row. Times are microseconds since PostgreSQL's epoch.
@@ -60,6 +60,8 @@ pub struct Head {
     pub emptied: i64,
     /// The part of `votes` that has no cell.
     pub unplaced: tally::Counts,
+    /// The seq of the last rebuild, which may have removed rows that nothing remembers; 0: none.
+    pub rebuilt: i64,
     pub lead: Lead,
 }
 
@@ -95,6 +97,7 @@ impl Head {
                 sources: row.need::<Vec<i16>>(17)?.into_iter().map(Source).zip(row.need::<Counts>(18)?.0).collect(),
                 emptied: row.need(19)?,
                 unplaced: row.need::<Counts>(20)?.0,
+                rebuilt: row.need(21)?,
             },
         };
         let opened_with: Option<Vec<String>> = spi.run(&TEAMS, &key(), sees)?.first().and_then(|row| row.get(1));
@@ -193,6 +196,7 @@ impl Change<'_> {
             Counts(source_votes).into_datum(),
             (self.head.emptied + self.emptied).into_datum(),
             Counts(unplaced).into_datum(),
+            if self.is_rebuilt { message.seq } else { self.head.rebuilt }.into_datum(),
             body.as_str().into_datum(),
             doorbell.into_datum(),
         ];

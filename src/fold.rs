@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
 
-use crate::aggregate::{self, Sum, Table};
+use crate::aggregate::{self, Sum, Table, Target};
 use crate::ballot_retention;
 use crate::ending::Ended;
 use crate::error::{Result, broken, refused};
@@ -286,14 +286,13 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
     }
     let fold = history(spi, at)?;
     for (match_id, (head, tally)) in &drained.matches {
-        let (cells, new_cells, emptied_cells) =
-            add(spi, Table::Cells, match_id, tally, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
+        let target = Target { match_id, teams: tally.teams().len(), seq: head.seq + 1 };
+        let (cells, new_cells, emptied_cells) = add(spi, Table::Cells, target, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
         let country_key = |country: &Country| i64::from(country.number());
-        let (countries, new_countries, emptied_countries) =
-            add(spi, Table::Countries, match_id, tally, tally.countries(), country_key)?;
-        add(spi, Table::Minutes, match_id, tally, Ok(tally.minutes()), |start| start / MINUTE)?;
+        let (countries, new_countries, emptied_countries) = add(spi, Table::Countries, target, tally.countries(), country_key)?;
+        add(spi, Table::Minutes, target, Ok(tally.minutes()), |start| start / MINUTE)?;
         let minute_key = |(start, country): &(i64, Country)| aggregate::country_minute(*start, country.number());
-        add(spi, Table::CountryMinutes, match_id, tally, Ok(tally.country_minutes()), minute_key)?;
+        add(spi, Table::CountryMinutes, target, Ok(tally.country_minutes()), minute_key)?;
         let change = Change {
             match_id,
             head: head.clone(),
@@ -316,14 +315,13 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
 fn add<K>(
     spi: &Spi,
     table: Table,
-    match_id: &str,
-    tally: &Tally,
+    target: Target,
     changes: std::result::Result<Vec<(K, tally::Counts)>, vote_agg_core::Error>,
     key: impl Fn(&K) -> i64,
 ) -> Result<(Vec<(K, Sum)>, i64, i64)> {
     let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(|e| refused(&e))?.into_iter().unzip();
     let changes: Vec<(i64, tally::Counts)> = keys.iter().map(key).zip(changes).collect();
-    let totals = aggregate::add(spi, table, match_id, tally.teams().len(), &changes)?;
+    let totals = aggregate::add(spi, table, target, &changes)?;
     let (mut newly, mut emptied) = (0, 0);
     for (total, (_, change)) in totals.iter().zip(&changes) {
         let total = tally::total(&total.votes).map_err(|e| refused(&e))?;

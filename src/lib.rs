@@ -7,6 +7,7 @@ mod ballot_box;
 mod ballot_retention;
 mod bulk;
 mod cells;
+mod changes;
 mod column;
 mod count;
 mod counts;

@@ -18,11 +18,11 @@ use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
 use vote_agg_core::cell::{cell_from_bits, cell_to_bits, roll_up};
-use vote_agg_core::message::{self, CellVotes, CountryVotes, Snapshot, Stats, Votes};
+use vote_agg_core::message::Votes;
 use vote_agg_core::name::parse_name;
 use vote_agg_core::tally::{self, Tally};
 use vote_agg_core::timeline::{RECENT, Recent};
-use vote_agg_core::{CellIndex, Country, Error, Resolution, dominance, parse_resolution};
+use vote_agg_core::{CellIndex, Country, Resolution, dominance, parse_resolution};
 
 thread_local! {
     static CELLS: Plan = const { Plan::new(
@@ -31,10 +31,6 @@ thread_local! {
     static COUNTRIES: Plan = const { Plan::new(
         "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
-    static CHANGES: Plan = const { Plan::new(
-        "SELECT seq, at, body FROM vote_agg.feed
-         WHERE match_id = $1 AND seq > $2 ORDER BY seq",
-        &[pg_sys::TEXTOID, pg_sys::INT8OID]) };
     // From one name of the feed's key to the next, instead of over all its rows.
     static MATCHES: Plan = const { Plan::new(
         "WITH RECURSIVE fed(id) AS (
@@ -72,14 +68,18 @@ impl Moment {
         Ok(moment)
     }
 
-    fn folded(spi: &Spi, match_id: &str) -> Result<Self> {
+    /// The same without what is pending.
+    ///
+    /// # Errors
+    /// XX000 when a row makes no sense.
+    pub fn folded(spi: &Spi, match_id: &str) -> Result<Self> {
         let opened = matches::find(session::tables()?.matches, match_id, statement_snapshot())?;
         let head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
         let pending = Tally::new(head.teams.clone());
         Ok(Self { opened, head, pending })
     }
 
-    fn status(&self) -> &'static str {
+    pub fn status(&self) -> &'static str {
         match &self.opened {
             Some(opened) => opened.status(now()),
             None if self.head.seq == 0 && self.pending.distinct() == 0 => "unknown",
@@ -97,7 +97,11 @@ impl Moment {
         self.pending.totals().and_then(|totals| tally::total(&totals)).map_err(|e| refused(&e))
     }
 
-    fn totals(&self) -> Result<tally::Counts> {
+    /// The votes by team.
+    ///
+    /// # Errors
+    /// 22003 when a sum leaves 64 bits.
+    pub fn totals(&self) -> Result<tally::Counts> {
         let mut totals = self.head.votes.clone();
         let pending = self.pending.totals().and_then(|more| tally::add_all(&mut totals, &more));
         pending.map_err(|e| refused(&e))?;
@@ -106,7 +110,7 @@ impl Moment {
     }
 
     /// The votes of the newest minutes.
-    fn recent(&self) -> Result<Recent> {
+    pub fn recent(&self) -> Result<Recent> {
         self.head.recent.after(&self.pending.minutes()).map_err(|e| refused(&e))
     }
 
@@ -124,7 +128,7 @@ impl Moment {
         tally::merged(cells).map_err(|e| refused(&e))
     }
 
-    fn countries(&self, spi: &Spi, match_id: &str) -> Result<BTreeMap<Country, tally::Counts>> {
+    pub fn countries(&self, spi: &Spi, match_id: &str) -> Result<BTreeMap<Country, tally::Counts>> {
         let mut countries: BTreeMap<Country, tally::Counts> = BTreeMap::new();
         for row in spi.run(&COUNTRIES, &[match_id.into_datum()], Sees::TheCallersMoment)?.iter() {
             let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
@@ -284,77 +288,6 @@ fn get_country_aggregates(
         Ok((country.to_string(), total, votes_json(&teams, &votes)?, leader, dominance::dominance(&votes)))
     });
     Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
-}
-
-type ChangeRow = (i64, Option<TimestampWithTimeZone>, Option<String>, bool);
-
-/// See the COMMENT in sql/read.sql.
-#[pg_extern(sql = false)]
-fn get_match_changes(
-    match_id: Option<&[u8]>,
-    since_seq: Option<i64>,
-) -> Result<
-    TableIterator<
-        'static,
-        (name!(seq, i64), name!(at, Option<TimestampWithTimeZone>), name!(body, Option<String>), name!(resync, bool)),
-    >,
-> {
-    let match_id = named(match_id)?;
-    let since = since_seq.ok_or_else(|| refused(&Error::Null { what: "since_seq" }))?;
-    if since < 0 {
-        return Err(invalid(
-            format!("since_seq must be at least 0, not {since}"),
-            "Pass the seq of the last change that was applied.",
-        ));
-    }
-    let (head, mut rows) = spi::connect(|spi| {
-        let head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
-        let mut rows: Vec<ChangeRow> = Vec::new();
-        spi.each(&CHANGES, &[match_id.into_datum(), since.into_datum()], |row| {
-            rows.push((row.need(1)?, row.get(2), row.get(3), false));
-            Ok(())
-        })?;
-        Ok((head, rows))
-    })?;
-    let is_gap = rows.first().map_or(since != head.seq, |(seq, ..)| *seq != since + 1);
-    if is_gap {
-        rows = vec![(head.seq, time(head.at).filter(|_| head.seq > 0), None, true)];
-    }
-    Ok(TableIterator::new(rows))
-}
-
-/// See the COMMENT in sql/read.sql.
-#[pg_extern(sql = false)]
-fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Result<Jsonb> {
-    let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
-    spi::connect(|spi| {
-        let moment = Moment::folded(spi, match_id)?;
-        let (teams, totals) = (moment.teams(), moment.totals()?);
-        let cells = moment.cells(spi, match_id, resolution)?;
-        let countries = moment.countries(spi, match_id)?;
-        let at = match moment.head.seq {
-            0 => None,
-            _ => Some(utc_text(spi, moment.head.at)?),
-        };
-        let snapshot = Snapshot {
-            v: message::VERSION,
-            match_id: match_id.into(),
-            seq: moment.head.seq,
-            epoch: moment.head.epoch.as_deref().map(Into::into),
-            at: at.map(Into::into),
-            status: moment.status().into(),
-            resolution: resolution.map(u8::from),
-            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(|e| refused(&e))?,
-            cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
-            countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
-        };
-        Jsonb::of(&snapshot)
-    })
-}
-
-fn utc_text(spi: &Spi, at: i64) -> Result<String> {
-    let rows = spi.run(&crate::feed::UTC, &[Some(at.into())], Sees::TheCallersMoment)?;
-    rows.first().map_or_else(|| Ok(String::new()), |row| row.need(1))
 }
 
 /// See the COMMENT in sql/views.sql.

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "reads in a snapshot of its own")]
 
-use crate::aggregate::{self, Table};
+use crate::aggregate::{self, Table, Target};
 use crate::error::{Result, not_now, quoted, refused, unknown};
 use crate::feed::Change;
 use crate::lock::Lock;
@@ -112,19 +112,19 @@ impl Counted {
     fn write(mut self, spi: &Spi, match_id: &str, at: i64) -> Result<i64> {
         spi.run(&CLEAR, &[match_id.into_datum()], Sees::Now)?;
         let error = |e: Error| refused(&e);
-        let teams = self.tally.teams().len();
+        let target = Target { match_id, teams: self.tally.teams().len(), seq: self.moment.head.seq + 1 };
         let cells = non_zero(self.tally.cells().map_err(error)?);
         let countries = non_zero(self.tally.countries().map_err(error)?);
         let keyed =
             |cells: &[(CellIndex, tally::Counts)]| cells.iter().map(|(c, v)| (cell_to_bits(*c), v.clone())).collect::<Vec<_>>();
-        aggregate::add(spi, Table::Cells, match_id, teams, &keyed(&cells))?;
+        aggregate::add(spi, Table::Cells, target, &keyed(&cells))?;
         let by_number: Vec<_> = countries.iter().map(|(c, v)| (i64::from(c.number()), v.clone())).collect();
-        aggregate::add(spi, Table::Countries, match_id, teams, &by_number)?;
+        aggregate::add(spi, Table::Countries, target, &by_number)?;
 
         let totals = self.tally.totals().map_err(error)?;
         let by_country = countries.iter().map(|(country, votes)| (Some(*country), votes.clone()));
-        self.lines.complete(by_country.chain([(None, totals.clone())]).collect(), teams, at)?;
-        self.lines.write(spi, match_id, teams)?;
+        self.lines.complete(by_country.chain([(None, totals.clone())]).collect(), target.teams, at)?;
+        self.lines.write(spi, target)?;
 
         let with_votes = |places: usize| i64::try_from(places).unwrap_or(i64::MAX);
         let pending = self.moment.totals_pending()?;

@@ -1,7 +1,7 @@
 //! The time lines of a match put right: no source of votes knows when they came, so what is there stays, and what is lacking
 //! comes in the minute of the rebuild.
 
-use crate::aggregate::{self, Table};
+use crate::aggregate::{self, Table, Target};
 use crate::counts::Counts;
 use crate::error::{Result, refused};
 use crate::retention;
@@ -90,7 +90,8 @@ impl TimeLines {
     ///
     /// # Errors
     /// Those of the server.
-    pub fn write(&self, spi: &Spi, match_id: &str, teams: usize) -> Result<()> {
+    pub fn write(&self, spi: &Spi, target: Target) -> Result<()> {
+        let match_id = target.match_id;
         spi.run(&CLEAR, &[match_id.into_datum()], Sees::Now)?;
         if let Some(kept_from) = self.kept_from {
             retention::open(spi, match_id, kept_from, self.opening.get(&None).cloned().unwrap_or_default())?;
@@ -98,13 +99,13 @@ impl TimeLines {
         let balances = self.opening.iter().filter_map(|(country, votes)| Some((country.as_ref()?.number(), votes.clone())));
         retention::open_countries(spi, match_id, &balances.collect())?;
         let minutes: Vec<_> = self.whole().map(|(start, votes)| (start / MINUTE, votes.clone())).collect();
-        aggregate::add(spi, Table::Minutes, match_id, teams, &minutes)?;
+        aggregate::add(spi, Table::Minutes, target, &minutes)?;
         let countries = self.minutes.iter().flat_map(|(start, line)| {
             let mut line: Vec<_> = line.iter().filter_map(|(country, votes)| Some((country.as_ref()?.number(), votes))).collect();
             line.sort_unstable_by_key(|(number, _)| *number);
             line.into_iter().map(|(number, votes)| (aggregate::country_minute(*start, number), votes.clone()))
         });
-        aggregate::add(spi, Table::CountryMinutes, match_id, teams, &countries.collect::<Vec<_>>()).map(|_| ())
+        aggregate::add(spi, Table::CountryMinutes, target, &countries.collect::<Vec<_>>()).map(|_| ())
     }
 
     fn whole(&self) -> impl Iterator<Item = (i64, &tally::Counts)> {

@@ -32,11 +32,16 @@ class Follower:
         """A message may come twice or after a gap and do no harm, but from the feed each comes once and in order."""
         assert (message["v"], message["match"]) == (1, self.match)
         assert (seq, message["seq"], message["prev"]) == (self.seq + 1, self.seq + 1, self.seq)
-        self.seq, self.epoch = seq, message["epoch"]
+        self.merge(message)
+        self.messages.append(message)
+
+    def merge(self, message):
+        """Takes what a message says."""
+        assert message["prev"] == self.seq
+        self.seq, self.epoch = message["seq"], message["epoch"]
         self.votes = message["stats"]["votes"]
         self.cells.update(message["cells"])
         self.countries.update(message["countries"])
-        self.messages.append(message)
 
     def differences(self, journal):
         """Empty when this follower's state equals the journal."""

@@ -1,5 +1,6 @@
 """Followers of the feed: late, absent for a while, or gone for too long, each ends with exactly the aggregates' state."""
 
+import copy
 import json
 
 import pytest
@@ -99,6 +100,60 @@ def test_a_message_holds_2000_cells(still, count):
         still.settle()
         assert follower.catch_up()
         assert not follower.differences(journal)
+
+
+def test_an_update_brings_any_earlier_state_forward(still):
+    """Whoever stood at any seq has, with one message more, what the newest snapshot says; a rebuild tells them to start again."""
+    rng = random_for("updates")
+    cast = """SELECT bulk_increment(jsonb_agg(jsonb_build_object('match_id', 'm', 'team_choice', team, 'h3_index', cell,
+        'country_code', country, 'voter_id', voter))) FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) AS v(voter, team, cell, country)"""
+    with still.connect() as session:
+        assert session.execute("SELECT get_match_update('m', 0)").fetchone() == (None,)
+        stood, voters = [Follower(session, "m")], set()
+
+        def state(follower):
+            return follower.votes, {k: v for k, v in follower.cells.items() if v}, {k: v for k, v in follower.countries.items() if v}
+
+        def update_of(follower):
+            update = session.execute("SELECT get_match_update('m', %s)", (follower.seq,)).fetchone()[0]
+            assert update["prev"] == follower.seq and update["epoch"] == (follower.epoch or update["epoch"])
+            return update
+
+        def vote():
+            if voters and rng.random() < 0.2:
+                gone = rng.sample(sorted(voters), min(len(voters), 50))
+                session.execute("SELECT count(retract_vote('m', v)) FROM unnest(%s::text[]) AS v", (gone,))
+                voters.difference_update(gone)
+            else:
+                count = rng.choice([1, 3, 3, RESYNC_CELLS + 1])
+                names = rng.sample([f"v{n}" for n in range(3_000)], count)
+                places = rng.sample(MANY_CELLS, count) if count > 3 else rng.choices(MANY_CELLS[:5], k=count)
+                drawn = [rng.choices(options, k=count) for options in (["home", "away"], ["FR", "DE", None])]
+                session.execute(cast, (names, drawn[0], [f"{cell:x}" for cell in places], drawn[1]))
+                voters.update(names)
+            still.settle()
+
+        for step in range(25):
+            vote()
+            newest = Follower(session, "m")
+            for follower in [*rng.sample(stood, min(4, len(stood))), newest]:
+                later = copy.copy(follower)
+                later.cells, later.countries = dict(follower.cells), dict(follower.countries)
+                later.merge(update_of(follower))
+                assert (later.seq, state(later)) == (newest.seq, state(newest)), (step, follower.seq)
+            stood.append(newest)
+        before = [follower for follower in stood if follower.seq > 0]
+        session.execute("SELECT rebuild_match('m')")
+        rebuilt = Follower(session, "m")
+        assert rebuilt.seq == newest.seq + 1
+        for follower in before:
+            update = update_of(follower)
+            assert update["resync"] and "cells" not in update and "countries" not in update
+        stood[0].merge(update_of(stood[0]))
+        assert stood[0].seq == rebuilt.seq and state(stood[0]) == state(rebuilt), "who knew nothing is told all"
+        vote()
+        rebuilt.merge(update_of(rebuilt))
+        assert state(rebuilt) == state(Follower(session, "m"))
 
 
 def test_a_cursor_beyond_the_end_starts_again(still):

@@ -16,13 +16,19 @@ SELECT vote_agg.fold();
 SELECT seq, resync, (body::jsonb - 'at' - 'epoch') #- '{stats,per_minute}' AS body FROM get_match_changes('feed', 0);
 SELECT seq, resync FROM get_match_changes('feed', 2);
 SELECT seq, resync FROM get_match_changes('feed', 3);
+-- all that changed since a seq as one message; from another history there is nothing to tell
+SELECT since, (get_match_update('feed', since)::jsonb - 'at' - 'epoch') #- '{stats,per_minute}' AS body FROM unnest('{0,1,2,3,99}'::bigint[]) since;
+SELECT get_match_update('unheard-of', 0);
 -- a cursor from another history, and one past retention
 SELECT seq, resync, body FROM get_match_changes('feed', 99);
 DELETE FROM vote_agg.feed WHERE match_id = 'feed' AND seq = 1;
 SELECT seq, resync, body FROM get_match_changes('feed', 0);
 SELECT seq, resync FROM get_match_changes('feed', 1);
+SELECT get_match_update('feed', 0) -> 'cells' AS cells;
 SELECT get_match_changes('feed', -1);
 SELECT get_match_changes('feed', NULL);
+SELECT get_match_update('feed', -1);
+SELECT get_match_update('feed', NULL);
 -- every key is where the format says
 SELECT string_agg(k, ' ' ORDER BY o) FROM vote_agg.feed f, json_object_keys(f.body::json) WITH ORDINALITY t(k, o) WHERE match_id = 'feed' AND seq = 3;
 -- too much for a notification: the doorbell leaves the lists out
@@ -36,6 +42,7 @@ SELECT bulk_increment('feed', array_agg('home'::text), array_agg(608725921037287
 FROM generate_series(0, 2400) i;
 SELECT vote_agg.fold();
 SELECT body::jsonb ? 'cells' AS cells, body::jsonb ? 'new' AS new, body::jsonb -> 'resync' AS resync FROM vote_agg.feed WHERE match_id = 'feed' ORDER BY seq DESC LIMIT 1;
+SELECT u ->> 'seq' AS seq, json_array_length(u -> 'cells') AS cells, u -> 'resync' AS resync FROM get_match_update('feed', 4) u;
 -- another channel
 SET vote_agg.channel = 'vote_agg_test';
 SELECT record_vote('feed', 'away');

@@ -1,4 +1,4 @@
-"""What a match tells besides its counts: changes of the lead, its end, and its status."""
+"""What a match tells besides its counts: changes of the lead, its end, and its status; and folds that no message has room for."""
 
 import json
 import time
@@ -83,3 +83,60 @@ def test_the_end_of_a_match(db, new_relay, swarm):
     assert swarm("emit", name="later", event="match:join", data=["final"])["seq"] == end["seq"]
     rig.eventually("its snapshot", lambda: events_of(swarm, "later", "match:snapshot"))
     assert events_of(swarm, "later", "match:snapshot")[0][0]["status"] == "final"
+
+
+# Over 2,000 of these change in each fold, which is more than a message holds.
+CELLS = """SELECT 608725921037287423 + mod(i, 7) * (1::bigint << 36) + mod(i / 7, 7) * (1::bigint << 33)
+    + mod(i / 49, 7) * (1::bigint << 30) + mod(i / 343, 7) * (1::bigint << 27) + i / 2401 * (1::bigint << 24) AS cell
+    FROM generate_series(0, 4801) i"""
+CROWD = f"""SELECT bulk_increment(%s, array_agg(CASE WHEN random() < 0.5 THEN 'home' ELSE 'away' END), array_agg(cell),
+    array_agg(CASE WHEN random() < 0.5 THEN 'FR' ELSE 'DE' END)) FROM ({CELLS}) c WHERE random() < 0.6"""
+
+
+def test_folds_that_no_message_has_room_for(db, new_relay, swarm):
+    """Everybody hears of each of them, one after the other, and gets no snapshot but the first."""
+    relay = new_relay()
+    clients = [
+        {"matchId": "crowd", "resolution": resolution, "bundle": bundle, "transports": [transport]}
+        for resolution in (None, 3, 5, 9)
+        for bundle in (True, False)
+        for transport in ("websocket", "polling")
+    ]
+    db.sql(CROWD, "crowd")
+    rig.settle(db.connect)
+    swarm("start", urls=[relay.url], clients=clients)
+    swarm("open", name="flips", url=relay.url)
+    assert swarm("emit", name="flips", event="match:join", data=[{"matchId": "crowd", "events": ["match:flips"]}])["ok"]
+    rig.eventually("everybody has a snapshot", lambda: all(seq > 0 for *_, seq, _ in swarm("heads")))
+    first = db.sql("SELECT seq FROM get_realtime_stats('crowd')")[0][0]
+    with db.connect() as session:
+        for n in range(40):
+            session.execute(CROWD, ("crowd",))
+            # One that has room, and one whose change of the lead has.
+            if n % 5 == 4:
+                time.sleep(0.15)
+                session.execute("SELECT record_vote('crowd', %s, '872a1072bffffff', 'US', 100000)", ("home" if n % 2 else "away",))
+            time.sleep(0.05)
+    reports = rig.assert_truth(db.connect, swarm)
+    folds = db.sql("SELECT seq, body FROM get_match_changes('crowd', %s)", first)
+    assert sum("cells" not in body for _, body in folds) > 10 and any("cells" in body for _, body in folds)
+    for report in reports:
+        updates = report["counts"].get("match:update", report["counts"].get("aggregate:updated"))
+        assert (report["counts"]["match:snapshot"], updates) == (1, len(folds)), report["counts"]
+    told = [[seq, body["flips"]] for seq, body in folds if "flips" in body]
+    heard = [[data["seq"], data["flips"]] for (data,) in events_of(swarm, "flips", "match:flips")]
+    assert heard == told and len(told) > 1
+
+
+def test_a_rebuilt_match_is_told_anew(db, new_relay, swarm):
+    relay = new_relay()
+    ballots = "jsonb_build_object('match_id', 'm', 'team_choice', 'home', 'h3_index', to_hex(cell), 'voter_id', to_hex(cell))"
+    db.sql(f"SELECT bulk_increment(jsonb_agg({ballots})) FROM ({CELLS} LIMIT 3000) c")
+    rig.settle(db.connect)
+    swarm("start", urls=[relay.url], clients=[{"matchId": "m", "resolution": resolution} for resolution in (None, 3)])
+    rig.eventually("everybody has a snapshot", lambda: all(seq > 0 for *_, seq, _ in swarm("heads")))
+    # A row that counts a cell nobody voted in: only a rebuild removes it, and nothing remembers that it was there.
+    db.sql("UPDATE vote_agg.h3_aggregate SET h3_index = h3_index + (1::bigint << 39) WHERE h3_index = (SELECT min(h3_index) FROM vote_agg.h3_aggregate)")
+    db.sql("SELECT rebuild_match('m')")
+    reports = rig.assert_truth(db.connect, swarm)
+    assert [report["counts"]["match:snapshot"] for report in reports] == [2, 2]

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use vote_agg_core::message::{Snapshot, Votes};
+use vote_agg_core::message::{Message, Snapshot, Votes};
 
 /// How long an answer may take. What is asked takes milliseconds; a snapshot of the largest matches takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -23,6 +23,7 @@ pub struct Sql {
     changes: String,
     heads: String,
     snapshot: String,
+    update: String,
     stats: String,
 }
 
@@ -40,6 +41,7 @@ impl Sql {
                  CROSS JOIN LATERAL {schema}.get_realtime_stats(m.match_id) AS s"
             ),
             snapshot: format!("SELECT {schema}.get_match_snapshot($1, $2)::text"),
+            update: format!("SELECT {schema}.get_match_update($1, $2)::text"),
             stats: format!("SELECT to_jsonb(s)::text FROM {schema}.get_realtime_stats($1) AS s"),
         }
     }
@@ -180,6 +182,17 @@ impl Database {
         let rows = self.query(|sql| sql.snapshot.clone(), &params).await?;
         let text: &str = rows.first().ok_or(Error::Gap)?.try_get(0)?;
         Ok(serde_json::from_str(text)?)
+    }
+
+    /// All that changed in a match after a seq, as one message. None: nothing was folded yet.
+    ///
+    /// # Errors
+    /// What the database has against it, or no answer in time.
+    pub async fn update(&self, match_id: &str, since: i64) -> Result<Option<Message<'static>>> {
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&match_id, Type::TEXT), (&since, Type::INT8)];
+        let rows = self.query(|sql| sql.update.clone(), &params).await?;
+        let text: Option<&str> = rows.first().ok_or(Error::Gap)?.try_get(0)?;
+        Ok(text.map(serde_json::from_str).transpose()?)
     }
 
     /// The feed of one match past a seq.

@@ -18,13 +18,23 @@ use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Mutex, MutexGuard, broadcast};
 use vote_agg_core::Resolution;
 use vote_agg_core::message::{Message, Snapshot};
 
 /// Messages that wait for a reader of Server-Sent Events; one that falls behind further gets a snapshot.
 const STREAM_BUFFER: usize = 64;
+
+/// How many times as long as a match was read for what one message cannot say it is left alone then.
+const REST: u32 = 4;
+
+/// The same by what that puts on the wire: with 40,000 cells a second a client gets about as much as with ten of the
+/// largest ordinary messages, 2,000 cells and as many arrivals.
+const CELLS_A_SECOND: u32 = 40_000;
+
+/// And at most, which is also how often everybody gets a new snapshot.
+const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// A followed match.
 pub struct Follow {
@@ -84,7 +94,7 @@ impl Follow {
         let mut new = State::new(snapshot)?;
         let mut inner = self.lock().await;
         let inner = &mut *inner;
-        inner.loaded_at = Some(Instant::now());
+        inner.rest_until = Some(Instant::now() + LONGEST_REST);
         inner.failed_at = None;
         // A seq never goes back within its epoch: such a snapshot was read elsewhere, or before the last messages.
         let old = inner.state.as_ref().map(|old| (old.epoch.clone(), old.seq));
@@ -130,14 +140,53 @@ impl Follow {
 
     /// Notes that loading failed, so that not everybody who waits tries again at once.
     pub async fn note_failure(&self) {
-        self.lock().await.failed_at = Some(Instant::now());
+        let mut inner = self.lock().await;
+        let now = Instant::now();
+        (inner.failed_at, inner.rest_until) = (Some(now), Some(now + LONGEST_REST));
     }
 
-    /// How long to wait until it may be loaded again: once a second, or where the database fails.
-    pub async fn pause(&self) -> Duration {
-        let inner = self.lock().await;
-        let last = inner.loaded_at.max(inner.failed_at);
-        last.map_or(Duration::ZERO, |at| Duration::from_secs(1).saturating_sub(at.elapsed()))
+    /// How long to wait until it may be read again.
+    pub async fn rest(&self) -> Duration {
+        self.lock().await.rest_until.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Where the state stands: the seq and its epoch.
+    pub async fn stand(&self) -> Option<(i64, Option<String>)> {
+        self.lock().await.state.as_ref().map(|state| (state.seq, state.epoch.clone()))
+    }
+
+    /// Applies folds some of which left their cells out. `update` is what they changed in all: the last of them tells it, so
+    /// that no seq is passed over. `took`: how long it took to read. False: they are not what comes next.
+    pub async fn advance(
+        &self,
+        io: &SocketIo,
+        metrics: &Metrics,
+        update: Message<'static>,
+        folds: Vec<(Message<'static>, Option<SystemTime>)>,
+        took: Duration,
+    ) -> bool {
+        let mut inner = self.lock().await;
+        let inner = &mut *inner;
+        let Some(state) = &inner.state else { return false };
+        let seqs: Vec<_> = folds.iter().map(|(fold, _)| fold.seq).collect();
+        if state.seq != update.prev || seqs != (update.prev + 1..=update.seq).collect::<Vec<_>>() {
+            return false;
+        }
+        let cells = update.cells.unwrap_or_default();
+        let rest = (REST * took).max(Duration::from_secs(cells.len() as u64) / CELLS_A_SECOND).min(LONGEST_REST);
+        inner.rest_until = Some(Instant::now() + rest);
+        inner.failed_at = None;
+        self.cursor.store(update.prev, Ordering::Release);
+        let mut cells = Some(cells);
+        for (mut fold, at) in folds {
+            let is_last = fold.seq == update.seq;
+            fold.cells = if is_last { cells.take() } else { fold.cells.or_else(|| Some(Vec::new())) };
+            fold.resync = false;
+            if !self.take(inner, io, metrics, fold, None, at).await {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether loading has just failed.
@@ -152,10 +201,21 @@ impl Follow {
         metrics: &Metrics,
         message: Message<'static>,
         body: String,
-        folded_at: Option<std::time::SystemTime>,
+        folded_at: Option<SystemTime>,
     ) -> bool {
-        let mut inner = self.lock().await;
-        let inner = &mut *inner;
+        let json = RawValue::from_string(body).ok();
+        self.take(&mut *self.lock().await, io, metrics, message, json, folded_at).await
+    }
+
+    async fn take(
+        &self,
+        inner: &mut Inner,
+        io: &SocketIo,
+        metrics: &Metrics,
+        message: Message<'static>,
+        json: Option<Box<RawValue>>,
+        folded_at: Option<SystemTime>,
+    ) -> bool {
         let Some(state) = &mut inner.state else { return false };
         let is_known = state.epoch.as_deref() == Some(&*message.epoch) && message.seq <= state.seq;
         if is_known {
@@ -168,7 +228,7 @@ impl Follow {
             coarse.map(|resolution| (Some(*resolution), coarser(&message, *resolution, changed.remove(resolution)), None));
         let mut updates: Vec<_> = coarse.collect();
         if inner.rooms.contains_key(&None) {
-            updates.push((None, message, RawValue::from_string(body).ok()));
+            updates.push((None, message, json));
         }
         for (resolution, message, json) in updates {
             inner.send(io, metrics, &self.match_id, resolution, Arc::new(Update::new(message, folded_at, json))).await;

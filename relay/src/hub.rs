@@ -16,7 +16,7 @@ use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
@@ -103,6 +103,13 @@ impl Hub {
     }
 
     async fn read(&self, follow: &Follow, again: bool) -> Result<()> {
+        if again {
+            tokio::time::sleep(follow.rest().await).await;
+            if self.bring_forward(follow).await? {
+                self.loaded.notify_one();
+                return Ok(());
+            }
+        }
         self.metrics.reads.inc();
         let snapshot = self.database.snapshot(&follow.match_id, None).await?;
         let past = match snapshot.seq {
@@ -113,6 +120,27 @@ impl Hub {
         follow.install(&self.io, &self.metrics, snapshot, past).await?;
         self.loaded.notify_one();
         Ok(())
+    }
+
+    /// Takes what the feed had no room for. False: only a snapshot helps.
+    async fn bring_forward(&self, follow: &Follow) -> Result<bool> {
+        let Some((seq, epoch)) = follow.stand().await else { return Ok(false) };
+        let began = Instant::now();
+        self.metrics.reads.inc();
+        let Some(update) = self.database.update(&follow.match_id, seq).await? else { return Ok(false) };
+        if update.resync || epoch.is_some_and(|epoch| epoch != update.epoch) {
+            return Ok(false);
+        }
+        // Asked for afterwards, so that it has every fold of the update.
+        let mut folds = Vec::new();
+        for change in self.database.changes(&follow.match_id, seq).await? {
+            let Some(Ok(fold)) = change.body.as_deref().map(serde_json::from_str::<Message>) else { return Ok(false) };
+            if fold.seq <= update.seq {
+                folds.push((fold, change.at));
+            }
+        }
+        tracing::debug!(match_id = follow.match_id, from = seq, to = update.seq, "match brought forward");
+        Ok(follow.advance(&self.io, &self.metrics, update, folds, began.elapsed()).await)
     }
 
     async fn past(&self, follow: &Follow, seq: i64) -> Result<Vec<Arc<Update>>> {
@@ -230,13 +258,13 @@ impl Hub {
         }
     }
 
-    /// Loads a match again, in the background. Its followers get the snapshot when it says anything new.
+    /// Reads a match again, in the background: what changed since, or where that cannot be told a snapshot, which its
+    /// followers get when it says anything new.
     fn resync(self: &Arc<Self>, follow: Arc<Follow>) {
         follow.mark_stale();
         self.metrics.resyncs.inc();
         let this = self.clone();
         self.runtime.spawn(async move {
-            tokio::time::sleep(follow.pause().await).await;
             let _ = this.load(&follow, true).await;
         });
     }

@@ -63,8 +63,9 @@ pub struct Inner {
     /// No longer in the hub's list: look there again.
     pub is_gone: bool,
     pub idle_since: Option<Instant>,
-    pub loaded_at: Option<Instant>,
     pub failed_at: Option<Instant>,
+    /// The match is not to be read again before that.
+    pub rest_until: Option<Instant>,
 }
 
 impl Inner {
