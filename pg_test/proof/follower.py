@@ -28,6 +28,17 @@ class Follower:
             self.apply(seq, message)
         return True
 
+    def update(self):
+        """Takes all that changed since, as one message; False if only a snapshot helps."""
+        message = self.session.execute("SELECT get_match_update(%s, %s)", (self.match, self.seq)).fetchone()[0]
+        if message is None:
+            return self.seq == 0
+        assert message["prev"] == self.seq
+        if message.get("resync") or message["epoch"] != (self.epoch or message["epoch"]):
+            return False
+        self.merge(message)
+        return True
+
     def apply(self, seq, message):
         """A message may come twice or after a gap and do no harm, but from the feed each comes once and in order."""
         assert (message["v"], message["match"]) == (1, self.match)
@@ -37,7 +48,6 @@ class Follower:
 
     def merge(self, message):
         """Takes what a message says."""
-        assert message["prev"] == self.seq
         self.seq, self.epoch = message["seq"], message["epoch"]
         self.votes = message["stats"]["votes"]
         self.cells.update(message["cells"])

@@ -24,6 +24,7 @@ READS = {
     "timeline": "SELECT * FROM get_match_timeline('m') ORDER BY 1, 2",
     "at": "SELECT country_code, total_votes, votes, leader, dominance FROM get_match_at('m', 'infinity')",
     "changes": "SELECT seq, at, body::text, resync FROM get_match_changes('m', 0)",
+    "update": "SELECT get_match_update('m', 0)->>'seq', (get_match_update('m', 0)->'cells')::text",
     "snapshot": "SELECT get_match_snapshot('m')->>'seq', get_match_snapshot('m')->'cells'",
     "live": "SELECT match_id, status, total_votes, votes, leader, dominance, active_cells, active_countries FROM vote_agg.live",
     "ballots": "SELECT * FROM vote_agg.ballot ORDER BY match_id, voter_id",

@@ -85,14 +85,6 @@ def test_the_end_of_a_match(db, new_relay, swarm):
     assert events_of(swarm, "later", "match:snapshot")[0][0]["status"] == "final"
 
 
-# Over 2,000 of these change in each fold, which is more than a message holds.
-CELLS = """SELECT 608725921037287423 + mod(i, 7) * (1::bigint << 36) + mod(i / 7, 7) * (1::bigint << 33)
-    + mod(i / 49, 7) * (1::bigint << 30) + mod(i / 343, 7) * (1::bigint << 27) + i / 2401 * (1::bigint << 24) AS cell
-    FROM generate_series(0, 4801) i"""
-CROWD = f"""SELECT bulk_increment(%s, array_agg(CASE WHEN random() < 0.5 THEN 'home' ELSE 'away' END), array_agg(cell),
-    array_agg(CASE WHEN random() < 0.5 THEN 'FR' ELSE 'DE' END)) FROM ({CELLS}) c WHERE random() < 0.6"""
-
-
 def test_folds_that_no_message_has_room_for(db, new_relay, swarm):
     """Everybody hears of each of them, one after the other, and gets no snapshot but the first."""
     relay = new_relay()
@@ -102,7 +94,7 @@ def test_folds_that_no_message_has_room_for(db, new_relay, swarm):
         for bundle in (True, False)
         for transport in ("websocket", "polling")
     ]
-    db.sql(CROWD, "crowd")
+    db.sql(rig.CROWD, "crowd")
     rig.settle(db.connect)
     swarm("start", urls=[relay.url], clients=clients)
     swarm("open", name="flips", url=relay.url)
@@ -111,7 +103,7 @@ def test_folds_that_no_message_has_room_for(db, new_relay, swarm):
     first = db.sql("SELECT seq FROM get_realtime_stats('crowd')")[0][0]
     with db.connect() as session:
         for n in range(40):
-            session.execute(CROWD, ("crowd",))
+            session.execute(rig.CROWD, ("crowd",))
             # One that has room, and one whose change of the lead has.
             if n % 5 == 4:
                 time.sleep(0.15)
@@ -131,7 +123,7 @@ def test_folds_that_no_message_has_room_for(db, new_relay, swarm):
 def test_a_rebuilt_match_is_told_anew(db, new_relay, swarm):
     relay = new_relay()
     ballots = "jsonb_build_object('match_id', 'm', 'team_choice', 'home', 'h3_index', to_hex(cell), 'voter_id', to_hex(cell))"
-    db.sql(f"SELECT bulk_increment(jsonb_agg({ballots})) FROM ({CELLS} LIMIT 3000) c")
+    db.sql(f"SELECT bulk_increment(jsonb_agg({ballots})) FROM ({rig.CROWDED} LIMIT 3000) c")
     rig.settle(db.connect)
     swarm("start", urls=[relay.url], clients=[{"matchId": "m", "resolution": resolution} for resolution in (None, 3)])
     rig.eventually("everybody has a snapshot", lambda: all(seq > 0 for *_, seq, _ in swarm("heads")))

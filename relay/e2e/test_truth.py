@@ -117,7 +117,7 @@ def test_nothing_is_missed_whatever_breaks(tmp_path):
             relay.start()
         with rig.Swarm() as swarm:
             swarm("start", urls=[relay.url for relay in relays], clients=clients_of(CLIENTS))
-            with rig.Voters(servers.connect, [f"m{n}" for n in range(MATCHES)], threads=3, seed=SEED):
+            with rig.Voters(servers.connect, [f"m{n}" for n in range(MATCHES)], threads=3, seed=SEED, crowded=["m0", "m1"]):
                 rig.eventually("everybody follows", lambda: all(seq >= 1 for *_, seq, _ in swarm("heads")))
                 for number, break_it in enumerate(breaks):
                     print(f"{time.monotonic():.1f} {break_it.__name__}", flush=True)
