@@ -1,6 +1,7 @@
 """The relay against a fan-out on the official Socket.IO server: many clients of one match."""
 
 import bisect
+import functools
 import random
 import time
 
@@ -61,32 +62,41 @@ SHAPES = {"a country": "SELECT bench.cell(n) FROM generate_series(0, 19999) AS n
 LOADS = (1_500, 20_000)
 
 
+@functools.cache
+def match_of(bench, shape):
+    """A match of that shape, and a table of its cells."""
+    cells, match, table = SHAPES[shape], f"relay {shape}", f"bench.cells_{list(SHAPES).index(shape)}"
+    if cells is None:
+        with bench.connect() as session:
+            session.execute("CREATE TABLE bench.city (h3_index text)")
+            session.cursor().executemany("INSERT INTO bench.city VALUES (%s)", [(cell,) for cell, _ in rig.CELLS[:220]])
+        cells = "SELECT ('x' || lpad(n, 16, '0'))::bit(64)::bigint FROM bench.city, h3_neighbors(h3_index, 5) AS n"
+    bench.sql(f"CREATE TABLE {table} AS SELECT row_number() OVER () AS n, c AS cell FROM ({cells}) AS c(c)")
+    bench.sql(f"SELECT bulk_increment('{match}', array_agg(bench.team(n)), array_agg(cell)) FROM {table}")
+    bench.drain()
+    return match, table
+
+
+def votes_in(table, load):
+    """A call that votes in cells of the table, drawn at random."""
+    return f"""SELECT bulk_increment(%s, array_agg(bench.team(i)), array_agg(cell)) FROM (
+        SELECT i, 1 + floor(random() * (SELECT max(n) FROM {table}))::bigint AS n FROM generate_series(1, {load}) AS i OFFSET 0
+    ) AS draw JOIN {table} USING (n)"""
+
+
 def relay_resolution(bench):
     """Bytes and processor time for clients at resolution 3 against those at the cells' own."""
     build()
     bench.worker(True)
     results = []
-    for shape, cells in SHAPES.items():
-        match = f"relay {shape}"
-        if cells is None:
-            with bench.connect() as session:
-                session.execute("CREATE TABLE bench.city (h3_index text)")
-                session.cursor().executemany("INSERT INTO bench.city VALUES (%s)", [(cell,) for cell, _ in rig.CELLS[:220]])
-            cells = "SELECT ('x' || lpad(n, 16, '0'))::bit(64)::bigint FROM bench.city, h3_neighbors(h3_index, 5) AS n"
-        table = f"bench.cells_{len(results)}"
-        bench.sql(f"CREATE TABLE {table} AS SELECT row_number() OVER () AS n, c AS cell FROM ({cells}) AS c(c)")
-        bench.sql(f"SELECT bulk_increment('{match}', array_agg(bench.team(n)), array_agg(cell)) FROM {table}")
-        bench.drain()
+    for shape in SHAPES:
+        match, table = match_of(bench, shape)
         for load in LOADS:
-            results += resolution_rows(bench, shape, match, table, load)
+            results += resolution_rows(bench, shape, match, votes_in(table, load), load)
     return results
 
 
-def resolution_rows(bench, shape, match, table, load):
-    call = f"""SELECT bulk_increment(%s, array_agg(bench.team(i)), array_agg(cell)) FROM (
-        SELECT i, 1 + floor(random() * (SELECT max(n) FROM {table}))::bigint AS n FROM generate_series(1, {load}) AS i OFFSET 0
-    ) AS draw JOIN {table} USING (n)"""
-
+def resolution_rows(bench, shape, match, call, load):
     def measure(wish):
         with relay(bench) as server, Crowd(server) as crowd:
             crowd.open(CLIENTS)
@@ -208,6 +218,31 @@ def relay_latency(bench):
             )
         )
     return results
+
+
+def relay_crowd(bench):
+    """From a vote's commit to those who look at a match of which each fold changes most cells; a second: as with a snapshot a second."""
+    build()
+    bench.worker(True)
+    match, table = match_of(bench, "220 cities")
+    waits = []
+    for _ in range(bench.rounds):
+        with relay(bench) as server, Crowd(server) as crowd:
+            crowd.open(300)
+            crowd.join(match, bundle=True, resolution=3)
+            with Bulk(bench, match, votes_in(table, LOADS[-1])):
+                waits.append(probe(bench, crowd, match, bench.seconds))
+        say(f"  p50 {percentile(waits[-1], 0.5):.0f} ms, p99 {percentile(waits[-1], 0.99):.0f} ms")
+    info = f"with {LOADS[-1]:,} votes a fold in 20,000 cells (220 cities)"
+    return [
+        Result(
+            f"the same to 300 sockets at resolution 3 of a match whose every fold changes most cells, {what} in seconds",
+            [percentile(of, share) / 1e3 for of in waits],
+            ("≤", 1),
+            info,
+        )
+        for what, share in (("p50", 0.5), ("p99", 0.99))
+    ]
 
 
 def relay_joins(bench):

@@ -54,6 +54,7 @@ ROWS = {
     "relay_resolution": rows_relay.relay_resolution,
     "relay_idle": rows_relay.relay_idle,
     "relay_latency": rows_relay.relay_latency,
+    "relay_crowd": rows_relay.relay_crowd,
     "relay_joins": rows_relay.relay_joins,
     "relay_slow": rows_relay_harm.relay_slow,
     "relay_forged": rows_relay_harm.relay_forged,

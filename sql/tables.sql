@@ -67,15 +67,16 @@ CREATE TABLE vote_agg.ballot (
 ) WITH (fillfactor = 90);
 COMMENT ON TABLE vote_agg.ballot IS 'Where the vote of each voter counts: what is needed to move or retract it, no more';
 
+-- Numbers first: nothing is lost to alignment, and a row is 8 bytes shorter.
 -- fillfactor: room on its page for each row's next version, and for those that an old snapshot keeps: what moves to another
 -- page costs an index entry. Beside such a snapshot a fold took 1.29 times as long with 50 as without, 1.12 with 25.
 CREATE TABLE vote_agg.h3_aggregate (
-    match_id text COLLATE "C" NOT NULL,
     h3_index bigint NOT NULL,
     seq bigint NOT NULL,
-    votes bigint[] NOT NULL,
     leader integer,
-    leader_before integer
+    leader_before integer,
+    match_id text COLLATE "C" NOT NULL,
+    votes bigint[] NOT NULL
 ) WITH (fillfactor = 25);
 COMMENT ON TABLE vote_agg.h3_aggregate IS 'Folded votes by match and cell';
 COMMENT ON COLUMN vote_agg.h3_aggregate.seq IS 'The fold that changed this row last. In no index, so that updates stay HOT: who asks what changed reads the match''s rows';

@@ -26,14 +26,14 @@ use vote_agg_core::message::{Message, Snapshot};
 /// Messages that wait for a reader of Server-Sent Events; one that falls behind further gets a snapshot.
 const STREAM_BUFFER: usize = 64;
 
-/// How many times as long as a match was read for what one message cannot say it is left alone then.
-const REST: u32 = 4;
+/// From one reading of what a message cannot tell to the next, at least so many times as long as it took.
+const READING: u32 = 3;
 
-/// The same by what that puts on the wire: with 40,000 cells a second a client gets about as much as with ten of the
-/// largest ordinary messages, 2,000 cells and as many arrivals.
+/// And so that no more cells are read in a second: when a match is at its height, voters need the database most. For a client,
+/// 40,000 are about as much as ten of the largest ordinary messages, 2,000 cells and as many arrivals.
 const CELLS_A_SECOND: u32 = 40_000;
 
-/// And at most, which is also how often everybody gets a new snapshot.
+/// But no longer than this, which is also how long a snapshot for everybody, or a failure, lasts.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
 /// A followed match.
@@ -94,7 +94,7 @@ impl Follow {
         let mut new = State::new(snapshot)?;
         let mut inner = self.lock().await;
         let inner = &mut *inner;
-        inner.rest_until = Some(Instant::now() + LONGEST_REST);
+        inner.rest_until = inner.state.is_some().then(|| Instant::now() + LONGEST_REST);
         inner.failed_at = None;
         // A seq never goes back within its epoch: such a snapshot was read elsewhere, or before the last messages.
         let old = inner.state.as_ref().map(|old| (old.epoch.clone(), old.seq));
@@ -156,14 +156,14 @@ impl Follow {
     }
 
     /// Applies folds some of which left their cells out. `update` is what they changed in all: the last of them tells it, so
-    /// that no seq is passed over. `took`: how long it took to read. False: they are not what comes next.
+    /// that no seq is passed over. `began`: when it was asked for. False: they are not what comes next.
     pub async fn advance(
         &self,
         io: &SocketIo,
         metrics: &Metrics,
         update: Message<'static>,
         folds: Vec<(Message<'static>, Option<SystemTime>)>,
-        took: Duration,
+        began: Instant,
     ) -> bool {
         let mut inner = self.lock().await;
         let inner = &mut *inner;
@@ -173,8 +173,8 @@ impl Follow {
             return false;
         }
         let cells = update.cells.unwrap_or_default();
-        let rest = (REST * took).max(Duration::from_secs(cells.len() as u64) / CELLS_A_SECOND).min(LONGEST_REST);
-        inner.rest_until = Some(Instant::now() + rest);
+        let rest = (READING * began.elapsed()).max(Duration::from_secs(cells.len() as u64) / CELLS_A_SECOND);
+        inner.rest_until = Some(began + rest.min(LONGEST_REST));
         inner.failed_at = None;
         self.cursor.store(update.prev, Ordering::Release);
         let mut cells = Some(cells);

@@ -28,6 +28,10 @@ const CATCH_UP: Duration = Duration::from_secs(5);
 /// Messages from before the snapshot that are loaded with it, for clients of a relay that has restarted.
 const PAST: i64 = 100;
 
+/// Folds that are told one after the other once their cells are known. Clients' queues have no room for many more; then
+/// everybody starts from a snapshot.
+const TOGETHER: i64 = 16;
+
 /// Matches whose status is asked for at a time.
 const PART: usize = 100;
 
@@ -128,7 +132,7 @@ impl Hub {
         let began = Instant::now();
         self.metrics.reads.inc();
         let Some(update) = self.database.update(&follow.match_id, seq).await? else { return Ok(false) };
-        if update.resync || epoch.is_some_and(|epoch| epoch != update.epoch) {
+        if update.resync || epoch.is_some_and(|epoch| epoch != update.epoch) || update.seq - seq > TOGETHER {
             return Ok(false);
         }
         // Asked for afterwards, so that it has every fold of the update.
@@ -139,8 +143,8 @@ impl Hub {
                 folds.push((fold, change.at));
             }
         }
-        tracing::debug!(match_id = follow.match_id, from = seq, to = update.seq, "match brought forward");
-        Ok(follow.advance(&self.io, &self.metrics, update, folds, began.elapsed()).await)
+        tracing::debug!(match_id = follow.match_id, from = seq, to = update.seq, took = ?began.elapsed(), "match brought forward");
+        Ok(follow.advance(&self.io, &self.metrics, update, folds, began).await)
     }
 
     async fn past(&self, follow: &Follow, seq: i64) -> Result<Vec<Arc<Update>>> {
