@@ -58,8 +58,8 @@ def relay_cpu(bench):
 
 # 20,000 cells of resolution 7: one country (9 cells of resolution 3), or around the 220 largest of the world's cities.
 SHAPES = {"a country": "SELECT bench.cell(n) FROM generate_series(0, 19999) AS n", "220 cities": None}
-# Votes a tenth of a second: nearly as many cells as a message of the feed holds, or nearly two thirds of all.
-LOADS = (1_500, 20_000)
+# Votes a tenth of a second: nearly as many cells as a message of the feed holds, then a fifth, two fifths and nearly two thirds of all.
+LOADS = (1_500, 5_000, 10_000, 20_000)
 
 
 @functools.cache

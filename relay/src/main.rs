@@ -10,12 +10,12 @@ use tracing_subscriber::EnvFilter;
 use vote_agg_relay::config::LogFormat;
 use vote_agg_relay::{Config, Result, run};
 
-/// A frame for each client is a little memory for a moment, thousands of times a fold; here that costs less than in the C library.
+/// Connections hold less here than with the C library's allocator, which returns little of what it was given back.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// What was freed goes back to the system after a second, by a thread of its own: by default that takes ten, and waits for
-/// somebody to allocate. Connections take more while they begin than later.
+/// What was freed goes back to the system after a second, by a thread of its own. By default that takes ten, and waits for
+/// somebody to allocate; connections take more while they begin than later.
 #[expect(unsafe_code, reason = "jemalloc looks its settings up by this name, as a C string; nothing else has it")]
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static SETTINGS: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
