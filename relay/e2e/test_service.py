@@ -45,6 +45,12 @@ def test_forged_notifications_do_nothing(db, new_relay, swarm):
     rig.eventually("the truth still comes", lambda: len(swarm("events", name="a")) > len(before))
 
 
+def test_what_is_freed_goes_back_to_the_system(new_relay):
+    """The allocator finds its settings by a symbol's name: without them no thread does so."""
+    tasks = pathlib.Path(f"/proc/{new_relay().process.pid}/task")
+    rig.eventually("jemalloc's thread", lambda: any("jemalloc" in (task / "comm").read_text() for task in tasks.iterdir()))
+
+
 def test_what_rings_for_matches_that_nobody_follows_costs_no_look(db, new_relay, swarm):
     relay = new_relay()
     swarm("start", urls=[relay.url], clients=[{"matchId": "final"}])
