@@ -23,7 +23,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::thread::LocalKey;
-use vote_agg_core::tally;
+use vote_agg_core::vote::tally;
 
 /// How many places a process remembers before it starts again: some 30 MB.
 const MAX_PLACES: usize = 1_000_000;

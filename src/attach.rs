@@ -17,7 +17,7 @@ use pgrx::{IntoDatum, PgSqlErrorCode, function_name, pg_extern, pg_sys};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use vote_agg_core::Error;
-use vote_agg_core::tally::Source;
+use vote_agg_core::vote::tally::Source;
 
 /// Up to this size in blocks a table is counted at once, while nobody can write to it: 8 MB, a fraction of a second.
 const SMALL: u32 = 1_024;

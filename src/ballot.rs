@@ -6,9 +6,9 @@ use crate::error::{Result, not_now, quoted, refused};
 use crate::{pending, session, tables, worker};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgSqlErrorCode, pg_extern};
-use vote_agg_core::cell::cell_from_bits;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{Source, Vote};
+use vote_agg_core::vote::cell::cell_from_bits;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{Source, Vote};
 use vote_agg_core::{CellIndex, Country, Error, parse_cell};
 
 /// See the COMMENT in sql/ballot.sql.

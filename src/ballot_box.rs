@@ -12,7 +12,8 @@ use crate::error::{Result, broken, refused};
 use crate::session;
 use crate::tables::Table;
 use pgrx::{FromDatum, IntoDatum, PgSqlErrorCode, pg_sys};
-use vote_agg_core::{CellIndex, Country, cell};
+use vote_agg_core::vote::cell;
+use vote_agg_core::{CellIndex, Country};
 
 /// The columns of `vote_agg.ballot`: h3_index, match_id, voter_id, team_choice, country_code.
 const COLUMNS: usize = 5;

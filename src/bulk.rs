@@ -9,10 +9,10 @@ use crate::{pending, session, tables, worker};
 use pgrx::datum::Array;
 use pgrx::pg_extern;
 use std::collections::BTreeMap;
-use vote_agg_core::cell::cell_from_bits;
-use vote_agg_core::element::Element;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{self, Source, Tally, Vote, parse_votes};
+use vote_agg_core::vote::cell::cell_from_bits;
+use vote_agg_core::vote::element::Element;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{self, Source, Tally, Vote, parse_votes};
 use vote_agg_core::{Country, Error};
 
 /// See the COMMENT in sql/write.sql.

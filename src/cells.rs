@@ -8,13 +8,15 @@ use crate::spi::{self, Plan, Sees, Spi};
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
 use std::cmp::Reverse;
-use vote_agg_core::bbox::{Bbox, everything, ranges};
-use vote_agg_core::cell::{cell_from_bits, roll_up};
-use vote_agg_core::geo::{parse_number, spacing};
-use vote_agg_core::name::parse_name;
-use vote_agg_core::smooth::{self, MAX_RINGS};
-use vote_agg_core::tally::{self, merged};
-use vote_agg_core::{CellIndex, Resolution, dominance, geo, parse_cell};
+use vote_agg_core::geo::bbox::{Bbox, everything, ranges};
+use vote_agg_core::geo::points;
+use vote_agg_core::geo::points::{parse_number, spacing};
+use vote_agg_core::geo::smooth::{self, MAX_RINGS};
+use vote_agg_core::vote::cell::{cell_from_bits, roll_up};
+use vote_agg_core::vote::dominance;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{self, merged};
+use vote_agg_core::{CellIndex, Resolution, parse_cell};
 
 thread_local! {
     // Which of the ranges hold anything; each is one look into the index.
@@ -291,7 +293,7 @@ type Surroundings = TableIterator<
 /// The cell, its parents up to resolution 0 and its neighbours, each with the votes of all cells in it.
 fn surroundings(match_id: &str, cell: CellIndex) -> Result<Surroundings> {
     let base = roll_up(cell, Resolution::Zero);
-    let neighbors = geo::neighbors(cell, 1).map_err(|e| refused(&e))?;
+    let neighbors = points::neighbors(cell, 1).map_err(|e| refused(&e))?;
     let parents = (0..u8::from(cell.resolution())).rev().filter_map(|r| cell.parent(Resolution::try_from(r).ok()?));
     let mut places: Vec<(&str, CellIndex, tally::Counts)> = vec![("self", cell, Vec::new())];
     places.extend(parents.map(|parent| ("parent", parent, Vec::new())));

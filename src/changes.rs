@@ -10,8 +10,8 @@ use crate::tables::now;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
-use vote_agg_core::cell::cell_from_bits;
-use vote_agg_core::message::{self, CellVotes, CountryVotes, Message, Snapshot, Stats, Votes};
+use vote_agg_core::feed::message::{self, CellVotes, CountryVotes, Message, Snapshot, Stats, Votes};
+use vote_agg_core::vote::cell::cell_from_bits;
 use vote_agg_core::{Country, Error};
 
 const SINCE: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::INT8OID];

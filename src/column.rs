@@ -8,10 +8,10 @@
 use crate::error::{Result, mismatched, no_column, refused_in};
 use pgrx::{FromDatum, pg_sys};
 use std::ffi::{CStr, CString};
-use vote_agg_core::cell::cell_from_bits;
-use vote_agg_core::geo::parse_point;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{Source, Vote};
+use vote_agg_core::geo::points::parse_point;
+use vote_agg_core::vote::cell::cell_from_bits;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{Source, Vote};
 use vote_agg_core::{CellIndex, Country, Error, Resolution, parse_cell, parse_resolution};
 
 /// The columns that a vote is read from, by name.

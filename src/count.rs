@@ -13,7 +13,7 @@ use pgrx::{pg_guard, pg_sys};
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::ops::Range;
-use vote_agg_core::tally::{Source, Tally, Vote};
+use vote_agg_core::vote::tally::{Source, Tally, Vote};
 
 /// All blocks of a table.
 pub const WHOLE: Range<u32> = 0..pg_sys::InvalidBlockNumber;

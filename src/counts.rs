@@ -6,7 +6,8 @@ use crate::error::{self, refused};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::itemptr::{item_pointer_to_u64, u64_to_item_pointer};
 use pgrx::{FromDatum, IntoDatum, name, pg_extern, pg_sys};
-use vote_agg_core::{flip, tally};
+use vote_agg_core::feed::flip;
+use vote_agg_core::vote::tally;
 
 /// A `bigint[]` without NULLs and with at most one dimension.
 pub struct Counts(pub tally::Counts);

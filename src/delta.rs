@@ -8,7 +8,7 @@ use crate::session;
 use crate::tables::{self, Latest};
 use pgrx::pg_sys;
 use std::ffi::CStr;
-use vote_agg_core::tally::{Source, Vote};
+use vote_agg_core::vote::tally::{Source, Vote};
 
 const DELTAS: &CStr = c"source_delta";
 const SUMS: &CStr = c"source_sum";

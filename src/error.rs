@@ -3,7 +3,7 @@
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgSqlErrorCode, function_name, pg_sys};
 use std::ffi::CStr;
-use vote_agg_core::element::Refusal;
+use vote_agg_core::vote::element::Refusal;
 use vote_agg_core::{Error, Kind};
 
 /// What every function here returns.

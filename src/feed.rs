@@ -9,10 +9,10 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use vote_agg_core::flip::{self, Lead, LeadChange};
-use vote_agg_core::message::{self, CellVotes, Code, CountryVotes, Flip, Hex, Message, NewVotes, Scope, Votes};
-use vote_agg_core::tally::{self, Source, Tally};
-use vote_agg_core::timeline::Recent;
+use vote_agg_core::feed::flip::{self, Lead, LeadChange};
+use vote_agg_core::feed::message::{self, CellVotes, Code, CountryVotes, Flip, Hex, Message, NewVotes, Scope, Votes};
+use vote_agg_core::feed::timeline::Recent;
+use vote_agg_core::vote::tally::{self, Source, Tally};
 use vote_agg_core::{CellIndex, Country};
 
 thread_local! {

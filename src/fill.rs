@@ -20,9 +20,10 @@ use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::HashMap;
 use std::time::Duration;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::Source;
-use vote_agg_core::{Country, cell};
+use vote_agg_core::Country;
+use vote_agg_core::vote::cell;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::Source;
 
 thread_local! {
     static NEXT: Plan = const { Plan::new(

@@ -20,8 +20,8 @@ use crate::tables::{self, Latest};
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Country;
-use vote_agg_core::cell;
-use vote_agg_core::tally::{self, MINUTE, Tally};
+use vote_agg_core::vote::cell;
+use vote_agg_core::vote::tally::{self, MINUTE, Tally};
 
 /// The most rows that one fold takes, and the most distinct sums after which it takes no more, so that the feed keeps moving
 /// through a backlog. A sum costs about four times as much as a row: it is an update of two tables and their indexes.

@@ -3,8 +3,10 @@
 use crate::error::{Result, refused};
 use pgrx::iter::SetOfIterator;
 use pgrx::pg_extern;
-use vote_agg_core::cell::{cell_from_bits, cell_to_bits, coarsen};
-use vote_agg_core::{CellIndex, geo, geojson, parse_cell, parse_resolution};
+use vote_agg_core::geo::geojson;
+use vote_agg_core::geo::points;
+use vote_agg_core::vote::cell::{cell_from_bits, cell_to_bits, coarsen};
+use vote_agg_core::{CellIndex, parse_cell, parse_resolution};
 
 fn from_text(h3_index: &[u8]) -> Result<CellIndex> {
     parse_cell(h3_index).map_err(|e| refused(&e))
@@ -17,14 +19,14 @@ fn from_bits(h3_index: i64) -> Result<CellIndex> {
 /// See the COMMENT in sql/geo.sql.
 #[pg_extern(sql = false)]
 fn h3_neighbors(h3_index: &[u8], k: i32) -> Result<SetOfIterator<'static, String>> {
-    let cells = geo::neighbors(from_text(h3_index)?, k.into()).map_err(|e| refused(&e))?;
+    let cells = points::neighbors(from_text(h3_index)?, k.into()).map_err(|e| refused(&e))?;
     Ok(SetOfIterator::new(cells.into_iter().map(|cell| cell.to_string())))
 }
 
 /// See the COMMENT in sql/geo.sql.
 #[pg_extern(sql = false)]
 fn h3_neighbors_bits(h3_index: i64, k: i32) -> Result<SetOfIterator<'static, i64>> {
-    let cells = geo::neighbors(from_bits(h3_index)?, k.into()).map_err(|e| refused(&e))?;
+    let cells = points::neighbors(from_bits(h3_index)?, k.into()).map_err(|e| refused(&e))?;
     Ok(SetOfIterator::new(cells.into_iter().map(cell_to_bits)))
 }
 
@@ -48,7 +50,7 @@ fn h3_parent_bits(h3_index: i64, resolution: i32) -> Result<i64> {
 #[pg_extern(sql = false)]
 fn h3_from_lat_lng(lat: f64, lng: f64, resolution: i32) -> Result<String> {
     let resolution = parse_resolution(resolution.into()).map_err(|e| refused(&e))?;
-    let point = geo::parse_point(lat, lng).map_err(|e| refused(&e))?;
+    let point = points::parse_point(lat, lng).map_err(|e| refused(&e))?;
     Ok(point.to_cell(resolution).to_string())
 }
 

@@ -3,7 +3,7 @@
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
 use std::ffi::CString;
 use std::time::Duration;
-use vote_agg_core::tally::MINUTE;
+use vote_agg_core::vote::tally::MINUTE;
 
 static FOLD_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(100);
 static FEED_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(600);

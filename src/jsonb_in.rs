@@ -11,7 +11,7 @@ use pgrx::pg_sys::{
 use pgrx::{FromDatum, pg_sys};
 use std::ffi::CStr;
 use vote_agg_core::Error;
-use vote_agg_core::element::{Element, Refusal, Value};
+use vote_agg_core::vote::element::{Element, Refusal, Value};
 
 /// A jsonb argument.
 pub struct Jsonb<'a>(Node<'a>);

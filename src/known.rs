@@ -15,7 +15,7 @@ use crate::spi::{Plan, Sees, Spi};
 use foldhash::{HashMap, HashSet};
 use pgrx::{IntoDatum, pg_sys};
 use std::cell::RefCell;
-use vote_agg_core::tally;
+use vote_agg_core::vote::tally;
 
 /// How many keys a session remembers, of all matches together, before it starts again: some 5 MB.
 const MAX_KEYS: usize = 200_000;

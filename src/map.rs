@@ -6,12 +6,13 @@ use crate::read::{Moment, named, resolution_of};
 use crate::spi;
 use pgrx::pg_extern;
 use std::collections::BTreeMap;
-use vote_agg_core::geojson::Collection;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{self, Counts};
-use vote_agg_core::territory::merge;
-use vote_agg_core::tile::{self, Place};
-use vote_agg_core::{CellIndex, dominance};
+use vote_agg_core::CellIndex;
+use vote_agg_core::geo::geojson::Collection;
+use vote_agg_core::geo::territory::merge;
+use vote_agg_core::geo::tile::{self, Place};
+use vote_agg_core::vote::dominance;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{self, Counts};
 
 /// The longest text that PostgreSQL holds, nearly.
 const MAX_BYTES: usize = 1_000_000_000;

@@ -17,8 +17,8 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Error;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::Source;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::Source;
 
 /// A row of `vote_agg.match`. Times are microseconds since PostgreSQL's epoch.
 pub struct Match {

@@ -10,7 +10,7 @@ use crate::spi::{Plan, Sees, Spi};
 use crate::tables::Table;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;
-use vote_agg_core::tally::Source;
+use vote_agg_core::vote::tally::Source;
 
 thread_local! {
     static LOAD: Plan = const { Plan::new(

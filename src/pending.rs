@@ -19,9 +19,10 @@ use crate::tables::{self, Table};
 use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
 use std::ops::Range;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{Source, Vote};
-use vote_agg_core::{Country, cell};
+use vote_agg_core::Country;
+use vote_agg_core::vote::cell;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{Source, Vote};
 
 /// How far below the end of the heap a session may go on filling the block it began. A session that fills one block
 /// while many others extend the heap would leave it half empty if it had to move to the last block each time (measured:
@@ -390,7 +391,7 @@ unsafe fn bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
     // SAFETY: as promised by the caller.
     unsafe {
         if pgrx::varlena::varatt_is_1b_e(text) || pgrx::varlena::varatt_is_4b_c(text) {
-            return &[b'?'; vote_agg_core::name::MAX_BYTES + 1];
+            return &[b'?'; vote_agg_core::vote::name::MAX_BYTES + 1];
         }
         pgrx::varlena::varlena_to_byte_slice(text)
     }

@@ -17,12 +17,13 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
-use vote_agg_core::cell::{cell_from_bits, cell_to_bits, roll_up};
-use vote_agg_core::message::Votes;
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{self, Tally};
-use vote_agg_core::timeline::{RECENT, Recent};
-use vote_agg_core::{CellIndex, Country, Resolution, dominance, parse_resolution};
+use vote_agg_core::feed::message::Votes;
+use vote_agg_core::feed::timeline::{RECENT, Recent};
+use vote_agg_core::vote::cell::{cell_from_bits, cell_to_bits, roll_up};
+use vote_agg_core::vote::dominance;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{self, Tally};
+use vote_agg_core::{CellIndex, Country, Resolution, parse_resolution};
 
 thread_local! {
     static CELLS: Plan = const { Plan::new(

@@ -13,10 +13,10 @@ use crate::time_lines::TimeLines;
 use crate::{fold, session};
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
-use vote_agg_core::cell::{cell_from_bits, cell_to_bits};
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{self, Source, Tally, Vote};
-use vote_agg_core::timeline::Recent;
+use vote_agg_core::feed::timeline::Recent;
+use vote_agg_core::vote::cell::{cell_from_bits, cell_to_bits};
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{self, Source, Tally, Vote};
 use vote_agg_core::{CellIndex, Country, Error};
 
 thread_local! {

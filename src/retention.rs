@@ -12,7 +12,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Country;
-use vote_agg_core::tally::{self, MINUTE};
+use vote_agg_core::vote::tally::{self, MINUTE};
 
 const KEY_TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID];
 

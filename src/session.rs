@@ -11,7 +11,7 @@ use crate::{guc, matches, worker};
 use pgrx::{PgSqlErrorCode, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use vote_agg_core::tally::Vote;
+use vote_agg_core::vote::tally::Vote;
 
 /// How many matches a session remembers before it forgets them all and starts again.
 const MAX_MATCHES: usize = 1_000;

@@ -14,7 +14,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CStr;
 use std::rc::Rc;
-use vote_agg_core::tally::Source;
+use vote_agg_core::vote::tally::Source;
 
 thread_local! {
     static MEMORY: RefCell<Memory> = RefCell::default();

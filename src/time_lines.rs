@@ -10,7 +10,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Country;
-use vote_agg_core::tally::{self, MINUTE};
+use vote_agg_core::vote::tally::{self, MINUTE};
 
 thread_local! {
     static LINES: Plan = const { Plan::new(

@@ -10,10 +10,11 @@ use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
 use std::collections::BTreeMap;
-use vote_agg_core::message::Votes;
-use vote_agg_core::tally;
-use vote_agg_core::timeline::{self, Timeline};
-use vote_agg_core::{Country, Error, dominance};
+use vote_agg_core::feed::message::Votes;
+use vote_agg_core::feed::timeline::{self, Timeline};
+use vote_agg_core::vote::dominance;
+use vote_agg_core::vote::tally;
+use vote_agg_core::{Country, Error};
 
 /// The first moment that PostgreSQL can tell from -infinity, which is the opening balance's place: 4714-11-24 BC.
 const EARLIEST: i64 = -211_813_488_000_000_000;

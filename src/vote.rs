@@ -3,9 +3,9 @@
 use crate::error::{Result, refused};
 use crate::{pending, session, tables, worker};
 use pgrx::pg_extern;
-use vote_agg_core::cell::{cell_from_bits, coarsen};
-use vote_agg_core::name::parse_name;
-use vote_agg_core::tally::{Source, Vote, parse_votes};
+use vote_agg_core::vote::cell::{cell_from_bits, coarsen};
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{Source, Vote, parse_votes};
 use vote_agg_core::{CellIndex, Country, Error, parse_cell, parse_resolution};
 
 /// See the COMMENT in sql/write.sql.

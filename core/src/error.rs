@@ -18,7 +18,7 @@ pub enum Error {
     Null { what: &'static str },
     /// A name is empty.
     EmptyName { what: &'static str },
-    /// A name is longer than [`crate::name::MAX_BYTES`].
+    /// A name is longer than [`crate::vote::name::MAX_BYTES`].
     LongName { what: &'static str, bytes: usize },
     /// A name holds a control character or is not UTF-8.
     UnprintableName { what: &'static str, at: usize },
@@ -34,7 +34,7 @@ pub enum Error {
     NoVotes { votes: i64 },
     /// A voter has one vote.
     BallotVotes { votes: i64 },
-    /// A number of votes above [`crate::tally::MAX_VOTES`], or a sum that leaves 64 bits.
+    /// A number of votes above [`crate::vote::tally::MAX_VOTES`], or a sum that leaves 64 bits.
     ManyVotes { votes: i128 },
     /// A JSON value has another shape than it should.
     Shape { what: &'static str },

@@ -1,27 +1,14 @@
-//! The counting rules of vote_agg, without a server: what a valid vote is, how votes add up, and how a change is told.
+//! The counting rules of vote_agg, without a server: which values make a valid vote, how votes add up, and how a change is told.
 //!
 //! Nothing here knows PostgreSQL, sockets or the clock, so every rule can be tested by plain `cargo test` and is shared,
 //! bit for bit, by the extension and the relay.
 
-pub mod bbox;
-pub mod cell;
-pub mod country;
-pub mod dominance;
-pub mod element;
-pub mod error;
-pub mod flip;
-pub mod geo;
-pub mod geojson;
-pub mod message;
-pub mod name;
-pub mod outline;
-pub mod smooth;
-pub mod tally;
-pub mod territory;
-pub mod tile;
-pub mod timeline;
+pub mod error; // every refused value: its text, its reason, its remedy
+pub mod feed; // how a change is told: the message, changes of leader, the time line
+pub mod geo; // cells in space: neighbours, boxes, outlines, territories, tiles
+pub mod vote; // a vote's values, and how votes add up
 
-pub use cell::{parse_cell, parse_resolution};
-pub use country::Country;
 pub use error::{Error, Kind};
 pub use h3o::{CellIndex, Resolution};
+pub use vote::cell::{parse_cell, parse_resolution};
+pub use vote::country::Country;

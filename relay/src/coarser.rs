@@ -1,8 +1,8 @@
 //! A fold as those see it who follow at a coarser resolution than the cells'.
 
 use foldhash::{HashMap, HashMapExt};
-use vote_agg_core::cell::roll_up;
-use vote_agg_core::message::{CellVotes, Code, Flip, Hex, Message, NewVotes, Scope};
+use vote_agg_core::feed::message::{CellVotes, Code, Flip, Hex, Message, NewVotes, Scope};
+use vote_agg_core::vote::cell::roll_up;
 use vote_agg_core::{Resolution, parse_cell};
 
 /// The message for those who follow at `resolution`, whose changed cells are `cells`. What arrived is summed up to that

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use vote_agg_core::message::{Message, Snapshot, Votes};
+use vote_agg_core::feed::message::{Message, Snapshot, Votes};
 
 /// How long an answer may take. What is asked takes milliseconds; a snapshot of the largest matches takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
-use vote_agg_core::message::{CellVotes, CountryVotes, Flip, Message, NewVotes, Stats};
+use vote_agg_core::feed::message::{CellVotes, CountryVotes, Flip, Message, NewVotes, Stats};
 
 /// An event that a client can ask for.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]

@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{Mutex, MutexGuard, broadcast};
 use vote_agg_core::Resolution;
-use vote_agg_core::message::{Message, Snapshot};
+use vote_agg_core::feed::message::{Message, Snapshot};
 
 /// Messages that wait for a reader of Server-Sent Events; one that falls behind further gets a snapshot.
 const STREAM_BUFFER: usize = 64;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
-use vote_agg_core::name::parse_name;
+use vote_agg_core::vote::name::parse_name;
 
 /// What handlers share.
 #[derive(Clone)]

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
-use vote_agg_core::message::Message;
+use vote_agg_core::feed::message::Message;
 
 /// How long a client waits that is ahead of this relay.
 const CATCH_UP: Duration = Duration::from_secs(5);

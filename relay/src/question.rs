@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::fmt;
 use tokio_postgres::types::Type;
-use vote_agg_core::message::{CellVotes, CountryVotes, Snapshot, Stats, Votes};
+use vote_agg_core::feed::message::{CellVotes, CountryVotes, Snapshot, Stats, Votes};
 use vote_agg_core::{Resolution, parse_resolution};
 
 /// What is asked for.

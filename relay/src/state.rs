@@ -5,9 +5,9 @@
 use crate::error::{Error, Result};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::{BTreeMap, BTreeSet};
-use vote_agg_core::cell::roll_up;
-use vote_agg_core::message::{self, CellVotes, CountryVotes, Message, Snapshot, Stats, Votes};
-use vote_agg_core::tally::Counts;
+use vote_agg_core::feed::message::{self, CellVotes, CountryVotes, Message, Snapshot, Stats, Votes};
+use vote_agg_core::vote::cell::roll_up;
+use vote_agg_core::vote::tally::Counts;
 use vote_agg_core::{CellIndex, Country, Resolution};
 
 type Cells = HashMap<CellIndex, Counts>;

@@ -3,7 +3,7 @@
 use crate::event::Event;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use vote_agg_core::name::parse_name;
+use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::{Resolution, parse_resolution};
 
 /// What a client wants of a match.

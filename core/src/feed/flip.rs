@@ -5,7 +5,7 @@
 //! (a symmetric random walk). The margin is a multiple of that: the same number suits a cell of ten votes and a match of ten
 //! million, and the changes that are told grow with the logarithm of the votes instead of with their root.
 
-use crate::dominance;
+use crate::vote::dominance;
 
 /// The leader that is told, by number of team, once `votes` are counted; `told` is the one told before.
 ///

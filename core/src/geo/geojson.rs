@@ -1,9 +1,11 @@
 //! GeoJSON (RFC 7946), written as text. Coordinates have nine decimals, a tenth of a millimetre.
 
-use crate::outline::{Outline, Ring, is_plain};
-use crate::tally::Counts;
-use crate::territory::Territory;
-use crate::{CellIndex, dominance, tally};
+use crate::CellIndex;
+use crate::geo::outline::{Outline, Ring, is_plain};
+use crate::geo::territory::Territory;
+use crate::vote::dominance;
+use crate::vote::tally;
+use crate::vote::tally::Counts;
 use serde_json::to_string;
 
 /// About what a cell takes: seven corners and its properties.
@@ -284,12 +286,12 @@ mod tests {
         let teams = ["home \"A\"".to_owned(), "away".to_owned()];
         assert_eq!(Collection::new(&teams, 1).finish(), r#"{"type":"FeatureCollection","features":[]}"#);
         let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell");
-        let fiji = crate::geo::parse_point(-17.0, 180.0).expect("a point").to_cell(crate::Resolution::Two);
+        let fiji = crate::geo::points::parse_point(-17.0, 180.0).expect("a point").to_cell(crate::Resolution::Two);
         let mut collection = Collection::new(&teams, 1);
         collection.add_cell(cell, &vec![3, 1]).expect("small");
         collection.add_cell(fiji, &vec![2, 2]).expect("small");
         let cells = [(cell, vec![3, 1]), (fiji, vec![2])];
-        for territory in crate::territory::merge(&[cell, fiji], || ()) {
+        for territory in crate::geo::territory::merge(&[cell, fiji], || ()) {
             collection.add_territory(&territory, &cells).expect("small");
         }
         let json: Value = serde_json::from_str(&collection.finish()).expect("JSON");

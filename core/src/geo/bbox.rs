@@ -3,7 +3,7 @@
 //! The 64 bits of a cell begin with its resolution, its base cell and then a digit for each step down. So all cells of one
 //! resolution below a given cell are one range of numbers, and a box costs a few ranges of an index however many cells a match has.
 
-use crate::geo::reach;
+use crate::geo::points::reach;
 use crate::{CellIndex, Error};
 use h3o::{LatLng, Resolution};
 
@@ -113,7 +113,7 @@ pub fn ranges(cells: &[CellIndex], stored: Resolution) -> Vec<(i64, i64)> {
 #[must_use]
 pub fn everything(stored: Resolution) -> (i64, i64) {
     let ends = (CellIndex::first(stored), CellIndex::last(stored));
-    (crate::cell::cell_to_bits(ends.0), crate::cell::cell_to_bits(ends.1))
+    (crate::vote::cell::cell_to_bits(ends.0), crate::vote::cell::cell_to_bits(ends.1))
 }
 
 /// How many numbers of the cell's resolution are lower, those included that a pentagon leaves out. (Not h3o's `succ`: it steps
@@ -138,8 +138,8 @@ fn ends(cell: CellIndex, stored: Resolution) -> (i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell::{cell_to_bits, roll_up};
-    use crate::geo::tests::any_cell;
+    use crate::geo::points::tests::any_cell;
+    use crate::vote::cell::{cell_to_bits, roll_up};
     use proptest::prelude::*;
 
     fn bbox(west: f64, south: f64, east: f64, north: f64) -> Bbox {
@@ -253,7 +253,7 @@ mod tests {
             let inside = bbox(-20.0, south, 20.0, (south + height).min(90.0));
             let point = LatLng::from(cell);
             if inside.contains(point) {
-                for other in crate::geo::neighbors(cell, 1).expect("one step") {
+                for other in crate::geo::points::neighbors(cell, 1).expect("one step") {
                     let angle = point.distance_rads(other.into());
                     prop_assert!(inside.padded(angle * (1.0 + step) + 1e-12).contains(other.into()));
                 }

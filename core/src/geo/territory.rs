@@ -6,7 +6,7 @@
 //! (h3o's own `dissolve` leaves outlines across the antimeridian or around a pole uncut.)
 
 use crate::CellIndex;
-use crate::outline::{Name, Outline, Ring, double_area};
+use crate::geo::outline::{Name, Outline, Ring, double_area};
 use foldhash::{HashMap, HashMapExt};
 
 /// A surface with holes.
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_ring_of_cells_has_a_hole() {
         let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell");
-        let ring = crate::geo::neighbors(cell, 1).expect("one step");
+        let ring = crate::geo::points::neighbors(cell, 1).expect("one step");
         let merged = merge(&ring, || ());
         let surface = &merged[0].surfaces[0];
         assert_eq!((merged.len(), merged[0].cells.len(), surface.shell.len(), surface.holes.len()), (1, 6, 18, 1));
@@ -165,7 +165,7 @@ mod tests {
         assert!(double_area(&surface.holes[0]) < 0.0);
         // apart
         let far = [ring[0], ring[5]];
-        let touching = crate::geo::neighbors(far[0], 1).expect("one step").contains(&far[1]);
+        let touching = crate::geo::points::neighbors(far[0], 1).expect("one step").contains(&far[1]);
         assert_eq!(merge(&far, || ()).len(), if touching { 1 } else { 2 });
     }
 

@@ -62,8 +62,9 @@ pub const fn spacing(resolution: Resolution) -> f64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cell::{coarsen, roll_up};
-    use crate::{dominance, tally};
+    use crate::vote::cell::{coarsen, roll_up};
+    use crate::vote::dominance;
+    use crate::vote::tally;
     use proptest::prelude::*;
 
     /// Any cell, at any resolution.

@@ -1,7 +1,8 @@
 //! Smoothing: who leads around a cell, where a cell alone has too few votes to tell.
 
-use crate::tally::Counts;
-use crate::{CellIndex, Error, dominance};
+use crate::vote::dominance;
+use crate::vote::tally::Counts;
+use crate::{CellIndex, Error};
 use foldhash::HashMap;
 
 /// The most rings that can be asked for.
@@ -45,7 +46,7 @@ mod tests {
 
     fn around() -> (CellIndex, Vec<CellIndex>) {
         let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell");
-        (cell, crate::geo::neighbors(cell, 2).expect("two steps"))
+        (cell, crate::geo::points::neighbors(cell, 2).expect("two steps"))
     }
 
     fn smooth(cells: &[(CellIndex, Counts)], rings: u32) -> Result<Vec<(Option<usize>, f64)>, Error> {
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn other_resolutions_are_no_neighbours() {
         let (cell, _) = around();
-        let parent = crate::cell::roll_up(cell, crate::Resolution::Six);
+        let parent = crate::vote::cell::roll_up(cell, crate::Resolution::Six);
         assert_eq!(smooth(&[(cell, vec![1]), (parent, vec![0, 9])], 2).map(|s| s[0]), Ok((Some(0), 1.0)));
     }
 }

@@ -1,10 +1,11 @@
 //! Mapbox vector tiles, version 2.1 (<https://github.com/mapbox/vector-tile-spec>): a square of the Web Mercator map, in which
 //! each cell is one polygon.
 
-use crate::bbox::Bbox;
-use crate::outline::{Outline, Point};
-use crate::tally::{self, Counts};
-use crate::{CellIndex, Error, dominance};
+use crate::geo::bbox::Bbox;
+use crate::geo::outline::{Outline, Point};
+use crate::vote::dominance;
+use crate::vote::tally::{self, Counts};
+use crate::{CellIndex, Error};
 use h3o::Resolution;
 use mvt::{GeomEncoder, GeomType};
 use std::f64::consts::PI;
@@ -34,10 +35,10 @@ impl Place {
     /// # Errors
     /// [`Error::Null`] or [`Error::Range`].
     pub fn parse(zoom: Option<i32>, x: Option<i32>, y: Option<i32>) -> Result<Self, Error> {
-        let zoom = crate::geo::parse_number("z", zoom, 0, 24, "between 0 and 24")?;
+        let zoom = crate::geo::points::parse_number("z", zoom, 0, 24, "between 0 and 24")?;
         let last = (1 << zoom) - 1;
-        let x = crate::geo::parse_number("x", x, 0, last, "between 0 and 2^z - 1")?;
-        let y = crate::geo::parse_number("y", y, 0, last, "between 0 and 2^z - 1")?;
+        let x = crate::geo::points::parse_number("x", x, 0, last, "between 0 and 2^z - 1")?;
+        let y = crate::geo::points::parse_number("y", y, 0, last, "between 0 and 2^z - 1")?;
         Ok(Self { zoom: zoom.unsigned_abs() as u8, x: x.unsigned_abs(), y: y.unsigned_abs() })
     }
 

@@ -3,8 +3,9 @@
 //! Votes count in the minute in which they were recorded. Where a ballot was changed or taken back, a minute holds the net
 //! change, which may be below zero. Old minutes may be gone (retention); what they held is one opening balance then.
 
-use crate::tally::{Counts, MINUTE, add_all};
-use crate::{Error, tally};
+use crate::Error;
+use crate::vote::tally;
+use crate::vote::tally::{Counts, MINUTE, add_all};
 use std::collections::BTreeMap;
 
 /// The longest bucket: a hundred years, in microseconds.

@@ -3,7 +3,9 @@
 //! Messages carry new absolute totals, never differences, so losing or repeating one does no harm. Only teams with votes
 //! are named in a cell or country; a team that is not named has none.
 
-use crate::{CellIndex, Country, Error, dominance, tally};
+use crate::vote::dominance;
+use crate::vote::tally;
+use crate::{CellIndex, Country, Error};
 use serde::ser::{SerializeMap, SerializeTuple};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
@@ -131,7 +133,7 @@ pub enum Scope {
     Cell,
 }
 
-/// A change of the told leader (see [`crate::flip`]): where, which country or cell (none for the match), the leader before (none:
+/// A change of the told leader (see [`crate::feed::flip`]): where, which country or cell (none for the match), the leader before (none:
 /// nobody was told to lead yet) and after (none: all votes there were taken back).
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Flip<'a>(pub Scope, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>);
@@ -247,10 +249,10 @@ pub struct Snapshot<'a> {
 mod tests {
     use super::*;
 
-    const GOLDEN: &str = include_str!("../../fixtures/message.json");
-    const GOLDEN_FLIPS: &str = include_str!("../../fixtures/message_flips.json");
-    const GOLDEN_RESYNC: &str = include_str!("../../fixtures/message_resync.json");
-    const GOLDEN_SNAPSHOT: &str = include_str!("../../fixtures/snapshot.json");
+    const GOLDEN: &str = include_str!("../../../fixtures/message.json");
+    const GOLDEN_FLIPS: &str = include_str!("../../../fixtures/message_flips.json");
+    const GOLDEN_RESYNC: &str = include_str!("../../../fixtures/message_resync.json");
+    const GOLDEN_SNAPSHOT: &str = include_str!("../../../fixtures/snapshot.json");
 
     #[test]
     fn golden_messages_come_back_as_the_same_bytes() {

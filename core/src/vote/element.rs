@@ -67,7 +67,7 @@ impl<'a> Element<'a> {
         match self.h3_index.as_ref() {
             None => Ok(None),
             Some(Value::Text(text)) => parse_cell(text).map(Some),
-            Some(Value::Whole(bits)) => crate::cell::cell_from_bits(*bits).map(Some),
+            Some(Value::Whole(bits)) => crate::vote::cell::cell_from_bits(*bits).map(Some),
             Some(other) => Err(Error::Type { key: "h3_index", value: other.to_string(), expected: "text or a whole number" }),
         }
     }

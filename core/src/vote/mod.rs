@@ -1,0 +1,8 @@
+//! A vote's values, checked at the edge, and what a set of votes adds up to.
+
+pub mod cell; // H3 cells, from text and from numbers
+pub mod country; // ISO 3166-1 alpha-2 codes
+pub mod dominance; // the leader, and by how much
+pub mod element; // an element of a bulk call's JSON
+pub mod name; // match_id, team_choice, voter_id
+pub mod tally; // votes by team, cell, country and minute
