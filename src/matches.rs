@@ -2,17 +2,17 @@
 
 #![allow(unsafe_code, reason = "counts commands")]
 
-use crate::attach;
-use crate::ballot::moved;
-use crate::ballot_box::BallotBox;
-use crate::counts::Counts;
+use crate::attached::attach;
 use crate::error::{Result, invalid, not_now, quoted, refused, unknown};
-use crate::lock::Lock;
-use crate::pending::{Next, OpenHeap};
-use crate::session::{self, Tables};
-use crate::spi::{self, Plan, Sees};
-use crate::state::State;
-use crate::tables::{self, Latest};
+use crate::pending::heap::{Next, OpenHeap};
+use crate::pending::state::State;
+use crate::pg::counts::Counts;
+use crate::pg::lock::Lock;
+use crate::pg::spi::{self, Plan, Sees};
+use crate::pg::tables::{self, Latest};
+use crate::session::memory::{self, Tables};
+use crate::write::ballot::moved;
+use crate::write::ballot_box::BallotBox;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
@@ -53,11 +53,11 @@ impl Match {
         match self.status(now) {
             "open" => {}
             "scheduled" => {
-                return session::refuse_now(match_id, "is not open yet", format!("It opens at {}.", shown(self.opens_at)));
+                return memory::refuse_now(match_id, "is not open yet", format!("It opens at {}.", shown(self.opens_at)));
             }
             _ => {
                 let since = self.closed_at.or(self.closes_at);
-                return session::refuse_now(match_id, "is closed", format!("It closed at {}.", shown(since)));
+                return memory::refuse_now(match_id, "is closed", format!("It closed at {}.", shown(since)));
             }
         }
         let Some(known) = &self.teams else { return Ok(()) };
@@ -80,7 +80,7 @@ fn shown(time: Option<i64>) -> String {
 /// # Errors
 /// XX000 when the row makes no sense.
 pub fn find(table: pg_sys::Oid, match_id: &str, snapshot: pg_sys::Snapshot) -> Result<Option<Match>> {
-    let Some(row) = session::match_row(table, match_id, snapshot) else { return Ok(None) };
+    let Some(row) = memory::match_row(table, match_id, snapshot) else { return Ok(None) };
     let time = |column| row.get::<TimestampWithTimeZone>(column).map(pg_sys::TimestampTz::from);
     Ok(Some(Match {
         teams: row.get(2),
@@ -129,7 +129,7 @@ fn open_match(
     closes_at: Option<TimestampWithTimeZone>,
     changes_allowed: Option<bool>,
 ) -> Result<()> {
-    session::prevent_read_only(c"open_match()");
+    memory::prevent_read_only(c"open_match()");
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     let teams = teams.map(parse_teams).transpose()?;
     if let (Some(opens), Some(closes)) = (opens_at, closes_at)
@@ -151,7 +151,7 @@ fn open_match(
             "Purge it with purge_match, or open another match.",
         ));
     }
-    session::invalidate(&Tables::find()?);
+    memory::invalidate(&Tables::find()?);
     Ok(())
 }
 
@@ -173,7 +173,7 @@ fn parse_teams(teams: Vec<Option<String>>) -> Result<Vec<String>> {
 /// See the COMMENT in sql/match.sql.
 #[pg_extern(sql = false)]
 fn close_match(match_id: Option<&[u8]>) -> Result<()> {
-    session::prevent_read_only(c"close_match()");
+    memory::prevent_read_only(c"close_match()");
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     let tables = Tables::find()?;
     if find(tables.matches, match_id, Latest::take().as_ptr())?.is_none() && !has_votes(match_id)? {
@@ -181,7 +181,7 @@ fn close_match(match_id: Option<&[u8]>) -> Result<()> {
     }
     // A match that is closed already stays as it is: closing twice does no harm.
     spi::connect(|spi| spi.run(&CLOSE, &[match_id.into_datum()], Sees::Now).map(|_| ()))?;
-    session::invalidate(&tables);
+    memory::invalidate(&tables);
     Ok(())
 }
 
@@ -206,7 +206,7 @@ fn has_votes(match_id: &str) -> Result<bool> {
 /// Erases the ballots that `snapshot` sees, before the votes that it sees. Where a voter has meanwhile changed one, that took
 /// its old vote out of the totals, which is put back for it to be taken from.
 fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
-    let heap = OpenHeap::open(session::lock_current_heap()?, pg_sys::NoLock)?;
+    let heap = OpenHeap::open(memory::lock_current_heap()?, pg_sys::NoLock)?;
     let mut missed = Vec::new();
     BallotBox::open()?.erase(match_id, snapshot, |choice| missed.push(choice))?;
     heap.look_at_end();
@@ -219,8 +219,8 @@ fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
 /// See the COMMENT in sql/match.sql.
 #[pg_extern(sql = false)]
 fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
-    session::prevent_read_only(c"purge_match()");
-    session::require_read_committed("purge_match")?;
+    memory::prevent_read_only(c"purge_match()");
+    memory::require_read_committed("purge_match")?;
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     // No fold may count a vote while it is being erased.
     Lock::Fold.wait_for_transaction();
@@ -263,6 +263,6 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
         attach::refuse_purge(match_id, &by_source)?;
         spi.run(&PURGE, &[match_id.into_datum()], Sees::Now).map(|_| ())
     })?;
-    session::invalidate(&tables);
+    memory::invalidate(&tables);
     Ok(erased)
 }

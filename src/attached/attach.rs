@@ -1,0 +1,321 @@
+//! Attaching tables, so that their rows are counted, and detaching them.
+
+#![allow(unsafe_code, reason = "locks, and names as the server's own values")]
+
+use crate::attached::column::{self, Names, Place};
+use crate::attached::count::{MERGE_TRIGGER, ROW_TRIGGER, TRIGGERS};
+use crate::attached::delta;
+use crate::attached::fill;
+use crate::attached::parts;
+use crate::attached::shape;
+use crate::attached::source::{self, Registered, State};
+use crate::error::{Result, invalid, no_extension, not_now, quoted, refused, shown};
+use crate::pending::heap::{Next, OpenHeap};
+use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::pg::tables::{self, Latest, Table};
+use crate::pg::user;
+use crate::session::memory::{self, Tables};
+use crate::worker::process;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{IntoDatum, PgSqlErrorCode, function_name, pg_extern, pg_sys};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString};
+use vote_agg_core::Error;
+use vote_agg_core::vote::tally::Source;
+
+/// Up to this size in blocks a table is counted at once, while nobody can write to it: 8 MB, a fraction of a second.
+const SMALL: u32 = 1_024;
+
+thread_local! {
+    static NUMBER: Plan = const { Plan::new("SELECT pg_catalog.nextval('vote_agg.source_number')::smallint", &[]) };
+    static REGISTER: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.source (relation, number, state, match_column, team_column, cell_column, country_column,
+             voter_column, latitude_column, longitude_column, resolution, attached_at)
+         VALUES ($1, $2, $3, $4::name, $5::name, $6::name, $7::name, $8::name, $9::name, $10::name, $11, pg_catalog.clock_timestamp())
+         ON CONFLICT (relation) DO UPDATE SET (number, state, match_column, team_column, cell_column, country_column,
+             voter_column, latitude_column, longitude_column, resolution, attached_at, last_error)
+           = (excluded.number, excluded.state, excluded.match_column, excluded.team_column, excluded.cell_column,
+              excluded.country_column, excluded.voter_column, excluded.latitude_column, excluded.longitude_column,
+              excluded.resolution, excluded.attached_at, NULL)",
+        &[pg_sys::OIDOID, pg_sys::INT2OID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID,
+          pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT2OID]) };
+    static HOLD: Plan = const { Plan::new(
+        "SELECT 1 FROM vote_agg.source WHERE relation = $1 AND state <> 'detached' FOR UPDATE", &[pg_sys::OIDOID]) };
+    static DETACH: Plan = const { Plan::new(
+        "UPDATE vote_agg.source SET state = 'detached' WHERE relation = $1", &[pg_sys::OIDOID]) };
+    static STILL_COUNTED: Plan = const { Plan::new(
+        "SELECT f.match_id FROM vote_agg.feed f
+         WHERE $1 = ANY (f.sources) AND f.source_votes[pg_catalog.array_position(f.sources, $1)] <> 0
+           AND NOT EXISTS (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)
+         ORDER BY f.match_id LIMIT 1",
+        &[pg_sys::INT2OID]) };
+    static MADE: Plan = const { Plan::new(
+        "SELECT t.tgname::text FROM pg_catalog.pg_trigger t
+         WHERE t.tgrelid = $1 AND t.tgfoid = 'vote_agg.count_rows()'::regprocedure", &[pg_sys::OIDOID]) };
+}
+
+/// See the COMMENT in sql/source.sql.
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments, reason = "one a column")]
+fn attach_votes(
+    source: Option<pg_sys::Oid>,
+    match_id: Option<&CStr>,
+    team_choice: Option<&CStr>,
+    h3_index: Option<&CStr>,
+    country_code: Option<&CStr>,
+    voter_id: Option<&CStr>,
+    latitude: Option<&CStr>,
+    longitude: Option<&CStr>,
+    resolution: Option<i32>,
+) -> Result<()> {
+    memory::prevent_read_only(c"attach_votes()");
+    let need = |what, name: Option<&CStr>| name.map(CStr::to_owned).ok_or_else(|| refused(&Error::Null { what }));
+    let table = source.ok_or_else(|| refused(&Error::Null { what: "source" }))?;
+    let place = place(h3_index, latitude, longitude, resolution)?;
+    let names = Names {
+        match_id: need("match_id", match_id)?,
+        team: need("team_choice", team_choice)?,
+        country: country_code.map(CStr::to_owned),
+        place,
+    };
+    let voter = voter_id.map(CStr::to_owned);
+
+    // Nobody may lock what isn't theirs. The lock is that of CREATE TRIGGER: who writes has ended, who comes waits.
+    shape::check_owner(table)?;
+    let family = source::family(table, pg_sys::ShareRowExclusiveLock);
+    shape::check_owner(table)?;
+    if !tables::hold_extension() {
+        return Err(no_extension());
+    }
+    shape::check(&family, &names, voter.as_ref())?;
+    for member in &family {
+        let member = Table::open(*member, pg_sys::NoLock);
+        // SAFETY: the open table. A statement that is changing it has no triggers of ours and rows that nobody sees yet.
+        unsafe { pg_sys::CheckTableNotInUse(member.as_ptr(), c"attach_votes".as_ptr()) };
+    }
+    let known = source::registered(Latest::take().as_ptr())?.into_iter().find(|one| one.relation == table);
+    match &known {
+        Some(one) if one.state != State::Detached => return Err(attached_already(table)),
+        Some(one) => refuse_twice(one)?,
+        None => {}
+    }
+
+    let blocks = family.iter().map(|member| Table::open(*member, pg_sys::NoLock)).filter(Table::has_storage);
+    let is_small = blocks.map(|member| member.blocks()).fold(0u32, u32::saturating_add) <= SMALL;
+    let state = if is_small { State::Counting } else { State::Filling };
+    let source = user::as_extension(|| {
+        spi::connect(|spi| {
+            let source = Source(spi.run(&NUMBER, &[], Sees::Now)?.first().ok_or_else(no_extension)?.need(1)?);
+            let one = Registered { relation: table, source, state, names: names.clone(), voter };
+            register(spi, &one)?;
+            family.iter().try_for_each(|member| make_triggers(spi, *member, state))?;
+            Ok(source)
+        })
+    })?;
+    source::invalidate()?;
+    if is_small {
+        return fill::count_at_once(&family, &names, source);
+    }
+    process::ensure(tables::now());
+    Ok(())
+}
+
+fn place(
+    cell: Option<&CStr>,
+    latitude: Option<&CStr>,
+    longitude: Option<&CStr>,
+    resolution: Option<i32>,
+) -> Result<Place<CString>> {
+    match (cell, latitude, longitude, resolution) {
+        (None, None, None, None) => Ok(Place::None),
+        (Some(cell), None, None, None) => Ok(Place::Cell(cell.to_owned())),
+        (None, Some(latitude), Some(longitude), Some(resolution)) => Ok(Place::Point {
+            latitude: latitude.to_owned(),
+            longitude: longitude.to_owned(),
+            resolution: column::resolution(resolution)?,
+        }),
+        _ => Err(invalid(
+            "h3_index, or latitude, longitude and resolution must be given, or none of them".into(),
+            "A place is a cell, or a point with the resolution of the cell to look up.",
+        )),
+    }
+}
+
+fn attached_already(table: pg_sys::Oid) -> ErrorReport {
+    let code = PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT;
+    ErrorReport::new(code, format!("table {} is attached already", shown(table)), function_name!())
+        .set_hint("Detach it first with detach_votes.")
+}
+
+/// A table that was attached before may be counted again only where nothing is left of the first time.
+fn refuse_twice(before: &Registered) -> Result<()> {
+    let args = [before.source.0.into_datum()];
+    let folded: Option<String> = user::as_extension(|| {
+        spi::connect(|spi| Ok(spi.run(&STILL_COUNTED, &args, Sees::Now)?.first().and_then(|row| row.get(1))))
+    })?;
+    let found = match folded {
+        Some(match_id) => Some(match_id),
+        None => pending_of(before.source)?,
+    };
+    match found {
+        None => Ok(()),
+        Some(match_id) => Err(not_now(
+            format!("votes of table {} are still counted", shown(before.relation)),
+            format!("Its rows were counted in match {} before it was detached, and would be counted twice.", quoted(&match_id)),
+            "Purge the matches in which it was counted with purge_match; then attaching counts all of its rows again.",
+        )),
+    }
+}
+
+/// A match that has votes of a source in pending.
+fn pending_of(source: Source) -> Result<Option<String>> {
+    let (tables, now) = (Tables::find()?, Latest::take());
+    let state = crate::pending::state::State::newest(&tables, now.as_ptr())?;
+    let mut found = None;
+    for heap in state.heaps() {
+        let open = OpenHeap::open(tables.heap(heap), pg_sys::AccessShareLock)?;
+        open.visit(open.first_block(state.mark(heap)), now.as_ptr(), |row| {
+            if row.vote()?.is_some_and(|vote| vote.source == source) {
+                found = Some(row.match_name().into_owned());
+            }
+            Ok(if found.is_some() { Next::Stop } else { Next::Go })
+        })?;
+    }
+    Ok(found)
+}
+
+fn register(spi: &Spi, one: &Registered) -> Result<()> {
+    // SAFETY: a name as text, in the database's encoding whatever that is.
+    let text = |name: Option<&CString>| name.map(|name| unsafe { pg_sys::cstring_to_text(name.as_ptr()) }.into());
+    let (cell, latitude, longitude, resolution) = match &one.names.place {
+        Place::None => (None, None, None, None),
+        Place::Cell(cell) => (Some(cell), None, None, None),
+        Place::Point { latitude, longitude, resolution } => (None, Some(latitude), Some(longitude), Some(*resolution)),
+    };
+    let args = [
+        Some(one.relation.into()),
+        one.source.0.into_datum(),
+        one.state.as_str().into_datum(),
+        text(Some(&one.names.match_id)),
+        text(Some(&one.names.team)),
+        text(cell),
+        text(one.names.country.as_ref()),
+        text(one.voter.as_ref()),
+        text(latitude),
+        text(longitude),
+        resolution.map(|resolution| i16::from(u8::from(resolution))).into_datum(),
+    ];
+    spi.run(&REGISTER, &args, Sees::Now).map(|_| ())
+}
+
+/// The triggers of ours that a table has.
+fn made(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
+    spi.run(&MADE, &[Some(table.into())], Sees::Now)?.iter().map(|row| row.need(1)).collect()
+}
+
+/// Makes the triggers on one table, where they are missing. They go with the extension (and with it only).
+///
+/// # Errors
+/// The server's own.
+pub fn make_triggers(spi: &Spi, table: pg_sys::Oid, state: State) -> Result<()> {
+    const WHEN: [&str; 4] = [
+        "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+        "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
+        "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
+        "BEFORE TRUNCATE ON {} FOR EACH STATEMENT",
+    ];
+    // A row trigger on a partitioned table would make one in each partition; where rows are, we do that ourselves.
+    let (has_rows, is_partition) = {
+        let table = Table::open(table, pg_sys::NoLock);
+        (table.has_storage(), table.is_partition())
+    };
+    let mut wanted: Vec<(&CStr, &str)> = TRIGGERS.into_iter().zip(WHEN).collect();
+    if has_rows && state == State::Filling {
+        wanted.push((ROW_TRIGGER, "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW"));
+    }
+    if has_rows && is_partition && cfg!(feature = "pg18") {
+        wanted.push((MERGE_TRIGGER, "BEFORE INSERT ON {} FOR EACH ROW WHEN (false)"));
+    }
+    let (made, table) = (made(spi, table)?, shown(table));
+    for (name, when) in wanted {
+        let name = name.to_string_lossy();
+        if !made.contains(&name.to_string()) {
+            let when = when.replace("{}", &table);
+            spi.command(&format!("CREATE TRIGGER {name} {when} EXECUTE FUNCTION vote_agg.count_rows()"))?;
+            spi.command(&format!("ALTER TRIGGER {name} ON {table} DEPENDS ON EXTENSION vote_agg"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Stops the trigger for each row, once the table is counted. To drop it would mean to wait for everybody who reads the table.
+///
+/// # Errors
+/// The server's own.
+pub fn stop_row_trigger(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
+    let name = ROW_TRIGGER.to_string_lossy();
+    if !made(spi, table)?.contains(&name.to_string()) {
+        return Ok(());
+    }
+    spi.command(&format!("ALTER TABLE {} DISABLE TRIGGER {name}", shown(table)))
+}
+
+/// Drops them.
+///
+/// # Errors
+/// The server's own.
+pub fn drop_triggers(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
+    for name in made(spi, table)? {
+        // SAFETY: a name without zero bytes.
+        let name = CString::new(name).map_err(|e| crate::error::broken(e.to_string()))?;
+        let name = unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }.to_string_lossy();
+        spi.command(&format!("DROP TRIGGER {name} ON {}", shown(table)))?;
+    }
+    Ok(())
+}
+
+/// See the COMMENT in sql/source.sql.
+#[pg_extern(sql = false)]
+fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
+    memory::prevent_read_only(c"detach_votes()");
+    let table = source.ok_or_else(|| refused(&Error::Null { what: "source" }))?;
+    shape::check_owner(table)?;
+    // First the registry's row, which a fill holds; then the table.
+    let hold = || spi::connect(|spi| Ok(spi.run(&HOLD, &[Some(table.into())], Sees::Now)?.count() > 0));
+    if !user::as_extension(hold)? {
+        return Err(crate::error::unknown(
+            format!("table {} is not attached", shown(table)),
+            "The attached tables are listed in vote_agg.stat_attach.".into(),
+        ));
+    }
+    let family = source::family(table, pg_sys::AccessExclusiveLock);
+    shape::check_owner(table)?;
+    let found = source::attached(Latest::take().as_ptr())?.into_iter().find(|one| one.relation == table);
+    user::as_extension(|| {
+        spi::connect(|spi| {
+            family.iter().try_for_each(|member| drop_triggers(spi, *member))?;
+            spi.run(&DETACH, &[Some(table.into())], Sees::Now)?;
+            found.iter().try_for_each(|one| parts::forget_all(spi, one.source))
+        })
+    })?;
+    if let Some(one) = found.filter(|one| one.state == State::Filling) {
+        delta::take(one.source, &Latest::take(), |_, _| Ok(()))?;
+    }
+    source::invalidate()
+}
+
+/// Refuses to erase a match that has rows in attached tables: they would be there, and not be counted.
+///
+/// # Errors
+/// 55000 naming the table.
+pub fn refuse_purge(match_id: &str, counted: &BTreeMap<Source, i64>) -> Result<()> {
+    let attached = source::attached(Latest::take().as_ptr())?;
+    match attached.iter().find(|one| counted.get(&one.source).is_some_and(|votes| *votes != 0)) {
+        None => Ok(()),
+        Some(one) => Err(not_now(
+            format!("match {} has votes in attached table {}", quoted(match_id), shown(one.relation)),
+            "They would stay there without being counted.".into(),
+            "Delete its rows there first, or detach the table with detach_votes.",
+        )),
+    }
+}

@@ -1,0 +1,277 @@
+//! Counting what was in a table before it was attached, exactly once; and counting all of it again.
+//!
+//! A small table is counted while it is locked. A big one is *filled*, part by part, each part a transaction that stays done:
+//! from the attachment on, a trigger notes each change of a row in `source_delta` with the block that it was made in. A part
+//! takes one snapshot. Of the changes that it sees it takes out all: those in blocks of earlier parts are added to what was
+//! counted there, the others are in the rows that this part or a later one counts. The last part locks the table for a
+//! moment, adds the changes that were committed meanwhile, appends the sums, and lets the triggers count from now on.
+
+#![allow(unsafe_code, reason = "locks and progress reports")]
+
+use crate::attached::attach;
+use crate::attached::column::{Columns, Names};
+use crate::attached::count::{Counter, WHOLE};
+use crate::attached::delta;
+use crate::attached::parts::{self, Part, Parts};
+use crate::attached::source::{self, Attached, Registered, State};
+use crate::error::{Result, refused};
+use crate::pg::spi::{self, Plan, Sees};
+use crate::pg::tables::{self, Latest, Table};
+use crate::pg::user;
+use crate::session::memory;
+use pgrx::iter::TableIterator;
+use pgrx::{IntoDatum, pg_extern, pg_sys};
+use std::collections::HashMap;
+use std::time::Duration;
+use vote_agg_core::Country;
+use vote_agg_core::vote::cell;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::Source;
+
+thread_local! {
+    static NEXT: Plan = const { Plan::new(
+        "SELECT s.relation::oid FROM vote_agg.source s
+         WHERE s.state = 'filling' AND ($1 IS NULL OR s.relation = $1)
+           AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation)
+         ORDER BY s.number LIMIT 1 FOR UPDATE SKIP LOCKED", &[pg_sys::OIDOID]) };
+    static LOCK: Plan = const { Plan::new("SELECT vote_agg.lock_source($1)", &[pg_sys::OIDOID]) };
+    static FILLED: Plan = const { Plan::new(
+        "UPDATE vote_agg.source SET state = 'counting', last_error = NULL WHERE relation = $1", &[pg_sys::OIDOID]) };
+    static NOTE: Plan = const { Plan::new(
+        "UPDATE vote_agg.source SET last_error = $1 WHERE state = 'filling' AND number =
+            (SELECT number FROM vote_agg.source WHERE state = 'filling' ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)",
+        &[pg_sys::TEXTOID]) };
+    static IS_WAITING: Plan = const { Plan::new("SELECT 1 FROM vote_agg.source WHERE state = 'filling' LIMIT 1", &[]) };
+}
+
+/// Counts all rows of a table that the caller has locked against writers.
+///
+/// # Errors
+/// 22023 naming a column and its value, 55000 for a match that is closed.
+pub fn count_at_once(family: &[pg_sys::Oid], names: &Names, source: Source) -> Result<()> {
+    let mut counter = Counter::new(source);
+    let snapshot = Latest::take();
+    for member in family {
+        count(&mut counter, &Part { relation: *member, blocks: WHOLE }, names, &snapshot, None, |_| ())?;
+    }
+    counter.append()
+}
+
+/// Adds rows of a table itself, with the rights of its owner: a cast may be a function of theirs.
+fn count(
+    counter: &mut Counter,
+    part: &Part,
+    names: &Names,
+    snapshot: &Latest,
+    only: Option<&str>,
+    progress: impl FnMut(i64),
+) -> Result<()> {
+    let table = Table::open(part.relation, pg_sys::AccessShareLock);
+    let columns = Columns::find(part.relation, names)?;
+    let attached = Attached { source: counter.source(), state: State::Counting, columns };
+    let blocks = part.blocks.clone();
+    user::as_owner_of(part.relation, || counter.add_table(&table, blocks, &attached, snapshot.as_ptr(), 1, only, progress))
+}
+
+/// See the COMMENT in sql/source.sql.
+#[pg_extern(sql = false)]
+fn fill(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> {
+    memory::prevent_read_only(c"fill()");
+    memory::require_read_committed("vote_agg.fill")?;
+    next(source, parts.map(|parts| parts.max(1)))
+}
+
+/// Counts so many parts of a table (`None`: all that are left), or of the next one that waits; returns the rows that it
+/// read, `None` where there is nothing to do now.
+///
+/// # Errors
+/// 22023 naming a column and its value, 55000 for a match that is closed. Nothing is counted then, and the table still waits.
+pub fn next(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> {
+    if !tables::hold_extension() {
+        return Ok(None);
+    }
+    let found = spi::connect(|spi| {
+        Ok(spi.run(&NEXT, &[source.map(Into::into)], Sees::Now)?.first().and_then(|row| row.get::<pg_sys::Oid>(1)))
+    })?;
+    let Some(table) = found else { return Ok(None) };
+    let one = source::attached(Latest::take().as_ptr())?.into_iter().find(|one| one.relation == table);
+    let Some(one) = one else { return Ok(None) };
+    // SAFETY: shows the fill among the running copies, where vote_agg.stat_attach finds it; ends with the transaction.
+    unsafe { pg_sys::pgstat_progress_start_command(pg_sys::ProgressCommandType::PROGRESS_COMMAND_COPY, table) };
+    let mut rows = None;
+    for _ in 0..parts.unwrap_or(i32::MAX) {
+        let Some(done) = fill_part(&one)? else { break };
+        rows = Some(rows.unwrap_or(0) + done.rows);
+        if done.is_last {
+            break;
+        }
+    }
+    // SAFETY: as above.
+    unsafe { pg_sys::pgstat_progress_end_command() };
+    Ok(rows)
+}
+
+/// A part of a fill that was done.
+struct Done {
+    rows: i64,
+    is_last: bool,
+}
+
+fn fill_part(one: &Registered) -> Result<Option<Done>> {
+    // Locks first, then the snapshot: TRUNCATE empties a table for older snapshots too.
+    let Some(family) = lock_for_reading(one.relation) else { return Ok(None) };
+    let mut parts = spi::connect(|spi| Parts::load(spi, one.source, &family))?;
+    // SAFETY: so that the next snapshot sees what an earlier part in the same transaction did.
+    unsafe { pg_sys::CommandCounterIncrement() };
+    let snapshot = Latest::take();
+    crate::settings::pause(crate::settings::Pause::FillSeen);
+    let mut counted = Counted { source: one.source, tables: HashMap::new() };
+    counted.take_deltas(&parts, &snapshot)?;
+    let (before, next) = (parts.rows(), parts.next());
+    let mut rows = 0;
+    for part in &next {
+        let counter = counted.of(part.relation);
+        count(counter, part, &one.names, &snapshot, None, |more| report(before + rows + more))?;
+        parts.add(part, counter.rows);
+        rows += counter.rows;
+    }
+    drop(snapshot);
+    report(before + rows);
+    let mut is_last = parts.are_all();
+    if is_last {
+        let kept = delta::kept(one.source)?;
+        crate::settings::pause(crate::settings::Pause::FillCounted);
+        lock_for_good(one.relation, || counted.take_new_deltas(&parts))?;
+        counted.take_new_deltas(&parts)?;
+        // A partition may have come or gone until there was the lock.
+        is_last = source::family(one.relation, pg_sys::NoLock) == family;
+        if is_last {
+            return finish(one, &family, kept, counted).map(|()| Some(Done { rows, is_last }));
+        }
+    }
+    counted.keep()?;
+    spi::connect(|spi| parts.save(spi, &next))?;
+    Ok(Some(Done { rows, is_last }))
+}
+
+/// Everything is counted and nobody writes: from now on the triggers count.
+fn finish(one: &Registered, family: &[pg_sys::Oid], mut sums: Counter, counted: Counted) -> Result<()> {
+    for counter in counted.tables.into_values() {
+        sums.add_all(counter)?;
+    }
+    spi::connect(|spi| {
+        spi.run(&FILLED, &[Some(one.relation.into())], Sees::Now)?;
+        parts::forget_all(spi, one.source)?;
+        family.iter().try_for_each(|member| attach::stop_row_trigger(spi, *member))
+    })?;
+    source::invalidate()?;
+    sums.append()
+}
+
+/// What a part counted, by table: one that is emptied takes its own with it.
+struct Counted {
+    source: Source,
+    tables: HashMap<pg_sys::Oid, Counter>,
+}
+
+impl Counted {
+    fn of(&mut self, table: pg_sys::Oid) -> &mut Counter {
+        let source = self.source;
+        self.tables.entry(table).or_insert_with(|| Counter::new(source))
+    }
+
+    /// Takes out all changes that `snapshot` sees, and adds those of rows that were counted before it.
+    fn take_deltas(&mut self, parts: &Parts, snapshot: &Latest) -> Result<()> {
+        delta::take(self.source, snapshot, |row, vote| {
+            let place = row.place();
+            if parts.have(place) { self.of(place.relation).add(&row.match_name(), vote) } else { Ok(()) }
+        })
+    }
+
+    fn take_new_deltas(&mut self, parts: &Parts) -> Result<()> {
+        // SAFETY: so that the snapshot sees what the ones before deleted.
+        unsafe { pg_sys::CommandCounterIncrement() };
+        self.take_deltas(parts, &Latest::take())
+    }
+
+    fn keep(self) -> Result<()> {
+        self.tables.into_iter().try_for_each(|(table, counter)| delta::keep(table, counter))
+    }
+}
+
+/// Tells vote_agg.stat_attach the rows so far.
+fn report(rows: i64) {
+    // SAFETY: a number in this process's own entry.
+    unsafe { pg_sys::pgstat_progress_update_param(pg_sys::PROGRESS_COPY_TUPLES_PROCESSED as i32, rows) };
+}
+
+/// Locks a table and its partitions against being emptied or dropped; `None` where that would mean waiting, which might
+/// be for somebody who waits for the registry's row.
+fn lock_for_reading(table: pg_sys::Oid) -> Option<Vec<pg_sys::Oid>> {
+    let family = source::family(table, pg_sys::NoLock);
+    // SAFETY: locks of tables; one that is gone by now is no table to be found when it is opened.
+    let got = family.iter().all(|member| unsafe { pg_sys::ConditionalLockRelationOid(*member, pg_sys::AccessShareLock as i32) });
+    got.then_some(family)
+}
+
+/// Locks writers out. Who waits for a lock makes others wait behind it, so each try is short, and gives way for longer
+/// each time: a transaction that wrote and then sleeps must not stop the others. Between the tries, what they did is taken
+/// up by `catch_up`, so that little is left to do under the lock.
+fn lock_for_good(table: pg_sys::Oid, mut catch_up: impl FnMut() -> Result<()>) -> Result<()> {
+    const LONGEST: Duration = Duration::from_secs(10);
+    let mut rest = Duration::from_millis(50);
+    loop {
+        let got = spi::connect(|spi| Ok(spi.run(&LOCK, &[Some(table.into())], Sees::Now)?.first().and_then(|row| row.get(1))))?;
+        if got == Some(true) {
+            return Ok(());
+        }
+        crate::worker::process::pause(rest);
+        catch_up()?;
+        rest = (rest * 2).min(LONGEST);
+    }
+}
+
+/// Is there a table that waits to be filled?
+pub fn is_waiting() -> Result<bool> {
+    spi::connect(|spi| Ok(spi.run(&IS_WAITING, &[], Sees::Now)?.count() > 0))
+}
+
+/// Keeps why the fill of the next table failed.
+pub fn note_failure(reason: &str) -> Result<()> {
+    spi::connect(|spi| spi.run(&NOTE, &[reason.into_datum()], Sees::Now).map(|_| ()))
+}
+
+/// See the COMMENT in sql/source.sql.
+#[pg_extern(sql = false)]
+fn recount_sources(
+    match_id: Option<&[u8]>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            pgrx::name!(source, i16),
+            pgrx::name!(team_choice, String),
+            pgrx::name!(h3_index, Option<i64>),
+            pgrx::name!(country_code, Option<String>),
+            pgrx::name!(votes, i64),
+        ),
+    >,
+> {
+    let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
+    let snapshot = Latest::of_statement();
+    let mut rows = Vec::new();
+    for one in source::attached(snapshot.as_ptr())?.iter().filter(|one| one.state == State::Counting) {
+        let mut counter = Counter::new(one.source);
+        let family = source::family(one.relation, pg_sys::AccessShareLock);
+        for relation in family {
+            count(&mut counter, &Part { relation, blocks: WHOLE }, &one.names, &snapshot, Some(match_id), |_| ())?;
+        }
+        for tally in counter.tallies().values() {
+            rows.extend(tally.votes(one.source, 0).map(|vote| {
+                let country = vote.country.as_ref().map(Country::as_str).map(str::to_owned);
+                (one.source.0, vote.team.to_owned(), vote.cell.map(cell::cell_to_bits), country, vote.votes)
+            }));
+        }
+    }
+    Ok(TableIterator::new(rows))
+}

@@ -1,0 +1,210 @@
+//! Attached tables: their registry, and what a session remembers of it.
+//!
+//! Only a table that the registry names is counted, and only by the triggers that `attach_votes` made for it, whoever else
+//! makes a trigger with the same function.
+
+#![allow(unsafe_code, reason = "invalidation callbacks and the partition tree are the server's own interfaces")]
+
+use crate::attached::column::{self, Columns, Names, Place};
+use crate::error::{Result, broken, no_extension};
+use crate::pg::tables::{self, Latest, Row, Table};
+use pgrx::pg_sys;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary as guarded;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::rc::Rc;
+use vote_agg_core::vote::tally::Source;
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+    static VALID: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Tables that a trigger fired for, and what a change of would make that worthless.
+#[derive(Default)]
+struct Memory {
+    found: HashMap<pg_sys::Oid, Rc<Attached>>,
+    watched: Vec<pg_sys::Oid>,
+}
+
+/// Whether a table's rows are counted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// Changes are noted in `source_delta`, until what was in the table before has been counted.
+    Filling,
+    /// Changes are counted as they come.
+    Counting,
+    /// Not any more; what was counted stays so, under a number that no other table gets.
+    Detached,
+}
+
+impl State {
+    /// As the registry spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Filling => "filling",
+            Self::Counting => "counting",
+            Self::Detached => "detached",
+        }
+    }
+}
+
+/// A row of the registry.
+pub struct Registered {
+    pub relation: pg_sys::Oid,
+    pub source: Source,
+    pub state: State,
+    pub names: Names,
+    pub voter: Option<std::ffi::CString>,
+}
+
+impl Registered {
+    /// The columns as in sql/source.sql: relation, number, state, then names.
+    fn from_row(row: &Row) -> Result<Self> {
+        let name = |column| row.get::<&CStr>(column).map(CStr::to_owned);
+        let need = |column| name(column).ok_or_else(|| broken(format!("column {column} of vote_agg.source is null")));
+        let state: String = row.need(3)?;
+        let place = match (name(6), name(9), name(10), row.get::<i16>(11)) {
+            (Some(cell), ..) => Place::Cell(cell),
+            (None, Some(latitude), Some(longitude), Some(resolution)) => {
+                Place::Point { latitude, longitude, resolution: column::resolution(resolution.into())? }
+            }
+            _ => Place::None,
+        };
+        Ok(Self {
+            relation: row.need(1)?,
+            source: Source(row.need(2)?),
+            state: [State::Filling, State::Counting, State::Detached]
+                .into_iter()
+                .find(|known| known.as_str() == state)
+                .ok_or_else(|| broken(format!("vote_agg.source knows no state {state}")))?,
+            names: Names { match_id: need(4)?, team: need(5)?, country: name(7), place },
+            voter: name(8),
+        })
+    }
+}
+
+/// The tables that are attached in `snapshot`, in order of their numbers.
+///
+/// # Errors
+/// XX000 when a row makes no sense.
+pub fn attached(snapshot: pg_sys::Snapshot) -> Result<Vec<Registered>> {
+    let mut all = registered(snapshot)?;
+    all.retain(|one| one.state != State::Detached);
+    Ok(all)
+}
+
+/// The same, and those that were attached once.
+///
+/// # Errors
+/// XX000 when a row makes no sense.
+pub fn registered(snapshot: pg_sys::Snapshot) -> Result<Vec<Registered>> {
+    let Some(registry) = tables::find(c"source") else { return Ok(Vec::new()) };
+    let rows = Table::open(registry, pg_sys::AccessShareLock).rows(snapshot);
+    let mut all = rows.iter().map(Registered::from_row).collect::<Result<Vec<_>>>()?;
+    all.sort_by_key(|one| one.source);
+    Ok(all)
+}
+
+/// What a trigger needs to know of the table that it fired for.
+pub struct Attached {
+    pub source: Source,
+    pub state: State,
+    /// In the table that the trigger fired for, which may be a partition.
+    pub columns: Columns,
+}
+
+/// Asks the server to tell when a table changes. Once a process.
+pub fn watch() {
+    // SAFETY: the callback only sets a flag.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::from(0)) };
+}
+
+/// Runs inside the server's invalidation code, where nothing may fail. Where it can't look, it expects the worst.
+extern "C-unwind" fn changed(_: pg_sys::Datum, table: pg_sys::Oid) {
+    let is_ours = MEMORY.try_with(|memory| {
+        memory.try_borrow().map_or(true, |memory| table == pg_sys::InvalidOid || memory.watched.contains(&table))
+    });
+    if is_ours.unwrap_or(true) {
+        let _ = VALID.try_with(|valid| valid.set(false));
+    }
+}
+
+/// Tells every session, when this transaction commits, that the registry changed.
+///
+/// # Errors
+/// 42704 where the extension is not installed (any more).
+pub fn invalidate() -> Result<()> {
+    let registry = tables::find(c"source").ok_or_else(no_extension)?;
+    // SAFETY: queues a message, for this session's next command and for the others at the end of the transaction.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(registry) };
+    Ok(())
+}
+
+/// What is known of a table that a trigger fired for; `None` where neither it nor a table that it is a partition of is
+/// attached.
+///
+/// The writer holds the table's lock, which it took together with every message sent before; whoever attaches, detaches or
+/// ends a fill waits for that lock. So memory is right for as long as the lock is held.
+///
+/// # Errors
+/// 42703 or 42804 where the table lost a column or its type.
+pub fn find(table: pg_sys::Oid) -> Result<Option<Rc<Attached>>> {
+    if !VALID.replace(true) {
+        MEMORY.take();
+    }
+    if let Some(known) = MEMORY.with_borrow(|memory| memory.found.get(&table).cloned()) {
+        return Ok(Some(known));
+    }
+    // A message that comes while we look clears the flag, and the next look starts anew.
+    let registry = tables::find(c"source").ok_or_else(no_extension).inspect_err(|_| VALID.set(false))?;
+    let family = std::iter::once(table).chain(ancestors(table)).collect::<Vec<_>>();
+    let all = attached(Latest::take().as_ptr()).inspect_err(|_| VALID.set(false))?;
+    let Some(one) = all.into_iter().find(|one| family.contains(&one.relation)) else { return Ok(None) };
+    let columns = Columns::find(table, &one.names)?;
+    let known = Rc::new(Attached { source: one.source, state: one.state, columns });
+    MEMORY.with_borrow_mut(|memory| {
+        memory.watched.extend(family);
+        memory.watched.push(registry);
+        memory.found.insert(table, Rc::clone(&known));
+    });
+    Ok(Some(known))
+}
+
+unsafe extern "C-unwind" {
+    fn get_partition_ancestors(table: pg_sys::Oid) -> *mut pg_sys::List;
+    fn find_all_inheritors(table: pg_sys::Oid, lock: pg_sys::LOCKMODE, counts: *mut *mut pg_sys::List) -> *mut pg_sys::List;
+    fn has_superclass(table: pg_sys::Oid) -> bool;
+}
+
+unsafe fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: a list of that many numbers.
+    unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).oid_value).collect() }
+}
+
+/// The tables that a table is a partition of, the closest first.
+pub fn ancestors(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
+    // SAFETY: reads the catalog.
+    unsafe { if pg_sys::get_rel_relispartition(table) { oids(guarded(|| get_partition_ancestors(table))) } else { Vec::new() } }
+}
+
+/// A table and all of its partitions at every level, locked in `mode` (0: not at all), itself first.
+pub fn family(table: pg_sys::Oid, mode: u32) -> Vec<pg_sys::Oid> {
+    // SAFETY: reads the catalog. The table itself is locked here; its partitions there.
+    unsafe {
+        if mode != pg_sys::NoLock {
+            pg_sys::LockRelationOid(table, mode as i32);
+        }
+        oids(guarded(|| find_all_inheritors(table, mode as i32, std::ptr::null_mut())))
+    }
+}
+
+/// Is the table a child of another by INHERITS (or a partition)?
+pub fn is_child(table: pg_sys::Oid) -> bool {
+    // SAFETY: reads the catalog.
+    unsafe { guarded(|| has_superclass(table)) }
+}

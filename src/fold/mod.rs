@@ -1,0 +1,8 @@
+//! Folding: pending votes become totals and messages.
+
+pub mod aggregate; // adds sums to rows at the places it remembers
+pub mod ballot_retention; // erases old ballots
+pub mod ending; // decides when a match is final
+pub mod feed; // the feed row and the message of a change
+pub mod once; // one fold, from draining to the log
+pub mod retention; // erases old minutes

@@ -1,0 +1,360 @@
+//! Folding: pending votes into the aggregates, the time line and the feed, in one transaction. Also what only the
+//! folder can know: where low water is, which heap takes votes, which match is final.
+
+#![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
+
+use crate::error::{Result, broken, refused};
+use crate::fold::aggregate::{self, Sum, Table, Target};
+use crate::fold::ballot_retention;
+use crate::fold::ending::Ended;
+use crate::fold::feed::{Change, Fold, Head};
+use crate::fold::retention;
+use crate::pending::heap::{Next, OpenHeap};
+use crate::pending::low_water::{self, Writers};
+use crate::pending::state::State;
+use crate::pg::lock::Lock;
+use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::pg::tables::{self, Latest};
+use crate::session::memory::{self, Tables};
+use crate::settings::{self, Pause};
+use pgrx::{IntoDatum, pg_extern, pg_sys};
+use std::collections::BTreeMap;
+use vote_agg_core::Country;
+use vote_agg_core::vote::cell;
+use vote_agg_core::vote::tally::{self, MINUTE, Tally};
+
+/// The most rows that one fold takes, and the most distinct sums after which it takes no more, so that the feed keeps moving
+/// through a backlog. A sum costs about four times as much as a row: it is an update of two tables and their indexes.
+const MAX_ROWS: i64 = 1_000_000;
+const MAX_SUMS: usize = 200_000;
+
+/// How often rows past their time are deleted, in microseconds.
+const PRUNE_EVERY: i64 = 10_000_000;
+
+thread_local! {
+    static START: Plan = const { Plan::new(
+        "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),
+                pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
+        &[pg_sys::TIMESTAMPTZOID]) };
+    static PRUNE_FEED: Plan = const { Plan::new(
+        "DELETE FROM vote_agg.feed f WHERE f.at < $1 AND EXISTS
+            (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)",
+        &[pg_sys::TIMESTAMPTZOID]) };
+    static PRUNE_LOG: Plan = const { Plan::new(
+        "DELETE FROM vote_agg.fold_log WHERE id < $1", &[pg_sys::INT8OID]) };
+    static LOG: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.fold_log VALUES
+            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+        &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID,
+          pg_sys::FLOAT8OID, pg_sys::FLOAT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::INT2OID,
+          pg_sys::BOOLOID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID,
+          pg_sys::TIMESTAMPTZOID]) };
+}
+
+/// See the COMMENT in sql/fold.sql.
+#[pg_extern(sql = false)]
+fn fold() -> Result<i64> {
+    memory::prevent_read_only(c"fold()");
+    memory::require_read_committed("vote_agg.fold")?;
+    let mut rows = 0;
+    loop {
+        let done = once()?;
+        rows += done.rows;
+        if !done.more {
+            return Ok(rows);
+        }
+        pgrx::check_for_interrupts!();
+    }
+}
+
+/// What one fold did.
+pub struct Done {
+    /// Pending rows folded.
+    pub rows: i64,
+    /// There is more to do at once: votes that one fold does not take, or a mark that waits for nobody.
+    pub more: bool,
+    /// The heap whose turn is over holds nothing but dead rows, whose space VACUUM can give back.
+    pub to_vacuum: Option<pg_sys::Oid>,
+}
+
+/// Folds once, in the current transaction. Does nothing when somebody else is folding.
+///
+/// # Errors
+/// XX000 naming a pending row that no vote can have written; 22003 when a total leaves 64 bits. The transaction is to be
+/// rolled back then, and every row is still pending.
+pub fn once() -> Result<Done> {
+    if !Lock::Fold.try_for_transaction() {
+        return Ok(Done { rows: 0, more: false, to_vacuum: None });
+    }
+    commit_durably();
+    tables::hold_extension();
+    let tables = Tables::find()?;
+    let mut state = State::newest(&tables, Latest::take().as_ptr())?;
+    let before = state.clone();
+    let heap = |heap| OpenHeap::open(tables.heap(heap), pg_sys::RowExclusiveLock);
+    let (current, other) = (heap(state.current)?, heap(state.current.other())?);
+
+    spi::connect(|spi| {
+        let at = tables::now();
+        settings::pause(Pause::FoldSized);
+        // The order matters: who is gone, then the snapshot that drains what they wrote.
+        let writers = Writers::look(spi, &tables, &state)?;
+        let ended = Ended::look(spi, &tables, at)?;
+
+        let mut drained = Drained::default();
+        if !state.drained {
+            drained.take(spi, &other, other.first_block(state.mark(state.current.other())))?;
+        }
+        let others_anchors = std::mem::take(&mut drained.anchors);
+        drained.take(spi, &current, current.first_block(state.mark(state.current)))?;
+        settings::pause(Pause::FoldDrained);
+
+        let finals = if drained.more { Vec::new() } else { ended.finalize(spi, at)? };
+        for match_id in &finals {
+            drained.change(spi, match_id)?;
+        }
+        publish(spi, &drained, &finals, at)?;
+
+        let mut is_mark_free = false;
+        if !drained.more {
+            if !state.drained && writers.other_is_left {
+                others_anchors.iter().try_for_each(|tid| other.delete(tid).map(|_| ()))?;
+                state.drained = true;
+            }
+            let table = tables.heap(state.current);
+            is_mark_free = low_water::move_mark(spi, table, &mut state, &writers, &current, &drained.anchors, at)?;
+            if state.drained && other.blocks() == 0 && current.blocks() >= settings::turn_size() {
+                low_water::turn(&mut state, &other);
+                memory::invalidate(&tables);
+            }
+        }
+        if drained.rows > 0 {
+            let done = tables::now();
+            state.folds += 1;
+            state.total_rows += drained.rows;
+            state.last_rows = drained.rows;
+            state.last_at = Some(at);
+            state.last_duration_ms = milliseconds(done - at);
+            state.last_lag_ms = milliseconds(drained.first_at().map_or(0, |first| done - first));
+            state.last_error = None;
+        }
+        if state.last_at > Some(state.pruned_at) && at - state.pruned_at > PRUNE_EVERY {
+            spi.run(&PRUNE_FEED, &[Some((at - settings::feed_retention()).into())], Sees::Now)?;
+            spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now)?;
+            retention::apply(spi, at)?;
+            state.pruned_at = at;
+        }
+        if !drained.more {
+            ballot_retention::erase(spi, at)?;
+        }
+        if state != before {
+            state.at = at;
+            state.id += 1;
+            log(spi, &state)?;
+        }
+        settings::pause(Pause::FoldDone);
+        let is_left_over = state.drained && other.blocks() > 0;
+        Ok(Done {
+            rows: drained.rows,
+            more: drained.more || is_mark_free,
+            to_vacuum: is_left_over.then(|| tables.heap(state.current.other())),
+        })
+    })
+}
+
+/// Notes why a fold failed, in a transaction of its own.
+///
+/// # Errors
+/// XX000, and the server's own where the disk is full.
+pub fn note_failure(reason: &str) -> Result<()> {
+    if !Lock::Fold.try_for_transaction() {
+        return Ok(());
+    }
+    let mut state = State::newest(&Tables::find()?, Latest::take().as_ptr())?;
+    state.id += 1;
+    state.at = tables::now();
+    state.last_error = Some(reason.to_owned());
+    state.last_error_at = Some(state.at);
+    spi::connect(|spi| log(spi, &state))
+}
+
+/// A fold that is not on disk when it is seen could be lost in a crash, and its seq given to other content.
+fn commit_durably() {
+    // SAFETY: the setting exists, is anyone's to set, and the value is valid.
+    unsafe {
+        if pg_sys::synchronous_commit < pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_REMOTE_FLUSH as i32 {
+            pg_sys::set_config_option(
+                c"synchronous_commit".as_ptr(),
+                c"on".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_LOCAL,
+                true,
+                0,
+                false,
+            );
+        }
+    }
+}
+
+fn milliseconds(microseconds: i64) -> f64 {
+    microseconds as f64 / 1_000.0
+}
+
+/// What was taken out of pending.
+#[derive(Default)]
+struct Drained {
+    matches: BTreeMap<String, (Head, Tally)>,
+    rows: i64,
+    /// Distinct arrivals of all matches.
+    sums: usize,
+    more: bool,
+    anchors: Vec<pg_sys::ItemPointerData>,
+}
+
+impl Drained {
+    /// Takes out of a heap what is committed by now.
+    fn take(&mut self, spi: &Spi, heap: &OpenHeap, first: u32) -> Result<()> {
+        let now = Latest::take();
+        let mut last: Option<(String, Head, Tally)> = None;
+        heap.visit(first, now.as_ptr(), |row| {
+            let Some(vote) = row.vote()? else {
+                self.anchors.push(row.tid);
+                return Ok(Next::Go);
+            };
+            if self.rows == MAX_ROWS || self.sums >= MAX_SUMS {
+                self.more = true;
+                return Ok(Next::Stop);
+            }
+            if !heap.delete(&row.tid)? {
+                return Ok(Next::Go);
+            }
+            // Neighbours are mostly of one match: it is kept at hand.
+            if last.as_ref().is_none_or(|(match_id, ..)| match_id.as_bytes() != row.match_id) {
+                if let Some((match_id, head, tally)) = last.take() {
+                    self.matches.insert(match_id, (head, tally));
+                }
+                let match_id = String::from_utf8_lossy(row.match_id);
+                self.change(spi, &match_id)?;
+                last = self.matches.remove_entry(&*match_id).map(|(match_id, (head, tally))| (match_id, head, tally));
+            }
+            if let Some((_, _, tally)) = &mut last {
+                let before = tally.distinct();
+                tally.add(&vote).map_err(|e| refused(&e))?;
+                self.sums += tally.distinct() - before;
+            }
+            self.rows += 1;
+            Ok(Next::Go)
+        })?;
+        if let Some((match_id, head, tally)) = last {
+            self.matches.insert(match_id, (head, tally));
+        }
+        Ok(())
+    }
+
+    /// Begins to change a match.
+    fn change(&mut self, spi: &Spi, match_id: &str) -> Result<()> {
+        if !self.matches.contains_key(match_id) {
+            let head = Head::load(spi, match_id, Sees::Now)?;
+            let tally = Tally::new(head.teams.clone());
+            self.matches.insert(match_id.to_owned(), (head, tally));
+        }
+        Ok(())
+    }
+
+    fn first_at(&self) -> Option<i64> {
+        self.matches.values().filter_map(|(_, tally)| tally.first_at()).min()
+    }
+}
+
+/// What all messages of a fold at this time have in common.
+///
+/// # Errors
+/// XX000 when SPI itself fails.
+pub fn history(spi: &Spi, at: i64) -> Result<Fold> {
+    let rows = spi.run(&START, &[Some(at.into())], Sees::Now)?;
+    let row = rows.first().ok_or_else(|| broken("a SELECT without FROM returned no row".into()))?;
+    // SAFETY: set when the process connected.
+    let (system, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId) };
+    Ok(Fold { at, at_text: row.need(2)?, server: format!("{system} {} {}", row.need::<String>(1)?, database.to_u32()) })
+}
+
+/// Adds what was drained to the aggregates and tells the feed, match by match in order of names.
+fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<()> {
+    if drained.matches.is_empty() {
+        return Ok(());
+    }
+    let fold = history(spi, at)?;
+    for (match_id, (head, tally)) in &drained.matches {
+        let target = Target { match_id, teams: tally.teams().len(), seq: head.seq + 1 };
+        let (cells, new_cells, emptied_cells) = add(spi, Table::Cells, target, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
+        let country_key = |country: &Country| i64::from(country.number());
+        let (countries, new_countries, emptied_countries) = add(spi, Table::Countries, target, tally.countries(), country_key)?;
+        add(spi, Table::Minutes, target, Ok(tally.minutes()), |start| start / MINUTE)?;
+        let minute_key = |(start, country): &(i64, Country)| aggregate::country_minute(*start, country.number());
+        add(spi, Table::CountryMinutes, target, Ok(tally.country_minutes()), minute_key)?;
+        let change = Change {
+            match_id,
+            head: head.clone(),
+            tally,
+            cells,
+            countries,
+            new_cells,
+            new_countries,
+            emptied: emptied_cells + emptied_countries,
+            is_final: finals.contains(match_id),
+            is_rebuilt: false,
+        };
+        change.publish(spi, &fold)?;
+    }
+    Ok(())
+}
+
+/// Adds counts by key; returns the new sums, how many keys have votes now that had none, less those that lost theirs, and how
+/// many lost theirs.
+fn add<K>(
+    spi: &Spi,
+    table: Table,
+    target: Target,
+    changes: std::result::Result<Vec<(K, tally::Counts)>, vote_agg_core::Error>,
+    key: impl Fn(&K) -> i64,
+) -> Result<(Vec<(K, Sum)>, i64, i64)> {
+    let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(|e| refused(&e))?.into_iter().unzip();
+    let changes: Vec<(i64, tally::Counts)> = keys.iter().map(key).zip(changes).collect();
+    let totals = aggregate::add(spi, table, target, &changes)?;
+    let (mut newly, mut emptied) = (0, 0);
+    for (total, (_, change)) in totals.iter().zip(&changes) {
+        let total = tally::total(&total.votes).map_err(|e| refused(&e))?;
+        let had = total - tally::total(change).map_err(|e| refused(&e))?;
+        newly += i64::from(total > 0) - i64::from(had > 0);
+        emptied += i64::from(total <= 0 && had > 0);
+    }
+    Ok((keys.into_iter().zip(totals).collect(), newly, emptied))
+}
+
+fn log(spi: &Spi, state: &State) -> Result<()> {
+    let [one, two] = state.marks;
+    let args = [
+        state.id.into_datum(),
+        Some(state.at.into()),
+        state.folds.into_datum(),
+        state.total_rows.into_datum(),
+        state.last_at.map(Into::into),
+        state.last_rows.into_datum(),
+        state.last_duration_ms.into_datum(),
+        state.last_lag_ms.into_datum(),
+        state.last_error.as_deref().into_datum(),
+        state.last_error_at.map(Into::into),
+        Some(state.pruned_at.into()),
+        (state.current as i16).into_datum(),
+        state.drained.into_datum(),
+        Some(pg_sys::Oid::from(one.file).into()),
+        i64::from(one.block).into_datum(),
+        Some(pg_sys::Oid::from(two.file).into()),
+        i64::from(two.block).into_datum(),
+        state.sized.map(i64::from).into_datum(),
+        state.waiting.clone().into_datum(),
+        state.run.map(Into::into),
+    ];
+    spi.run(&LOG, &args, Sees::Now).map(|_| ())
+}

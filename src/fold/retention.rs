@@ -1,0 +1,88 @@
+//! Retention of the time line: erases minutes past their time, and keeps their sum as an opening balance, so that running
+//! totals and totals at a later time stay right. Called by a fold, in its transaction and under its lock.
+//!
+//! A process that remembers where an erased row lay (aggregate.rs) finds nothing there, looks by key, and makes the row anew:
+//! a vote that comes late for an erased minute counts all the same, and is added to the balance next time.
+
+use crate::error::{Result, refused};
+use crate::pg::counts::{self, Counts, Entry};
+use crate::pg::spi::{Plan, Sees, Spi};
+use crate::settings;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::{IntoDatum, pg_sys};
+use std::collections::BTreeMap;
+use vote_agg_core::Country;
+use vote_agg_core::vote::tally::{self, MINUTE};
+
+const KEY_TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID];
+
+thread_local! {
+    static OLD: Plan = const { Plan::new(
+        "SELECT match_id FROM vote_agg.timeline WHERE bucket < $1 AND bucket > '-infinity'
+         UNION SELECT match_id FROM vote_agg.country_timeline WHERE bucket < $1 AND bucket > '-infinity'",
+        &[pg_sys::TIMESTAMPTZOID]) };
+    static ERASE: Plan = const { Plan::new(
+        "DELETE FROM vote_agg.timeline WHERE match_id = $1 AND bucket < $2 RETURNING votes, kept_from", KEY_TYPES) };
+    static BALANCE: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.timeline (match_id, bucket, votes, kept_from) VALUES ($1, '-infinity', $3, $2)",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8ARRAYOID]) };
+    static ERASE_COUNTRIES: Plan = const { Plan::new(
+        "DELETE FROM vote_agg.country_timeline WHERE match_id = $1 AND bucket < $2 RETURNING country_code, votes", KEY_TYPES) };
+    static BALANCE_COUNTRIES: Plan = const { Plan::new(
+        "INSERT INTO vote_agg.country_timeline (match_id, bucket, country_code, votes)
+         SELECT $1, '-infinity', pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), u.votes
+         FROM vote_agg.unpack($2) u",
+        &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
+}
+
+/// Erases what is past its time at `at`, of all matches.
+///
+/// # Errors
+/// 22003 when a sum leaves 64 bits.
+pub fn apply(spi: &Spi, at: i64) -> Result<()> {
+    let Some(retention) = settings::timeline_retention() else { return Ok(()) };
+    let horizon = at - at.rem_euclid(MINUTE) - retention;
+    let old: Vec<String> =
+        spi.run(&OLD, &[Some(horizon.into())], Sees::Now)?.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
+    for match_id in old {
+        let key = || [match_id.as_str().into_datum(), Some(horizon.into())];
+        let (mut balance, mut kept_from) = (tally::Counts::new(), horizon);
+        for row in spi.run(&ERASE, &key(), Sees::Now)?.iter() {
+            tally::add_all(&mut balance, &row.need::<Counts>(1)?.0).map_err(|e| refused(&e))?;
+            // What is gone stays gone when the setting is raised.
+            kept_from = row.get::<TimestampWithTimeZone>(2).map_or(kept_from, |before| kept_from.max(before.into()));
+        }
+        open(spi, &match_id, kept_from, balance)?;
+
+        let mut balances: BTreeMap<u16, tally::Counts> = BTreeMap::new();
+        for row in spi.run(&ERASE_COUNTRIES, &key(), Sees::Now)?.iter() {
+            let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
+            let balance = balances.entry(country.number()).or_default();
+            tally::add_all(balance, &row.need::<Counts>(2)?.0).map_err(|e| refused(&e))?;
+        }
+        open_countries(spi, &match_id, &balances)?;
+        pgrx::check_for_interrupts!();
+    }
+    Ok(())
+}
+
+/// Makes the opening balance of a time line that is kept from `kept_from` on.
+///
+/// # Errors
+/// Those of the server.
+pub fn open(spi: &Spi, match_id: &str, kept_from: i64, balance: tally::Counts) -> Result<()> {
+    let args = [match_id.into_datum(), Some(kept_from.into()), Counts(balance).into_datum()];
+    spi.run(&BALANCE, &args, Sees::Now).map(|_| ())
+}
+
+/// Makes the opening balances of countries, given by their numbers.
+///
+/// # Errors
+/// Those of the server.
+pub fn open_countries(spi: &Spi, match_id: &str, balances: &BTreeMap<u16, tally::Counts>) -> Result<()> {
+    let nowhere = pg_sys::ItemPointerData::default();
+    let entries: Vec<Entry> = balances.iter().map(|(country, votes)| (i64::from(*country), nowhere, votes)).collect();
+    let teams = balances.values().map(Vec::len).max().unwrap_or(0);
+    let packed = counts::pack(teams, &entries);
+    spi.run(&BALANCE_COUNTRIES, &[match_id.into_datum(), packed.as_slice().into_datum()], Sees::Now).map(|_| ())
+}

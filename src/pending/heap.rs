@@ -1,0 +1,398 @@
+//! Pending votes: two heaps that take turns, written and read below SQL.
+//!
+//! A vote is one `heap_insert`: no index, no row lock, no query. Three rules make low water (see ARCHITECTURE.md) right;
+//! they are kept here and in fold/once.rs:
+//! 1. A writer locks the heap, then looks where it ends, then appends at most [`SLACK`] blocks below that end.
+//! 2. A fold appends an anchor, a row without a match, and then lists who holds the lock of a writer. Once those are gone,
+//!    and a fold has drained what they wrote, the mark moves to `SLACK` blocks below the anchor's end.
+//! 3. The anchor stays until the mark that stands on the next one counts. While it lives neither VACUUM nor a crash makes
+//!    the file shorter, so who locks the heap after the listing looks at an end that is not below the anchor's.
+
+#![allow(unsafe_code, reason = "appends, scans and deletes of a heap are the server's own interface")]
+
+use crate::error::{Result, broken, quoted};
+use crate::pending::dead_pages::DeadPages;
+use crate::pending::state::Mark;
+use crate::pg::tables::{self, Table};
+use crate::session::memory;
+use crate::settings;
+use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
+use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
+use std::ops::Range;
+use vote_agg_core::Country;
+use vote_agg_core::vote::cell;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{Source, Vote};
+
+/// How far below the end of the heap a session may go on filling the block it began. A session that fills one block
+/// while many others extend the heap would leave it half empty if it had to move to the last block each time (measured:
+/// 0.86 of a bare INSERT's speed with 0, 0.94 with enough for every session); reads pass over this many blocks.
+pub const SLACK: u32 = 128;
+
+/// The columns of a heap, in the order of sql/tables.sql: h3_index, votes, at, source, in_total, match_id, team_choice,
+/// country_code; and those that only the heaps of fills have (sql/source.sql): relation, block.
+const COLUMNS: usize = 10;
+
+/// Where in an attached table a change was made.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub relation: pg_sys::Oid,
+    pub block: u32,
+}
+
+/// One of the two heaps.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub enum Heap {
+    One = 1,
+    Two = 2,
+}
+
+impl Heap {
+    /// From its number.
+    pub fn numbered(number: i16) -> Result<Self> {
+        match number {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            _ => Err(broken(format!("vote_agg.fold_log names heap {number}"))),
+        }
+    }
+
+    /// The one whose turn it is not.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::One => Self::Two,
+            Self::Two => Self::One,
+        }
+    }
+}
+
+/// The block that a row lies in.
+pub fn block_of(tid: &pg_sys::ItemPointerData) -> u32 {
+    // SAFETY: reads the structure it is given.
+    unsafe { item_pointer_get_block_number(tid) }
+}
+
+/// What a visitor of rows wants next.
+pub enum Next {
+    Go,
+    Stop,
+}
+
+/// A row of a heap: a vote of a match, or the anchor.
+pub struct Found<'a> {
+    pub tid: pg_sys::ItemPointerData,
+    /// The match; empty for the anchor.
+    pub match_id: &'a [u8],
+    values: &'a [pg_sys::Datum; COLUMNS],
+    nulls: &'a [bool; COLUMNS],
+}
+
+/// Opens the heap whose turn it is for votes of one match, after checking that votes for `teams` count now. It stays theirs
+/// to the end of the transaction, however long what comes before [`OpenHeap::look_at_end`] takes.
+///
+/// # Errors
+/// Those of [`memory::check_match`].
+pub fn begin<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>) -> Result<OpenHeap> {
+    let table = memory::lock_current_heap()?;
+    // The clock is read after the lock, not before: a vote that was held up on its way must not slip in after the end.
+    memory::check_match(match_id, teams, tables::now())?;
+    OpenHeap::open(table, pg_sys::NoLock)
+}
+
+/// Appends votes of one match. Those that are taken back (below zero) may be for a team that is not allowed any more.
+///
+/// # Errors
+/// Those of [`memory::check_match`]; nothing is written then.
+pub fn append(match_id: &str, votes: &[Vote]) -> Result<()> {
+    let heap = begin(match_id, votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team))?;
+    heap.look_at_end();
+    for vote in votes {
+        heap.insert(match_id, vote);
+    }
+    Ok(())
+}
+
+/// An open heap.
+pub struct OpenHeap(Table);
+
+impl OpenHeap {
+    /// Opens the heap in a lock mode.
+    ///
+    /// # Errors
+    /// 55000 where somebody made it something else than a plain table without indexes and triggers.
+    pub fn open(table: pg_sys::Oid, mode: u32) -> Result<Self> {
+        let table = Table::open(table, mode);
+        // SAFETY: an open relation has its pg_class row.
+        let class = unsafe { &*(*table.as_ptr()).rd_rel };
+        let is_plain = class.relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
+            && class.relam == pg_sys::HEAP_TABLE_AM_OID
+            && !class.relhasindex
+            && !class.relhastriggers;
+        if is_plain {
+            return Ok(Self(table));
+        }
+        Err(pgrx::pg_sys::panic::ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            "a heap of pending votes is not a plain table any more",
+            pgrx::function_name!(),
+        )
+        .set_detail("Votes are appended below SQL, where indexes, triggers and other storage would be passed over.")
+        .set_hint("Drop what was added to vote_agg.pending_1 and vote_agg.pending_2."))
+    }
+
+    /// Its size in blocks.
+    pub fn blocks(&self) -> u32 {
+        self.0.blocks()
+    }
+
+    /// Its file.
+    pub fn file(&self) -> u32 {
+        self.0.file().to_u32()
+    }
+
+    /// The first block that can hold rows that count.
+    pub fn first_block(&self, mark: Mark) -> u32 {
+        if mark.file == self.file() { mark.block } else { 0 }
+    }
+
+    /// Rule 1: forgets the block that this session was filling when it lies too far below the end.
+    pub fn look_at_end(&self) {
+        self.forget_block_below(self.blocks().saturating_sub(SLACK));
+        settings::pause(settings::Pause::VoteLooked);
+    }
+
+    fn forget_block_below(&self, block: u32) {
+        // SAFETY: an open relation; the target block is this session's own note. `blocks` has opened its storage, if
+        // nothing else did.
+        unsafe {
+            let storage = (*self.0.as_ptr()).rd_smgr;
+            if !storage.is_null() && (*storage).smgr_targblock < block {
+                (*storage).smgr_targblock = pg_sys::InvalidBlockNumber;
+            }
+        }
+    }
+
+    /// Appends one vote at the end.
+    pub fn insert(&self, match_id: &str, vote: &Vote) {
+        self.insert_at(match_id, vote, None);
+    }
+
+    /// The same, with the place that the heaps of fills ask for.
+    pub fn insert_at(&self, match_id: &str, vote: &Vote, place: Option<Place>) {
+        self.append(
+            match_id,
+            vote.cell.map(cell::cell_to_bits),
+            vote.votes,
+            vote.at,
+            vote.source,
+            vote.in_total,
+            vote.team,
+            vote.country.as_ref(),
+            place,
+        );
+    }
+
+    /// Appends an anchor at the very end: no match, no votes. Returns its block.
+    pub fn insert_anchor(&self, at: i64) -> u32 {
+        self.forget_block_below(self.blocks());
+        self.append("", None, 0, at, Source::CALL, false, "", None, None)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one a column")]
+    fn append(
+        &self,
+        match_id: &str,
+        cell: Option<i64>,
+        votes: i64,
+        at: i64,
+        source: Source,
+        in_total: bool,
+        team: &str,
+        country: Option<&Country>,
+        place: Option<Place>,
+    ) -> u32 {
+        let country = country.map(Country::as_str);
+        let mut nulls = [false; COLUMNS];
+        nulls[0] = cell.is_none();
+        nulls[7] = country.is_none();
+        let text = |value: &str| value.into_datum().unwrap_or(pg_sys::Datum::null());
+        let mut values: [pg_sys::Datum; COLUMNS] = [
+            cell.unwrap_or(0).into(),
+            votes.into(),
+            at.into(),
+            source.0.into(),
+            in_total.into(),
+            text(match_id),
+            text(team),
+            country.map_or(pg_sys::Datum::null(), text),
+            place.map_or(pg_sys::Datum::null(), |place| place.relation.into()),
+            place.map_or(pg_sys::Datum::null(), |place| i64::from(place.block).into()),
+        ];
+        // SAFETY: the values are those of the table's columns; the tuple lives in the current memory context until the
+        // caller's is reset, and is freed here at once. HEAP_INSERT_SKIP_FSM: rule 1, never into a gap further down.
+        unsafe {
+            let tuple = pg_sys::heap_form_tuple(self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
+            let command = pg_sys::GetCurrentCommandId(true);
+            pg_sys::heap_insert(self.0.as_ptr(), tuple, command, pg_sys::HEAP_INSERT_SKIP_FSM as i32, std::ptr::null_mut());
+            let block = block_of(&(*tuple).t_self);
+            pg_sys::pfree(tuple.cast());
+            for (value, _) in values[5..8].iter().zip(&nulls[5..8]).filter(|(_, null)| !**null) {
+                pg_sys::pfree(value.cast_mut_ptr());
+            }
+            block
+        }
+    }
+
+    /// Shows every row from block `first` on that `snapshot` sees.
+    ///
+    /// # Errors
+    /// The visitor's, and XX000 naming a row that no vote can have written.
+    pub fn visit(&self, first: u32, snapshot: pg_sys::Snapshot, mut see: impl FnMut(&Found) -> Result<Next>) -> Result<()> {
+        let end = self.blocks();
+        let mut dead = DeadPages::take(&self.0, first);
+        let mut start = first;
+        loop {
+            let blocks = dead.next(&self.0, snapshot, start..end);
+            start = blocks.end;
+            if blocks.is_empty() || matches!(self.visit_blocks(blocks, snapshot, &mut dead, &mut see)?, Next::Stop) {
+                break;
+            }
+        }
+        dead.put_back(&self.0);
+        Ok(())
+    }
+
+    fn visit_blocks(
+        &self,
+        blocks: Range<u32>,
+        snapshot: pg_sys::Snapshot,
+        dead: &mut DeadPages,
+        see: &mut impl FnMut(&Found) -> Result<Next>,
+    ) -> Result<Next> {
+        // The first block that the scan has not told of yet.
+        let mut untold = blocks.start;
+        let mut learn =
+            |until: u32| (std::mem::replace(&mut untold, until + 1)..until).for_each(|block| dead.learn(&self.0, block));
+        let mut next = Next::Go;
+        let flags = pg_sys::ScanOptions::SO_TYPE_TIDRANGESCAN | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
+        // SAFETY: the scan's rows stay pinned until the next one is asked for, and are not kept longer.
+        unsafe {
+            let table = self.0.as_ptr();
+            let scan = pg_sys::heap_beginscan(table, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), flags);
+            pg_sys::heap_setscanlimits(scan, blocks.start, blocks.end - blocks.start);
+            let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
+            let mut block = pg_sys::InvalidBlockNumber;
+            loop {
+                let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
+                if tuple.is_null() {
+                    learn(blocks.end);
+                    break;
+                }
+                let seen = block_of(&(*tuple).t_self);
+                if seen != block {
+                    block = seen;
+                    learn(block);
+                    pgrx::check_for_interrupts!();
+                }
+                pg_sys::heap_deform_tuple(tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
+                let found = Found::new((*tuple).t_self, &values, &nulls);
+                if matches!(see(&found)?, Next::Stop) {
+                    next = Next::Stop;
+                    break;
+                }
+            }
+            pg_sys::heap_endscan(scan);
+        }
+        Ok(next)
+    }
+
+    /// Deletes a row. False when somebody edited it away since it was seen.
+    ///
+    /// # Errors
+    /// XX000 when the row was changed in place, which nobody should do.
+    pub fn delete(&self, tid: &pg_sys::ItemPointerData) -> Result<bool> {
+        let mut tid = *tid;
+        let mut failure = pg_sys::TM_FailureData::default();
+        // SAFETY: a row of this open relation.
+        let result = unsafe {
+            let command = pg_sys::GetCurrentCommandId(true);
+            pg_sys::heap_delete(self.0.as_ptr(), &mut tid, command, std::ptr::null_mut(), true, &mut failure, false)
+        };
+        match result {
+            pg_sys::TM_Result::TM_Ok => Ok(true),
+            pg_sys::TM_Result::TM_Deleted => Ok(false),
+            other => Err(broken(format!("a pending vote was changed while it was folded (code {other})"))),
+        }
+    }
+}
+
+impl<'a> Found<'a> {
+    /// # Safety
+    /// The values are those of a row of a heap, which stays where it is for `'a`.
+    unsafe fn new(tid: pg_sys::ItemPointerData, values: &'a [pg_sys::Datum; COLUMNS], nulls: &'a [bool; COLUMNS]) -> Self {
+        // SAFETY: as promised by the caller.
+        Self { tid, match_id: unsafe { bytes(values[5]) }, values, nulls }
+    }
+
+    /// The match as text.
+    pub fn match_name(&self) -> std::borrow::Cow<'a, str> {
+        String::from_utf8_lossy(self.match_id)
+    }
+
+    /// Where the change was made, in a heap of fills.
+    pub fn place(&self) -> Place {
+        let relation = pg_sys::Oid::from(self.values[8].value() as u32);
+        Place { relation, block: self.values[9].value() as u32 }
+    }
+
+    /// When the row was written, in microseconds since PostgreSQL's epoch.
+    pub fn at(&self) -> i64 {
+        self.values[2].value() as i64
+    }
+
+    /// The vote; `None` for the anchor.
+    ///
+    /// # Errors
+    /// XX000 naming the row when no vote can have written it.
+    pub fn vote(&self) -> Result<Option<Vote<'a>>> {
+        if self.match_id.is_empty() {
+            return Ok(None);
+        }
+        let number = |column: usize| self.values[column].value() as i64;
+        // SAFETY: as promised to `new`.
+        let text = |column: usize| unsafe { bytes(self.values[column]) };
+        let parse = || {
+            Ok(Vote {
+                team: parse_name("team_choice", Some(text(6)))?,
+                cell: if self.nulls[0] { None } else { Some(cell::cell_from_bits(number(0))?) },
+                country: if self.nulls[7] { None } else { Some(Country::parse(text(7))?) },
+                votes: number(1),
+                source: Source(number(3) as i16),
+                in_total: self.values[4].value() != 0,
+                at: number(2),
+            })
+        };
+        parse_name("match_id", Some(self.match_id)).and_then(|_| parse()).map(Some).map_err(|error: vote_agg_core::Error| {
+            let (block, offset) = item_pointer_get_both(self.tid);
+            broken(format!(
+                "the pending row at ({block},{offset}) of match {} is broken: {error}",
+                quoted(&String::from_utf8_lossy(self.match_id))
+            ))
+        })
+    }
+}
+
+/// # Safety
+/// The datum is a text that stays where it is for `'a`. Names are too short to be compressed or stored elsewhere; what is
+/// (because somebody wrote the row by hand) is shown as a name that is too long.
+unsafe fn bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
+    let text: *const pg_sys::varlena = datum.cast_mut_ptr();
+    // SAFETY: as promised by the caller.
+    unsafe {
+        if pgrx::varlena::varatt_is_1b_e(text) || pgrx::varlena::varatt_is_4b_c(text) {
+            return &[b'?'; vote_agg_core::vote::name::MAX_BYTES + 1];
+        }
+        pgrx::varlena::varlena_to_byte_slice(text)
+    }
+}

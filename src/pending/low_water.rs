@@ -1,0 +1,125 @@
+//! Low water and the turns of the two heaps: rules 2 and 3 of heap.rs. Called by a fold, in its transaction.
+
+#![allow(unsafe_code, reason = "reads variables of the server")]
+
+use crate::error::Result;
+use crate::pending::heap::{OpenHeap, SLACK, block_of};
+use crate::pending::state::{Mark, State};
+use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::session::memory::Tables;
+use crate::settings::{self, Pause};
+use pgrx::{IntoDatum, pg_sys};
+
+/// Low water moves in steps of at least this many blocks: each costs an anchor.
+const STEP: u32 = 16;
+
+thread_local! {
+    // A prepared transaction keeps its virtual id until the server restarts.
+    static WRITERS: Plan = const { Plan::new(
+        "SELECT l.virtualtransaction FROM pg_catalog.pg_locks l
+         WHERE l.locktype = 'relation' AND l.database = $1
+           AND l.relation = $2 AND l.mode = 'RowExclusiveLock'
+           AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()",
+        &[pg_sys::OIDOID, pg_sys::OIDOID]) };
+}
+
+/// When this run of the server began: virtual transaction ids mean nothing in another.
+pub fn server_run() -> i64 {
+    // SAFETY: set at the server's start.
+    unsafe { pg_sys::PgStartTime }
+}
+
+/// Which other transactions hold `table` for writing.
+pub fn writers_of(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
+    // SAFETY: set when the process connected.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let rows = spi.run(&WRITERS, &[database.into_datum(), table.into_datum()], Sees::Now)?;
+    rows.iter().map(|row| row.need(1)).collect()
+}
+
+/// Does any other transaction hold one of the heaps for writing?
+///
+/// # Errors
+/// Those of the server.
+pub fn is_anybody_voting() -> Result<bool> {
+    let tables = Tables::find()?;
+    spi::connect(|spi| Ok(!writers_of(spi, tables.heaps[0])?.is_empty() || !writers_of(spi, tables.heaps[1])?.is_empty()))
+}
+
+/// Who is writing to the heaps, seen before the snapshot that drains.
+pub struct Writers {
+    /// A mark waits for nobody any more.
+    gone: bool,
+    /// Nobody is left in the other heap.
+    pub other_is_left: bool,
+}
+
+impl Writers {
+    /// Looks.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub fn look(spi: &Spi, tables: &Tables, state: &State) -> Result<Self> {
+        let gone = state.sized.is_some() && state.run == Some(server_run()) && {
+            let current = writers_of(spi, tables.heap(state.current))?;
+            !state.waiting.iter().any(|writer| current.contains(writer))
+        };
+        let other_is_left = !state.drained && writers_of(spi, tables.heap(state.current.other()))?.is_empty();
+        Ok(Self { gone, other_is_left })
+    }
+}
+
+/// Moves the mark of the current heap to where it may go, and notes where it may go next. The `anchors` were found by the
+/// drain that followed the look at the `writers`. Returns whether a next mark was noted that waits for nobody.
+///
+/// # Errors
+/// XX000 when somebody edited an anchor; those of the server.
+pub fn move_mark(
+    spi: &Spi,
+    table: pg_sys::Oid,
+    state: &mut State,
+    writers: &Writers,
+    current: &OpenHeap,
+    anchors: &[pg_sys::ItemPointerData],
+    at: i64,
+) -> Result<bool> {
+    let is_this_file = state.mark(state.current).file == current.file();
+    match state.sized {
+        Some(sized) if is_this_file && writers.gone => {
+            for anchor in anchors.iter().filter(|tid| block_of(tid) != sized - 1) {
+                current.delete(anchor)?;
+            }
+            state.set_mark(state.current, Mark { file: current.file(), block: sized - SLACK });
+            forget_waiting(state);
+        }
+        Some(_) if !is_this_file || state.run != Some(server_run()) => forget_waiting(state),
+        _ => {}
+    }
+    let mark = current.first_block(state.mark(state.current));
+    if state.sized.is_none() && current.blocks() >= mark + SLACK + STEP {
+        // The order matters: from the anchor on, the heap cannot get shorter; then who writes. Who locks it later looks later.
+        state.sized = Some(current.insert_anchor(at) + 1);
+        settings::pause(Pause::FoldSized);
+        state.waiting = writers_of(spi, table)?;
+        state.run = Some(server_run());
+        // The file that this is about.
+        state.set_mark(state.current, Mark { file: current.file(), block: mark });
+        return Ok(state.waiting.is_empty());
+    }
+    Ok(false)
+}
+
+fn forget_waiting(state: &mut State) {
+    state.sized = None;
+    state.waiting = Vec::new();
+    state.run = None;
+}
+
+/// Gives the turn to the other heap, which is empty. Votes that did not hear of it yet still go into this one, which is
+/// drained until nobody is left in it.
+pub fn turn(state: &mut State, other: &OpenHeap) {
+    state.current = state.current.other();
+    state.set_mark(state.current, Mark { file: other.file(), block: 0 });
+    state.drained = false;
+    forget_waiting(state);
+}

@@ -1,0 +1,6 @@
+//! Pending votes: two heaps that take turns, and the marks that keep reading them cheap.
+
+pub mod dead_pages; // pages that need no second look
+pub mod heap; // appending, visiting and deleting rows below SQL
+pub mod low_water; // anchors, marks and turns, moved by a fold
+pub mod state; // the newest row of fold_log

@@ -1,0 +1,120 @@
+//! The state of pending and of the folder: the newest row of `vote_agg.fold_log`.
+//!
+//! A row a fold instead of one row updated: found by a backward scan of the key, it costs the same however many older
+//! rows an open snapshot keeps alive, and every snapshot sees the low-water marks that are right for it.
+
+use crate::error::{Result, broken};
+use crate::pending::heap::Heap;
+use crate::pg::tables::Table;
+use crate::session::memory::Tables;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::pg_sys;
+
+/// Low water of one heap: no row below block `mark` of file `file` counts, now or ever. Another file means mark 0.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Mark {
+    pub file: u32,
+    pub block: u32,
+}
+
+/// A row of `vote_agg.fold_log`. Times are microseconds since PostgreSQL's epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    pub id: i64,
+    pub at: i64,
+    pub folds: i64,
+    pub total_rows: i64,
+    pub last_at: Option<i64>,
+    pub last_rows: i64,
+    pub last_duration_ms: f64,
+    pub last_lag_ms: f64,
+    pub last_error: Option<String>,
+    pub last_error_at: Option<i64>,
+    pub pruned_at: i64,
+    pub current: Heap,
+    /// The other heap holds nothing that counts and will get nothing until it is current again.
+    pub drained: bool,
+    pub marks: [Mark; 2],
+    /// The current heap's size in blocks when the writers of `waiting` were listed: the next mark, once they are gone.
+    pub sized: Option<u32>,
+    /// Virtual transaction ids, valid only in the server run `run`.
+    pub waiting: Vec<String>,
+    pub run: Option<i64>,
+}
+
+impl State {
+    /// The newest row in `snapshot`; where there is none, nothing was folded yet.
+    ///
+    /// # Errors
+    /// XX000 when the row makes no sense.
+    pub fn newest(tables: &Tables, snapshot: pg_sys::Snapshot) -> Result<Self> {
+        let Some(row) = Table::open(tables.fold_log, pg_sys::AccessShareLock).last_row(snapshot) else {
+            return Ok(Self::first());
+        };
+        let time = |column| row.get::<TimestampWithTimeZone>(column).map(pg_sys::TimestampTz::from);
+        let mark = |file, block| -> Result<Mark> {
+            Ok(Mark { file: row.need::<pg_sys::Oid>(file)?.to_u32(), block: block_number(row.need(block)?)? })
+        };
+        Ok(Self {
+            id: row.need(1)?,
+            at: time(2).unwrap_or_default(),
+            folds: row.need(3)?,
+            total_rows: row.need(4)?,
+            last_at: time(5),
+            last_rows: row.need(6)?,
+            last_duration_ms: row.need(7)?,
+            last_lag_ms: row.need(8)?,
+            last_error: row.get(9),
+            last_error_at: time(10),
+            pruned_at: time(11).unwrap_or_default(),
+            current: Heap::numbered(row.need(12)?)?,
+            drained: row.need(13)?,
+            marks: [mark(14, 15)?, mark(16, 17)?],
+            sized: row.get::<i64>(18).map(block_number).transpose()?,
+            waiting: row.get::<Vec<String>>(19).unwrap_or_default(),
+            run: time(20),
+        })
+    }
+
+    const fn first() -> Self {
+        Self {
+            id: 0,
+            at: 0,
+            folds: 0,
+            total_rows: 0,
+            last_at: None,
+            last_rows: 0,
+            last_duration_ms: 0.0,
+            last_lag_ms: 0.0,
+            last_error: None,
+            last_error_at: None,
+            pruned_at: 0,
+            current: Heap::One,
+            drained: false,
+            marks: [Mark { file: 0, block: 0 }; 2],
+            sized: None,
+            waiting: Vec::new(),
+            run: None,
+        }
+    }
+
+    /// The mark of `heap`.
+    pub const fn mark(&self, heap: Heap) -> Mark {
+        self.marks[heap as usize - 1]
+    }
+
+    /// Moves the mark of `heap`.
+    pub const fn set_mark(&mut self, heap: Heap, mark: Mark) {
+        self.marks[heap as usize - 1] = mark;
+    }
+
+    /// The heaps that may hold votes, the older ones first.
+    pub fn heaps(&self) -> impl Iterator<Item = Heap> + use<> {
+        let (other, current) = ((!self.drained).then(|| self.current.other()), self.current);
+        other.into_iter().chain([current])
+    }
+}
+
+fn block_number(block: i64) -> Result<u32> {
+    u32::try_from(block).map_err(|_| broken(format!("block number {block} in vote_agg.fold_log is out of range")))
+}

@@ -1,0 +1,148 @@
+//! What followers of a match read: its folded state, what the feed has past a seq, and what changed since one.
+
+use crate::error::{Result, invalid, refused};
+use crate::fold::feed::Head;
+use crate::pg::counts::Counts;
+use crate::pg::jsonb_out::Jsonb;
+use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::pg::tables::now;
+use crate::read::moment::{Moment, named, resolution_of, time};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::iter::TableIterator;
+use pgrx::{IntoDatum, name, pg_extern, pg_sys};
+use vote_agg_core::feed::message::{self, CellVotes, CountryVotes, Message, Snapshot, Stats, Votes};
+use vote_agg_core::vote::cell::cell_from_bits;
+use vote_agg_core::{Country, Error};
+
+const SINCE: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::INT8OID];
+
+thread_local! {
+    static FEED: Plan = const { Plan::new(
+        "SELECT seq, at, body FROM vote_agg.feed WHERE match_id = $1 AND seq > $2 ORDER BY seq", SINCE) };
+    static CELLS: Plan = const { Plan::new(
+        "SELECT h3_index, votes FROM vote_agg.h3_aggregate WHERE match_id = $1 AND seq > $2", SINCE) };
+    static COUNTRIES: Plan = const { Plan::new(
+        "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id = $1 AND seq > $2", SINCE) };
+}
+
+/// The seq that a follower has.
+fn since_of(since_seq: Option<i64>) -> Result<i64> {
+    match since_seq.ok_or_else(|| refused(&Error::Null { what: "since_seq" }))? {
+        since @ 0.. => Ok(since),
+        since => Err(invalid(
+            format!("since_seq must be at least 0, not {since}"),
+            "Pass the seq of the last change that was applied.",
+        )),
+    }
+}
+
+type ChangeRow = (i64, Option<TimestampWithTimeZone>, Option<String>, bool);
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_match_changes(
+    match_id: Option<&[u8]>,
+    since_seq: Option<i64>,
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(seq, i64), name!(at, Option<TimestampWithTimeZone>), name!(body, Option<String>), name!(resync, bool)),
+    >,
+> {
+    let (match_id, since) = (named(match_id)?, since_of(since_seq)?);
+    let (head, mut rows) = spi::connect(|spi| {
+        let head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
+        let mut rows: Vec<ChangeRow> = Vec::new();
+        spi.each(&FEED, &[match_id.into_datum(), since.into_datum()], |row| {
+            rows.push((row.need(1)?, row.get(2), row.get(3), false));
+            Ok(())
+        })?;
+        Ok((head, rows))
+    })?;
+    let is_gap = rows.first().map_or(since != head.seq, |(seq, ..)| *seq != since + 1);
+    if is_gap {
+        rows = vec![(head.seq, time(head.at).filter(|_| head.seq > 0), None, true)];
+    }
+    Ok(TableIterator::new(rows))
+}
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Result<Jsonb> {
+    let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
+    spi::connect(|spi| {
+        let moment = Moment::folded(spi, match_id)?;
+        let (teams, totals) = (moment.teams(), moment.totals()?);
+        let cells = moment.cells(spi, match_id, resolution)?;
+        let countries = moment.countries(spi, match_id)?;
+        let at = match moment.head.seq {
+            0 => None,
+            _ => Some(utc_text(spi, moment.head.at)?),
+        };
+        let snapshot = Snapshot {
+            v: message::VERSION,
+            match_id: match_id.into(),
+            seq: moment.head.seq,
+            epoch: moment.head.epoch.as_deref().map(Into::into),
+            at: at.map(Into::into),
+            status: moment.status().into(),
+            resolution: resolution.map(u8::from),
+            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(|e| refused(&e))?,
+            cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
+            countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
+        };
+        Jsonb::of(&snapshot)
+    })
+}
+
+/// See the COMMENT in sql/read.sql.
+#[pg_extern(sql = false)]
+fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<Option<String>> {
+    let (match_id, since) = (named(match_id)?, since_of(since_seq)?);
+    spi::connect(|spi| {
+        let moment = Moment::folded(spi, match_id)?;
+        let head = &moment.head;
+        let Some(epoch) = &head.epoch else { return Ok(None) };
+        // Who knows nothing has nothing that a rebuild could have removed.
+        let is_told = since <= head.seq && (since == 0 || since >= head.rebuilt);
+        let (mut cells, mut countries) = (Vec::new(), Vec::new());
+        if is_told && since < head.seq {
+            let key = [match_id.into_datum(), since.into_datum()];
+            spi.each(&CELLS, &key, |row| {
+                let cell = cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?;
+                cells.push((cell, row.need::<Counts>(2)?.0));
+                Ok(())
+            })?;
+            for row in spi.run(&COUNTRIES, &key, Sees::TheCallersMoment)?.iter() {
+                let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
+                countries.push((country, row.need::<Counts>(2)?.0));
+            }
+            cells.sort_unstable_by_key(|(cell, _)| u64::from(*cell));
+            countries.sort_unstable_by_key(|(country, _)| country.number());
+        }
+        let (teams, totals, at) = (moment.teams(), moment.totals()?, utc_text(spi, head.at)?);
+        let cells = cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes)));
+        let countries = countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes)));
+        Ok(Some(message::to_json(&Message {
+            v: message::VERSION,
+            match_id: match_id.into(),
+            seq: head.seq,
+            prev: since,
+            epoch: epoch.into(),
+            at: at.into(),
+            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(|e| refused(&e))?,
+            cells: is_told.then(|| cells.collect()),
+            countries: is_told.then(|| countries.collect()),
+            new: None,
+            flips: None,
+            resync: !is_told,
+            partial: false,
+            is_final: moment.status() == "final",
+        })))
+    })
+}
+
+fn utc_text(spi: &Spi, at: i64) -> Result<String> {
+    let rows = spi.run(&crate::fold::feed::UTC, &[Some(at.into())], Sees::TheCallersMoment)?;
+    rows.first().map_or_else(|| Ok(String::new()), |row| row.need(1))
+}

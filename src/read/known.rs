@@ -1,0 +1,93 @@
+//! Which cells and countries a match has in its aggregates already, as far as this session saw: so that a read of the stats
+//! need not look up every pending one. Measured at 8,000 votes/s over 100,000 cells: it costs 0.4 ms of processor time
+//! instead of 2.
+//!
+//! A cell that has votes keeps them until a ballot takes the last one away, which the feed counts (`emptied`), or the match is
+//! purged, and then its history has another beginning (`born`).
+
+#![allow(unsafe_code, reason = "reads the transaction's state")]
+
+use crate::error::{Result, refused};
+use crate::fold::aggregate::Table;
+use crate::fold::feed::Head;
+use crate::pg::counts::Counts;
+use crate::pg::spi::{Plan, Sees, Spi};
+use foldhash::{HashMap, HashSet};
+use pgrx::{IntoDatum, pg_sys};
+use std::cell::RefCell;
+use vote_agg_core::vote::tally;
+
+/// How many keys a session remembers, of all matches together, before it starts again: some 5 MB.
+const MAX_KEYS: usize = 200_000;
+
+thread_local! {
+    // From the newest version of each row backwards: forwards, a reader would pass all those that an old snapshot keeps.
+    // A range of one key, because an order by keys that are equal to something is no order for the planner.
+    static FIND_CELLS: Plan = const { Plan::new(
+        "SELECT k.key, (
+            SELECT a.votes FROM vote_agg.h3_aggregate a WHERE a.match_id = $1 AND a.h3_index >= k.key AND a.h3_index <= k.key
+            ORDER BY a.h3_index DESC LIMIT 1) FROM pg_catalog.unnest($2) AS k(key)",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
+    static FIND_COUNTRIES: Plan = const { Plan::new(
+        "SELECT c.key, (
+            SELECT a.votes FROM vote_agg.country_aggregate a
+            WHERE a.match_id = $1 AND a.country_code >= c.code AND a.country_code <= c.code ORDER BY a.country_code DESC LIMIT 1)
+         FROM (
+            SELECT k.key, pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer) AS code
+            FROM pg_catalog.unnest($2) AS k(key)) c",
+        &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
+    static KNOWN: RefCell<HashMap<(Table, String), Known>> = RefCell::new(HashMap::with_hasher(foldhash::fast::RandomState::default()));
+}
+
+#[derive(Default)]
+struct Known {
+    born: Option<i64>,
+    /// They were seen when the match was at this seq: an older snapshot may not have them.
+    seq: i64,
+    emptied: i64,
+    /// Keys with folded votes.
+    keys: HashSet<i64>,
+}
+
+/// How many keys (as in [`Table`]) have votes with what is pending that had none folded, less those that lose their last.
+/// `pending`: the votes of each key.
+///
+/// # Errors
+/// Those of the server; 22003 when a sum leaves 64 bits.
+pub fn count_new(spi: &Spi, table: Table, match_id: &str, head: &Head, pending: HashMap<i64, i64>) -> Result<i64> {
+    // Taken out while in use, so that an error that passes through leaves nothing borrowed.
+    let mut matches = KNOWN.take();
+    if matches.values().map(|known| known.keys.len()).sum::<usize>() > MAX_KEYS {
+        matches.clear();
+    }
+    let known = matches.entry((table, match_id.to_owned())).or_default();
+    if known.born != head.born || head.seq < known.seq || known.emptied != head.emptied {
+        *known = Known { born: head.born, emptied: head.emptied, ..Known::default() };
+    }
+    // What this transaction itself folded may never be.
+    // SAFETY: reads the transaction's state.
+    let may_remember = unsafe { pg_sys::GetCurrentTransactionIdIfAny() } == pg_sys::InvalidTransactionId;
+    if may_remember {
+        known.seq = head.seq;
+    }
+    let is_open = |(key, votes): &(i64, i64)| *votes < 0 || (*votes > 0 && !known.keys.contains(key));
+    let open: HashMap<i64, i64> = pending.into_iter().filter(is_open).collect();
+    let mut new = 0;
+    if head.seq == 0 {
+        new = open.values().filter(|votes| **votes > 0).count() as i64;
+    } else if !open.is_empty() {
+        let find = if table == Table::Cells { &FIND_CELLS } else { &FIND_COUNTRIES };
+        let keys = Counts(open.keys().copied().collect());
+        for row in spi.run(find, &[match_id.into_datum(), keys.into_datum()], Sees::TheCallersMoment)?.iter() {
+            let key = row.need(1)?;
+            let folded = row.get::<Counts>(2).map_or(Ok(0), |votes| tally::total(&votes.0)).map_err(|e| refused(&e))?;
+            let total = tally::total(&[folded, open[&key]]).map_err(|e| refused(&e))?;
+            new += i64::from(total > 0) - i64::from(folded > 0);
+            if may_remember && folded > 0 {
+                known.keys.insert(key);
+            }
+        }
+    }
+    KNOWN.set(matches);
+    Ok(new)
+}

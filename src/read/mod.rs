@@ -1,0 +1,9 @@
+//! Reading: folded totals plus pending votes, in one snapshot.
+
+pub mod cells; // cells of a match, in a box, the top ones
+pub mod followers; // snapshots, changes and updates for followers
+pub mod geometry; // pure geometry of cells
+pub mod known; // keys known to have votes
+pub mod map; // GeoJSON, territories, tiles
+pub mod moment; // a match at one moment, and its stats
+pub mod timeline; // votes by minute, the match at an earlier time

@@ -1,0 +1,159 @@
+//! Reading the time line: votes by bucket, and the match as it stood at an earlier time.
+
+use crate::error::{Result, invalid, quoted, refused};
+use crate::pg::counts::Counts;
+use crate::pg::jsonb_out::Jsonb;
+use crate::pg::spi::{self, Plan, Spi};
+use crate::pg::tables::now;
+use crate::read::moment::{Moment, named, ranked, time, votes_json};
+use pgrx::datum::{Interval, TimestampWithTimeZone};
+use pgrx::iter::TableIterator;
+use pgrx::{IntoDatum, name, pg_extern, pg_sys};
+use std::collections::BTreeMap;
+use vote_agg_core::feed::message::Votes;
+use vote_agg_core::feed::timeline::{self, Timeline};
+use vote_agg_core::vote::dominance;
+use vote_agg_core::vote::tally;
+use vote_agg_core::{Country, Error};
+
+/// The first moment that PostgreSQL can tell from -infinity, which is the opening balance's place: 4714-11-24 BC.
+const EARLIEST: i64 = -211_813_488_000_000_000;
+
+thread_local! {
+    static MINUTES: Plan = const { Plan::new(
+        "SELECT bucket, votes, kept_from FROM vote_agg.timeline WHERE match_id = $1 AND bucket < $2",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID]) };
+    static COUNTRY_MINUTES: Plan = const { Plan::new(
+        "SELECT country_code, votes FROM vote_agg.country_timeline WHERE match_id = $1 AND bucket < $2",
+        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID]) };
+}
+
+/// The time line before a moment, and where it starts if retention has erased its beginning.
+fn line_before(spi: &Spi, match_id: &str, moment: &Moment, end: i64) -> Result<(Timeline, Option<i64>)> {
+    let (mut line, mut kept_from) = (Timeline::default(), None);
+    let pending = moment.pending.minutes();
+    let pending = pending.iter().filter(|(minute, _)| *minute < end);
+    pending.clone().try_for_each(|(minute, votes)| line.add(*minute, votes)).map_err(|e| refused(&e))?;
+    spi.each(&MINUTES, &[match_id.into_datum(), Some(end.max(EARLIEST).into())], |row| {
+        let votes = row.need::<Counts>(2)?.0;
+        match row.get::<TimestampWithTimeZone>(3) {
+            Some(start) => {
+                let start = start.into();
+                kept_from = Some(start);
+                line.open(start, votes);
+                Ok(())
+            }
+            None => line.add(row.need::<TimestampWithTimeZone>(1)?.into(), &votes).map_err(|e| refused(&e)),
+        }
+    })?;
+    Ok((line, kept_from))
+}
+
+/// See the COMMENT in sql/timeline.sql.
+#[pg_extern(sql = false)]
+fn get_match_timeline(
+    match_id: Option<&[u8]>,
+    bucket: Option<Interval>,
+    from: Option<TimestampWithTimeZone>,
+    to: Option<TimestampWithTimeZone>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(bucket_start, Option<TimestampWithTimeZone>),
+            name!(team_choice, String),
+            name!(votes, i64),
+            name!(running_total, i64),
+        ),
+    >,
+> {
+    let (match_id, width) = (named(match_id)?, width_of(bucket)?);
+    let (from, to) = (from.map(i64::from), to.map(i64::from));
+    let (teams, buckets) = spi::connect(|spi| {
+        let moment = Moment::of(spi, match_id)?;
+        let (line, _) = line_before(spi, match_id, &moment, i64::MAX)?;
+        Ok((moment.teams().to_vec(), line.buckets(width, from, to).map_err(|e| refused(&e))?))
+    })?;
+    let of_team = |counts: &tally::Counts, team: usize| counts.get(team).copied().unwrap_or(0);
+    // One by one as they are asked for: a long match with short buckets has many.
+    Ok(TableIterator::new(buckets.flat_map(move |bucket| {
+        let row = |(team, name): (usize, &String)| {
+            (time(bucket.start), name.clone(), of_team(&bucket.votes, team), of_team(&bucket.running, team))
+        };
+        teams.iter().enumerate().map(row).collect::<Vec<_>>()
+    })))
+}
+
+/// The microseconds of a bucket of whole minutes.
+fn width_of(bucket: Option<Interval>) -> Result<i64> {
+    let bucket = bucket.ok_or_else(|| refused(&Error::Null { what: "bucket" }))?;
+    let width = if bucket.months() == 0 { timeline::width(bucket.days(), bucket.micros()) } else { None };
+    width.ok_or_else(|| {
+        invalid(
+            format!("bucket must be a whole number of minutes, 1 minute to 36525 days, not {bucket}"),
+            "Pass an interval such as '5 minutes'; months have no fixed length.",
+        )
+    })
+}
+
+type Standing = (Option<TimestampWithTimeZone>, Option<String>, i64, Jsonb, Option<String>, f64);
+
+/// See the COMMENT in sql/timeline.sql.
+#[pg_extern(sql = false)]
+fn get_match_at(
+    match_id: Option<&[u8]>,
+    ts: Option<TimestampWithTimeZone>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(as_of, Option<TimestampWithTimeZone>),
+            name!(country_code, Option<String>),
+            name!(total_votes, i64),
+            name!(votes, Jsonb),
+            name!(leader, Option<String>),
+            name!(dominance, f64),
+        ),
+    >,
+> {
+    let match_id = named(match_id)?;
+    let ts = ts.ok_or_else(|| refused(&Error::Null { what: "ts" }))?;
+    let as_of = timeline::as_of(ts.into(), now());
+    let rows = spi::connect(|spi| {
+        let moment = Moment::of(spi, match_id)?;
+        let (line, kept_from) = line_before(spi, match_id, &moment, as_of)?;
+        if let Some(start) = kept_from.filter(|start| as_of < *start) {
+            let start = time(start).map_or_else(String::new, |start| start.to_string());
+            return Err(invalid(
+                format!("the time line of match {} is kept from {start} on, not at {ts}", quoted(match_id)),
+                "Ask for a later time. vote_agg.timeline_retention says how long a minute is kept.",
+            ));
+        }
+        let mut totals = line.total().map_err(|e| refused(&e))?;
+        totals.resize(moment.teams().len(), 0);
+        let teams = moment.teams();
+        let name = |votes: &[i64]| dominance::leader(votes).map(|place| teams[place].clone());
+        let total = tally::total(&totals).map_err(|e| refused(&e))?;
+        let all = Jsonb::of(&Votes::all(teams, &totals))?;
+        let mut rows: Vec<Standing> = vec![(time(as_of), None, total, all, name(&totals), dominance::dominance(&totals))];
+        for (country, total, votes) in ranked(countries_before(spi, match_id, &moment, as_of)?, None, |c| c.number().into())? {
+            let by_team = votes_json(teams, &votes)?;
+            rows.push((time(as_of), Some(country.to_string()), total, by_team, name(&votes), dominance::dominance(&votes)));
+        }
+        Ok(rows)
+    })?;
+    Ok(TableIterator::new(rows))
+}
+
+fn countries_before(spi: &Spi, match_id: &str, moment: &Moment, end: i64) -> Result<BTreeMap<Country, tally::Counts>> {
+    let mut countries: BTreeMap<Country, tally::Counts> = BTreeMap::new();
+    let mut add = |country, votes: &[i64]| tally::add_all(countries.entry(country).or_default(), votes).map_err(|e| refused(&e));
+    for ((_, country), votes) in moment.pending.country_minutes().into_iter().filter(|((minute, _), _)| *minute < end) {
+        add(country, &votes)?;
+    }
+    spi.each(&COUNTRY_MINUTES, &[match_id.into_datum(), Some(end.max(EARLIEST).into())], |row| {
+        let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
+        add(country, &row.need::<Counts>(2)?.0)
+    })?;
+    Ok(countries)
+}

@@ -1,0 +1,221 @@
+//! What a session remembers, so that a vote costs no look-up: table numbers, which heap takes votes, which matches are
+//! open. Dropped as a whole when a relcache invalidation of one of the tables says that something changed.
+
+#![allow(unsafe_code, reason = "invalidation callbacks are the server's own interface")]
+
+use crate::error::{Result, no_extension, not_now, quoted, unknown};
+use crate::matches;
+use crate::pending::heap::Heap;
+use crate::pending::state::State;
+use crate::pg::tables::{self, Latest, Row, Table};
+use crate::settings;
+use crate::worker::process;
+use pgrx::{PgSqlErrorCode, pg_sys};
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use vote_agg_core::vote::tally::Vote;
+
+/// How many matches a session remembers before it forgets them all and starts again.
+const MAX_MATCHES: usize = 1_000;
+
+thread_local! {
+    static MEMORY: RefCell<Option<Memory>> = const { RefCell::new(None) };
+    static WATCHED: Cell<[pg_sys::Oid; 4]> = const { Cell::new([pg_sys::InvalidOid; 4]) };
+    static VALID: Cell<bool> = const { Cell::new(false) };
+}
+
+struct Memory {
+    tables: Tables,
+    /// The heap whose turn it is; `None` until a vote asks. Reads never do: they may run beside parallel workers, where no
+    /// snapshot of this very moment can be taken.
+    current: Option<Heap>,
+    matches: HashMap<String, Option<matches::Match>>,
+}
+
+impl Memory {
+    /// The heap whose turn it is, and its table.
+    fn current(&mut self) -> Result<(Heap, pg_sys::Oid)> {
+        let heap = match self.current {
+            Some(heap) => heap,
+            None => State::newest(&self.tables, Latest::take().as_ptr())?.current,
+        };
+        self.current = Some(heap);
+        Ok((heap, self.tables.heap(heap)))
+    }
+}
+
+/// The numbers of the tables that are read or written below SQL.
+#[derive(Clone, Copy)]
+pub struct Tables {
+    pub matches: pg_sys::Oid,
+    pub heaps: [pg_sys::Oid; 2],
+    pub fold_log: pg_sys::Oid,
+    pub ballot: pg_sys::Oid,
+}
+
+impl Tables {
+    /// Looks them up.
+    ///
+    /// # Errors
+    /// 42704 where the extension is not installed (any more).
+    pub fn find() -> Result<Self> {
+        let table = |name| tables::find(name).ok_or_else(no_extension);
+        Ok(Self {
+            matches: table(c"match")?,
+            heaps: [table(c"pending_1")?, table(c"pending_2")?],
+            fold_log: table(c"fold_log")?,
+            ballot: table(c"ballot")?,
+        })
+    }
+
+    /// The heap's table.
+    pub const fn heap(&self, heap: Heap) -> pg_sys::Oid {
+        self.heaps[heap as usize - 1]
+    }
+}
+
+/// Asks the server to tell when a table changes. Once a process.
+pub fn watch() {
+    // SAFETY: the callback only sets a flag.
+    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::from(0)) };
+}
+
+/// Runs inside the server's invalidation code, where nothing may fail: it compares and sets a flag.
+extern "C-unwind" fn changed(_: pg_sys::Datum, table: pg_sys::Oid) {
+    if table == pg_sys::InvalidOid || WATCHED.get().contains(&table) {
+        VALID.set(false);
+    }
+}
+
+/// Tells every session, when this transaction commits, to forget what it remembers.
+pub fn invalidate(tables: &Tables) {
+    // SAFETY: queues a message for the end of the transaction.
+    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(tables.matches) };
+}
+
+/// The numbers of our tables, from memory.
+///
+/// # Errors
+/// 42704 where the extension is not installed (any more).
+pub fn tables() -> Result<Tables> {
+    with_memory(|memory| Ok(memory.tables))
+}
+
+/// The heap that takes votes now. Locks it against being emptied for good, before the look that decides: whoever moves
+/// the votes to the other heap waits until nobody who may have missed the move is left in this one.
+///
+/// # Errors
+/// 42704 where the extension is not installed (any more).
+pub fn lock_current_heap() -> Result<pg_sys::Oid> {
+    loop {
+        let (heap, table) = with_memory(Memory::current)?;
+        // SAFETY: conflicts only with DDL and VACUUM FULL.
+        unsafe { pg_sys::LockRelationOid(table, pg_sys::RowExclusiveLock as i32) };
+        settings::pause(settings::Pause::VoteLocked);
+        // SAFETY: a lock that the transaction had already accepts no messages by itself.
+        unsafe { pg_sys::AcceptInvalidationMessages() };
+        if with_memory(Memory::current)? == (heap, table) {
+            return Ok(table);
+        }
+    }
+}
+
+/// Checks that votes count now. Those that are taken back need no team that may still be voted for.
+///
+/// # Errors
+/// Those of [`check_match`].
+pub fn check_votes(match_id: &str, votes: &[Vote]) -> Result<()> {
+    let teams = votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team);
+    check_match(match_id, teams, tables::now())
+}
+
+/// Checks that a vote for one of `teams` counts now.
+///
+/// # Errors
+/// 42704 for an unknown match (auto_open off) or team, 55000 outside the match's time.
+pub fn check_match<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>, now: i64) -> Result<()> {
+    with_memory(|memory| {
+        if !memory.matches.contains_key(match_id) {
+            if memory.matches.len() >= MAX_MATCHES {
+                memory.matches.clear();
+            }
+            let found = matches::find(memory.tables.matches, match_id, Latest::take().as_ptr())?;
+            memory.matches.insert(match_id.to_owned(), found);
+        }
+        match &memory.matches[match_id] {
+            Some(opened) => opened.check(match_id, teams, now),
+            None if settings::auto_open() => Ok(()),
+            None => Err(unknown(
+                format!("match {} does not exist", quoted(match_id)),
+                "Open it with open_match, or set vote_agg.auto_open = on.".into(),
+            )),
+        }
+    })
+}
+
+/// May voters change their ballots in the match, as it was last checked?
+///
+/// # Errors
+/// 42704 where the extension is not installed (any more).
+pub fn changes_allowed(match_id: &str) -> Result<bool> {
+    with_memory(|memory| Ok(memory.matches.get(match_id).and_then(Option::as_ref).is_none_or(|opened| opened.changes_allowed)))
+}
+
+fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
+    // The flag is set before anything is read: what changes meanwhile clears it again.
+    if !VALID.replace(true) {
+        MEMORY.set(None);
+    }
+    // Taken out while in use, so that an error that passes through leaves nothing borrowed or half done.
+    let mut memory = match MEMORY.take() {
+        Some(memory) => memory,
+        None => {
+            let tables = Tables::find().inspect_err(|_| VALID.set(false))?;
+            process::look_again();
+            WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1], tables.ballot]);
+            Memory { tables, current: None, matches: HashMap::new() }
+        }
+    };
+    let result = act(&mut memory);
+    MEMORY.set(Some(memory));
+    result
+}
+
+/// Refuses to write where nothing may be written: a read-only transaction, a standby, a parallel worker.
+pub fn prevent_read_only(function: &std::ffi::CStr) {
+    // SAFETY: raises the server's own errors (25006, 25000).
+    unsafe {
+        pg_sys::PreventCommandIfReadOnly(function.as_ptr());
+        pg_sys::PreventCommandIfParallelMode(function.as_ptr());
+    }
+}
+
+/// Refuses isolation levels whose snapshot would be too old for a fold or purge.
+///
+/// # Errors
+/// 25001 above READ COMMITTED.
+pub fn require_read_committed(function: &str) -> Result<()> {
+    // SAFETY: the transaction's level, a variable of the server.
+    if unsafe { pg_sys::XactIsoLevel } > pg_sys::XACT_READ_COMMITTED as i32 {
+        return Err(pgrx::pg_sys::panic::ErrorReport::new(
+            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
+            format!("{function} must run at isolation level READ COMMITTED"),
+            pgrx::function_name!(),
+        )
+        .set_hint("Call it in a transaction of its own."));
+    }
+    Ok(())
+}
+
+/// What to do about a match that takes no votes now.
+pub const ELSEWHERE: &str = "Open it with open_match, or vote in another match.";
+
+/// A closed or not yet open match.
+pub fn refuse_now(match_id: &str, what: &str, detail: String) -> Result<()> {
+    Err(not_now(format!("match {} {what}", quoted(match_id)), detail, ELSEWHERE))
+}
+
+/// Reads a match's row.
+pub fn match_row(table: pg_sys::Oid, match_id: &str, snapshot: pg_sys::Snapshot) -> Option<Row> {
+    Table::open(table, pg_sys::AccessShareLock).row(match_id, snapshot)
+}

@@ -1,0 +1,164 @@
+//! Many votes in one call: summed here, so that only distinct sums are appended.
+
+use crate::error::{Result, refused, refused_at};
+use crate::pending::heap;
+use crate::pg::jsonb_in::Jsonb;
+use crate::pg::tables;
+use crate::session::memory;
+use crate::worker::process;
+use crate::write::ballot::{changes_nothing, moved};
+use crate::write::ballot_box::{BallotBox, Cast, Choice, Voter};
+use crate::write::record::coarsened;
+use pgrx::datum::Array;
+use pgrx::pg_extern;
+use std::collections::BTreeMap;
+use vote_agg_core::vote::cell::cell_from_bits;
+use vote_agg_core::vote::element::Element;
+use vote_agg_core::vote::name::parse_name;
+use vote_agg_core::vote::tally::{self, Source, Tally, Vote, parse_votes};
+use vote_agg_core::{Country, Error};
+
+/// See the COMMENT in sql/write.sql.
+#[pg_extern(sql = false)]
+fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
+    memory::prevent_read_only(c"bulk_increment()");
+    let votes = votes.ok_or_else(|| refused(&Error::Null { what: "votes" }))?;
+    let at = tables::now();
+    let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
+    let mut position = 0;
+    let added = votes.each_element(|element| {
+        position += 1;
+        let match_id = parse_name("match_id", element.match_id()?)?;
+        if !batches.contains_key(match_id) {
+            batches.insert(match_id.to_owned(), Batch::default());
+        }
+        batches.get_mut(match_id).map_or(Ok(()), |batch| batch.add(position, element, at))
+    });
+    added.map_err(|e| refused_at(e.position, &e.error))?;
+    append(&batches, at)
+}
+
+/// What a call brings to one match.
+#[derive(Default)]
+struct Batch {
+    votes: Tally,
+    /// By voter, in the order of the elements, with their positions. Voters in order: calls that have several in common
+    /// wait for each other's first, never crosswise.
+    ballots: BTreeMap<String, Vec<(usize, Choice)>>,
+}
+
+impl Batch {
+    fn add(&mut self, position: usize, element: &Element, at: i64) -> std::result::Result<(), Error> {
+        let resolution = element.resolution()?;
+        let team = parse_name("team_choice", element.team_choice()?)?;
+        let cell = element.cell()?.map(|cell| coarsened(cell, resolution)).transpose()?;
+        let country = element.country_code()?.map(Country::parse).transpose()?;
+        let votes = parse_votes(Some(element.votes()?.unwrap_or(1)))?;
+        let Some(voter_id) = element.voter_id()? else {
+            return self.votes.add(&Vote { team, cell, country, votes, in_total: true, source: Source::CALL, at });
+        };
+        let voter_id = parse_name("voter_id", Some(voter_id))?;
+        if votes != 1 {
+            return Err(Error::BallotVotes { votes });
+        }
+        let choice = Choice { team: team.to_owned(), cell, country };
+        // Most voters come once, and a list grows to four at first.
+        self.ballots.entry(voter_id.to_owned()).or_insert_with(|| Vec::with_capacity(1)).push((position, choice));
+        Ok(())
+    }
+
+    /// Casts the ballots and adds what they change to `moves`; returns how many were the voters' first.
+    fn cast(&self, match_id: &str, moves: &mut Tally, at: i64) -> Result<i64> {
+        if self.ballots.is_empty() {
+            return Ok(0);
+        }
+        let (ballots, may_change) = (BallotBox::open()?, memory::changes_allowed(match_id)?);
+        let mut counted = 0;
+        for (voter_id, choices) in &self.ballots {
+            let voter = Voter { match_id, voter_id };
+            for (position, choice) in choices {
+                let old = match ballots.cast(voter, choice, may_change)? {
+                    Cast::Refused => return Err(changes_nothing(voter, Some(*position))),
+                    Cast::Unchanged => continue,
+                    Cast::Counted => None,
+                    Cast::Changed(old) => Some(old),
+                };
+                counted += i64::from(old.is_none());
+                for vote in moved(old.as_ref(), Some(choice), at) {
+                    moves.add(&vote).map_err(|e| refused(&e))?;
+                }
+            }
+        }
+        Ok(counted)
+    }
+}
+
+/// See the COMMENT in sql/write.sql.
+#[pg_extern(sql = false)]
+fn bulk_increment_arrays(
+    match_id: Option<&[u8]>,
+    team_choices: Option<Array<'_, &[u8]>>,
+    h3_indexes: Option<Array<'_, i64>>,
+    country_codes: Option<Array<'_, &[u8]>>,
+    votes: Option<Array<'_, i64>>,
+) -> Result<i64> {
+    memory::prevent_read_only(c"bulk_increment()");
+    let at = tables::now();
+    let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
+    let teams = team_choices.ok_or_else(|| refused(&Error::Null { what: "team_choices" }))?;
+    let expected = teams.len();
+    for (name, length) in [
+        ("h3_indexes", h3_indexes.as_ref().map(Array::len)),
+        ("country_codes", country_codes.as_ref().map(Array::len)),
+        ("votes", votes.as_ref().map(Array::len)),
+    ] {
+        if let Some(length) = length
+            && length != expected
+        {
+            return Err(refused(&Error::Length { what: name, length, expected }));
+        }
+    }
+    let (mut cells, mut countries) = (h3_indexes.as_ref().map(Array::iter), country_codes.as_ref().map(Array::iter));
+    let mut counts = votes.as_ref().map(Array::iter);
+    let mut tally = Tally::default();
+    for (i, team) in teams.iter().enumerate() {
+        let (cell, country) =
+            (cells.as_mut().and_then(Iterator::next).flatten(), countries.as_mut().and_then(Iterator::next).flatten());
+        let votes = counts.as_mut().map_or(Some(1), |counts| counts.next().flatten());
+        let mut add = || {
+            tally.add(&Vote {
+                team: parse_name("team_choice", team)?,
+                cell: cell.map(cell_from_bits).transpose()?,
+                country: country.map(Country::parse).transpose()?,
+                votes: parse_votes(votes)?,
+                in_total: true,
+                source: Source::CALL,
+                at,
+            })
+        };
+        add().map_err(|error| refused_at(i + 1, &error))?;
+        if i % 65_536 == 0 {
+            pgrx::check_for_interrupts!();
+        }
+    }
+    append(&BTreeMap::from([(match_id.to_owned(), Batch { votes: tally, ..Batch::default() })]), at)
+}
+
+/// Appends one row a distinct sum, match by match, and returns the votes counted.
+fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
+    let mut counted = 0i64;
+    for (match_id, batch) in batches.iter().filter(|(_, batch)| batch.votes.distinct() > 0 || !batch.ballots.is_empty()) {
+        let teams = batch.ballots.values().flatten().map(|(_, choice)| choice.team.as_str());
+        let heap = heap::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
+        let mut moves = Tally::default();
+        let voters = batch.cast(match_id, &mut moves, at)?;
+        let votes = batch.votes.totals().and_then(|totals| tally::total(&totals));
+        counted = votes.and_then(|votes| tally::total(&[counted, voters, votes])).map_err(|e| refused(&e))?;
+        heap.look_at_end();
+        for vote in batch.votes.votes(Source::CALL, at).chain(moves.votes(Source::BALLOT, at)) {
+            heap.insert(match_id, &vote);
+        }
+    }
+    process::ensure(at);
+    Ok(counted)
+}

@@ -1,0 +1,6 @@
+//! Writing votes.
+
+pub mod ballot; // cast_vote, retract_vote: one voter, one vote
+pub mod ballot_box; // the table of ballots, written below SQL
+pub mod bulk; // bulk_increment: many votes in one call
+pub mod record; // record_vote and its older names
