@@ -3,36 +3,23 @@
 //! No business rules, and no state that one query could not bring back: a second relay beside it needs nothing but the same
 //! database.
 
-mod cache;
-mod capacity;
-mod coarser;
 pub mod config;
-mod database;
+mod db;
 pub mod error;
-mod event;
-mod feed;
-mod fold;
-mod follow;
 mod guard;
 mod http;
-mod hub;
-mod map;
+mod live;
 mod metrics;
-mod question;
-mod room;
 mod serve;
-mod socket;
-mod state;
-mod stream;
-mod wish;
+mod ws;
 
 pub use config::Config;
 pub use error::{Error, Result};
 
-use database::Database;
+use db::database::Database;
 use guard::limits::Seats;
 use guard::token::Checker;
-use hub::Hub;
+use live::hub::Hub;
 use socketioxide::SocketIo;
 use std::future::Future;
 use std::sync::Arc;
@@ -53,7 +40,7 @@ const DRAIN: Duration = Duration::from_secs(8);
 /// # Errors
 /// [`Error::Config`] for settings that cannot be right, [`Error::Io`] when the listener is none.
 pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
-    map::check(config.map_dir.as_deref())?;
+    http::map::check(config.map_dir.as_deref())?;
     let database = Database::new(&config)?;
     let checker = Arc::new(Checker::new(&config)?);
     let origins = guard::origin::Origins::new(&config.origins)?;
@@ -67,12 +54,12 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         .connect_timeout(config.handshake_timeout)
         .build_layer();
     let hub = Arc::new(Hub::new(config, database, io.clone(), tokio::runtime::Handle::current()));
-    socket::open(&io, &hub, &checker, &seats);
+    ws::socket::open(&io, &hub, &checker, &seats);
 
-    let following = feed::start(hub.clone())?;
+    let following = live::feed::start(hub.clone())?;
     let mut work = tokio::task::JoinSet::new();
     if hub.config.fold {
-        work.spawn(fold::run(hub.clone()));
+        work.spawn(db::fold::run(hub.clone()));
     }
     work.spawn({
         let hub = hub.clone();
@@ -85,8 +72,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
     });
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let shared = http::Shared { hub: hub.clone(), checker, seats, stopped: stopped.clone() };
-    let app = http::guarded(http::router(shared).layer(layer), &hub, origins);
+    let shared = http::routes::Shared { hub: hub.clone(), checker, seats, stopped: stopped.clone() };
+    let app = http::routes::guarded(http::routes::router(shared).layer(layer), &hub, origins);
     let address = listener.local_addr()?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let stopped = async move {

@@ -1,11 +1,11 @@
 //! What Socket.IO clients say, and what they are answered.
 
-use crate::capacity::Queue;
 use crate::guard::limits::{Rates, Seat, Seats};
 use crate::guard::token::{Access, Checker};
-use crate::hub::Hub;
-use crate::room::NAMESPACE;
-use crate::wish::{Wish, match_of};
+use crate::live::capacity::Queue;
+use crate::live::hub::Hub;
+use crate::live::room::NAMESPACE;
+use crate::live::wish::{Wish, match_of};
 use serde::Serialize;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;

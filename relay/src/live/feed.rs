@@ -7,9 +7,9 @@
 //! notification, and for most of them that would cost more than all the rest.
 
 use crate::config::Config;
-use crate::database::{Sql, patiently};
+use crate::db::database::{Sql, patiently};
 use crate::error::{Error, Result};
-use crate::hub::Hub;
+use crate::live::hub::Hub;
 use foldhash::HashSet;
 use futures_util::FutureExt;
 use std::future::Future;

@@ -1,9 +1,9 @@
 //! The live map: a folder of built files at `/`, and the list of matches that it begins with.
 
-use crate::cache::{Answer, Question};
 use crate::error::{Error, Result};
 use crate::guard::token::Access;
-use crate::http::{Shared, access, failed, refuse, respond};
+use crate::http::cache::{Answer, Question};
+use crate::http::routes::{Shared, access, failed, refuse, respond};
 use axum::Router;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};

@@ -1,10 +1,10 @@
 //! What can be asked about a match over HTTP, and where the answer comes from: memory where the match is followed and
 //! memory has it, else one statement.
 
-use crate::cache::Answer;
-use crate::database::Database;
+use crate::db::database::Database;
 use crate::error::{Error, Result};
-use crate::follow::Follow;
+use crate::http::cache::Answer;
+use crate::live::follow::Follow;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
 //! Folding from here, where no worker can.
 
 use crate::error::Result;
-use crate::hub::Hub;
+use crate::live::hub::Hub;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     fn what_arrived_is_summed_up_and_flips_are_of_what_is_shown() {
-        let mut message: Message = serde_json::from_str(include_str!("../../fixtures/message.json")).expect("golden message");
+        let mut message: Message = serde_json::from_str(include_str!("../../../fixtures/message.json")).expect("golden message");
         let new = r#"[["home","872a1072bffffff","FR",3],["away",null,null,1],["home","872a10728ffffff","FR",2],
                       ["home","872a10728ffffff","US",4],["away","872a1072bffffff","FR",-1],["away","872a10728ffffff","FR",1]]"#;
         let flips = r#"[["match",null,"home","away"],["country","FR",null,"home"],["cell","872a1072bffffff","home","away"],

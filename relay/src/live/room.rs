@@ -1,12 +1,12 @@
 //! Those who follow a match, by resolution, and what they are sent.
 
-use crate::capacity::Queue;
-use crate::database::Head;
+use crate::db::database::Head;
 use crate::error::Result;
-use crate::event::{self, Event, History, Update};
+use crate::live::capacity::Queue;
+use crate::live::event::{self, Event, History, Update};
+use crate::live::state::State;
+use crate::live::wish::{Wish, room_name};
 use crate::metrics::Metrics;
-use crate::state::State;
-use crate::wish::{Wish, room_name};
 use foldhash::HashMap;
 use serde_json::value::RawValue;
 use socketioxide::SocketIo;

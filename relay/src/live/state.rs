@@ -232,7 +232,7 @@ mod tests {
     use vote_agg_core::parse_resolution;
 
     fn snapshot() -> Snapshot<'static> {
-        serde_json::from_str(include_str!("../../fixtures/snapshot.json")).expect("golden snapshot")
+        serde_json::from_str(include_str!("../../../fixtures/snapshot.json")).expect("golden snapshot")
     }
 
     fn next(state: &State, cells: &str, stats: &str) -> Message<'static> {

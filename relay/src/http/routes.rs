@@ -1,15 +1,15 @@
 //! HTTP for those who hold no socket: answers that change only when a fold changed them.
 
-use crate::cache::{Answer, Found, LISTS_TTL, Question, STATS_TTL};
 use crate::error::{Error, Result};
 use crate::guard::limits::Seats;
 use crate::guard::origin::{Origins, client_ip};
 use crate::guard::token::{Access, Checker};
-use crate::hub::Hub;
-use crate::map;
-use crate::question::{Ask, Kind};
-use crate::socket::{ClientIp, bearer};
-use crate::stream;
+use crate::http::cache::{Answer, Found, LISTS_TTL, Question, STATS_TTL};
+use crate::http::map;
+use crate::http::question::{Ask, Kind};
+use crate::http::stream;
+use crate::live::hub::Hub;
+use crate::ws::socket::{ClientIp, bearer};
 use axum::Router;
 use axum::extract::{ConnectInfo, Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};

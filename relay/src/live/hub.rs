@@ -1,14 +1,14 @@
 //! All followed matches: found, loaded once for everybody who asks, brought forward, let go.
 
-use crate::cache::Cache;
 use crate::config::Config;
-use crate::database::{Change, Database, Head};
+use crate::db::database::{Change, Database, Head};
 use crate::error::{Error, Result};
-use crate::event::Update;
-use crate::follow::Follow;
+use crate::http::cache::Cache;
+use crate::live::event::Update;
+use crate::live::follow::Follow;
+use crate::live::room::{Joined, Streamed};
+use crate::live::wish::Wish;
 use crate::metrics::Metrics;
-use crate::room::{Joined, Streamed};
-use crate::wish::Wish;
 use foldhash::{HashMap, HashMapExt};
 use serde_json::value::RawValue;
 use socketioxide::SocketIo;

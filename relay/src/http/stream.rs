@@ -1,13 +1,13 @@
 //! Server-Sent Events: each fold as one event, for who needs no more than HTTP.
 
-use crate::event::Event as Kind;
 use crate::guard::limits::Seat;
-use crate::http::{Shared, admit, failed, refuse};
-use crate::hub::Hub;
-use crate::question::etag;
-use crate::room::Streamed;
-use crate::socket::ClientIp;
-use crate::wish::Wish;
+use crate::http::question::etag;
+use crate::http::routes::{Shared, admit, failed, refuse};
+use crate::live::event::Event as Kind;
+use crate::live::hub::Hub;
+use crate::live::room::Streamed;
+use crate::live::wish::Wish;
+use crate::ws::socket::ClientIp;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -119,7 +119,7 @@ impl Reader {
     fn event(&self, what: &Streamed) -> Option<Event> {
         let (name, id, json) = match what {
             Streamed::Update(update) => (Kind::Update.name(), etag(update.epoch(), update.seq()), update.json(Kind::Update)?),
-            Streamed::Snapshot { seq, epoch, json } => (crate::event::SNAPSHOT, etag(epoch, *seq), json),
+            Streamed::Snapshot { seq, epoch, json } => (crate::live::event::SNAPSHOT, etag(epoch, *seq), json),
         };
         self.hub.metrics.messages.inc();
         self.hub.metrics.bytes.inc_by(json.get().len() as u64);

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     fn message() -> Message<'static> {
-        serde_json::from_str(include_str!("../../fixtures/message.json")).expect("golden message")
+        serde_json::from_str(include_str!("../../../fixtures/message.json")).expect("golden message")
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
         assert!(aggregates.contains(r#""cells":[["872a1072bffffff""#) && aggregates.contains(r#""countries":[["#));
         assert!(text(Event::New).expect("there are").contains(r#""new":[["home""#));
         assert_eq!((text(Event::Flips), text(Event::Closed)), (None, None));
-        assert_eq!(text(Event::Update).as_deref(), Some(include_str!("../../fixtures/message.json").trim_end()));
+        assert_eq!(text(Event::Update).as_deref(), Some(include_str!("../../../fixtures/message.json").trim_end()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a client wants of a match, and the rooms that are called after it.
 
-use crate::event::Event;
+use crate::live::event::Event;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use vote_agg_core::vote::name::parse_name;

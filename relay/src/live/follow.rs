@@ -3,14 +3,14 @@
 //! Everything that changes what followers know happens under one lock: a message is applied and sent, or a client is given
 //! the state and put into its room. So no message can fall between the state a client got and the messages it gets.
 
-use crate::capacity::{Queue, count};
-use crate::coarser::coarser;
 use crate::error::Result;
-use crate::event::{self, Update};
+use crate::live::capacity::{Queue, count};
+use crate::live::coarser::coarser;
+use crate::live::event::{self, Update};
+use crate::live::room::{Inner, Joined, Member, Room, Streamed, emit};
+use crate::live::state::State;
+use crate::live::wish::Wish;
 use crate::metrics::Metrics;
-use crate::room::{Inner, Joined, Member, Room, Streamed, emit};
-use crate::state::State;
-use crate::wish::Wish;
 use foldhash::{HashSet, HashSetExt};
 use serde_json::value::RawValue;
 use socketioxide::SocketIo;
@@ -292,7 +292,7 @@ impl Follow {
                 inner.leave(&self.match_id, sid);
                 metrics.slow_closed.inc();
                 tracing::info!(%sid, match_id = self.match_id, "slow client disconnected");
-                crate::socket::close(&socket, "slow");
+                crate::ws::socket::close(&socket, "slow");
             } else {
                 left += 1;
             }

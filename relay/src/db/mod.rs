@@ -1,0 +1,4 @@
+//! The database.
+
+pub mod database;
+pub mod fold;

@@ -1,0 +1,3 @@
+//! Socket.IO.
+
+pub mod socket;
