@@ -1,23 +1,16 @@
 import { io, type Socket } from "socket.io-client";
+import type { VoteError } from "./error.js";
 import type { Message, Snapshot } from "./message.js";
+import { lifetime, type Token } from "./token.js";
 
-/** A JSON Web Token, or what gets one: called before each connect, and some time before the last one expires. */
-export type Token = string | (() => string | Promise<string>);
-
-/** What went wrong: a word for programs and a sentence for people. */
-export interface VoteError {
-  readonly code: string;
-  readonly message: string;
-}
-
-/** Who follows a match over a link. */
-export interface Follower {
-  /** The socket is there: join. */
-  connected(): void;
+/** A match that is followed over a link. */
+export interface LinkedMatch {
+  /** The socket is connected: join. */
+  onConnect(): void;
   /** Something about the link has changed; it may be gone. */
-  changed(): void;
-  receive(message: Message | Snapshot): void;
-  refused(error: VoteError): void;
+  onLinkChange(): void;
+  onMessage(message: Message | Snapshot): void;
+  onRefusal(error: VoteError): void;
 }
 
 /** The answer to match:join, match:leave and auth. */
@@ -40,7 +33,7 @@ const MARGIN = 30_000;
 /** The longest time that setTimeout takes. */
 const LONGEST = 2 ** 31 - 1;
 
-/** Milliseconds until the next attempt: doubling from 1 to 15 s, of that a random half to whole, so that not everybody comes back at once. */
+/** Milliseconds until the next attempt: doubling from 1 to 15 s, of that a random half to whole, so that clients do not come back all at once. */
 export function backOff(attempts: number): number {
   return Math.min(15_000, 1_000 * 2 ** attempts) * (0.5 + Math.random() / 2);
 }
@@ -50,7 +43,7 @@ export function backOff(attempts: number): number {
  * reconnecting is off and everything goes through one back-off.
  */
 export class Link {
-  readonly followers = new Map<string, Follower>();
+  readonly matches = new Map<string, LinkedMatch>();
   error: VoteError | null = null;
   private readonly socket: Socket;
   private attempts = 0;
@@ -72,20 +65,20 @@ export class Link {
     });
     this.socket.on("connect", () => {
       this.error = null;
-      for (const follower of this.followers.values()) follower.connected();
-      this.tell();
+      for (const match of this.matches.values()) match.onConnect();
+      this.notify();
     });
     this.socket.on("connect_error", (error) => {
       const isUnreachable = "type" in error || error.message === "timeout";
-      if (isUnreachable) this.failed("unreachable", `no connection to the relay: ${error.message}`);
-      else this.failed(error.message, `the relay refuses the connection: ${error.message}`);
+      if (isUnreachable) this.onFailure("unreachable", `no connection to the relay: ${error.message}`);
+      else this.onFailure(error.message, `the relay refuses the connection: ${error.message}`);
     });
-    this.socket.on("disconnect", (reason) => this.failed(this.error?.code ?? "disconnected", this.error?.message ?? reason));
+    this.socket.on("disconnect", (reason) => this.onFailure(this.error?.code ?? "disconnected", this.error?.message ?? reason));
     this.socket.on("relay:closing", ({ reason }: { reason: string }) => {
       this.error = { code: reason, message: `the relay closes the connection: ${reason}` };
     });
-    this.socket.on("match:snapshot", (snapshot: Snapshot) => this.followers.get(snapshot.match)?.receive(snapshot));
-    this.socket.on("match:update", (message: Message) => this.followers.get(message.match)?.receive(message));
+    this.socket.on("match:snapshot", (snapshot: Snapshot) => this.matches.get(snapshot.match)?.onMessage(snapshot));
+    this.socket.on("match:update", (message: Message) => this.matches.get(message.match)?.onMessage(message));
     void this.open();
   }
 
@@ -93,8 +86,8 @@ export class Link {
     return this.socket.connected;
   }
 
-  /** A join has worked: the next failure is a new one. */
-  worked(): void {
+  /** A join has succeeded: the next failure is a first one. */
+  onJoin(): void {
     this.attempts = 0;
   }
 
@@ -133,21 +126,21 @@ export class Link {
       this.socket.auth = token ? { token } : {};
       this.socket.connect();
     } catch (error) {
-      this.failed("token", `no token: ${error instanceof Error ? error.message : String(error)}`);
+      this.onFailure("token", `no token: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 
-  private failed(code: string, message: string): void {
+  private onFailure(code: string, message: string): void {
     if (this.isClosed) return;
     this.error = { code, message };
     clearTimeout(this.renewal);
     // An attempt that fails may say so twice.
     this.retry ??= setTimeout(() => void this.open(), backOff(this.attempts++));
-    this.tell();
+    this.notify();
   }
 
-  private tell(): void {
-    for (const follower of this.followers.values()) follower.changed();
+  private notify(): void {
+    for (const match of this.matches.values()) match.onLinkChange();
   }
 
   private async currentToken(): Promise<string | undefined> {
@@ -167,20 +160,10 @@ export class Link {
       const token = await this.currentToken();
       if (!token || !this.isConnected) return;
       this.ask("auth", { token }, (_, { left = [] }) => {
-        for (const matchId of left) this.followers.get(matchId)?.refused({ code: "forbidden", message: "the token does not cover this match" });
+        for (const matchId of left) this.matches.get(matchId)?.onRefusal({ code: "forbidden", message: "the token does not cover this match" });
       });
     } catch {
       // The old token counts on; when it expires, the relay closes the socket and the next attempt asks again.
     }
-  }
-}
-
-/** Milliseconds that a token is still valid; 0 where it does not say. */
-function lifetime(token: string): number {
-  try {
-    const claims = JSON.parse(atob(token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/"))) as { exp?: number };
-    return Number(claims.exp) * 1_000 - Date.now() || 0;
-  } catch {
-    return 0;
   }
 }

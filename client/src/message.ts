@@ -8,10 +8,13 @@ export type Votes = Readonly<Record<string, number>>;
 /** A cell or country and its votes; `{}` where none are left. */
 export type PlaceVotes = readonly [place: string, votes: Votes];
 
-/** What arrived: team, cell, country, votes; negative where a voter took votes back. */
+/** Votes that arrived: team, cell, country, votes; negative where a voter took votes back. */
 export type NewVotes = readonly [team: string, h3Index: string | null, countryCode: string | null, votes: number];
 
-/** A change of leader: where, which place (none for the match), who led and who leads (null: a tie, or no votes). */
+/**
+ * A change of the announced leader: scope, place (null: the match as a whole), the leader announced before, the leader announced now.
+ * Null before: none was announced. Null after: all votes there were taken back. A tie changes nothing: the announced leader stays.
+ */
 export type Flip = readonly [scope: "match" | "country" | "cell", place: string | null, before: string | null, after: string | null];
 
 export type MatchStatus = "unknown" | "scheduled" | "open" | "closed" | "final";
@@ -20,6 +23,7 @@ export type MatchStatus = "unknown" | "scheduled" | "open" | "closed" | "final";
 export interface WireStats {
   readonly total: number;
   readonly votes: Votes;
+  /** The team with most votes; null in a tie. Unlike the announced leader of `flips`, it follows every vote. */
   readonly leader: string | null;
   readonly dominance: number;
   readonly per_minute: number;
@@ -46,7 +50,7 @@ export interface Message {
   readonly final?: boolean;
 }
 
-/** The folded state of a match: what a follower starts from. */
+/** The folded state of a match: a follower starts from it. */
 export interface Snapshot {
   readonly v: number;
   readonly match: string;

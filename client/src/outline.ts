@@ -1,7 +1,12 @@
 import { cellToBoundary } from "h3-js";
 import type { MultiPolygon, Polygon, Position } from "geojson";
 
-/** A cell as GeoJSON (RFC 7946): counterclockwise, cut at the antimeridian, and around a pole closed along the map's rim. */
+/**
+ * A cell as GeoJSON (RFC 7946): counterclockwise, cut at the antimeridian, and around a pole closed along the map's rim.
+ *
+ * The same cut as `core/src/geo/outline.rs`, which draws for SQL and tiles; a page has only this one. The test "GeoJSON is that of
+ * SQL, corners to a billionth of a degree" in `client/test/e2e/relay.test.ts` holds them together.
+ */
 export function outline(h3Index: string): Polygon | MultiPolygon {
   const ring = cellToBoundary(h3Index) as [lat: number, lng: number][];
   // Each longitude within half a turn of the one before; all the way round that adds up to 0, or to ±360 about a pole.

@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useSyncExternalStore } from "react";
-import type { VoteSnapshot } from "./follow.js";
+import type { VoteSnapshot } from "./snapshot.js";
 import { createVoteStore, type VoteStore, type VoteStoreOptions } from "./store.js";
 
 export type UseVoteSocketOptions = VoteStoreOptions;
@@ -8,7 +8,7 @@ export interface VoteSocket extends VoteSnapshot, Pick<VoteStore, "connect" | "d
 
 /**
  * Follows a match while the component is mounted. Another `matchId`, `url` or `autoConnect` starts anew; another `resolution` or
- * `token` goes on with what is there. A `token` function shares its socket with who passes the same one.
+ * `token` goes on with what is there. Components that pass the same `token` function share a socket.
  */
 export function useVoteSocket(options: UseVoteSocketOptions): VoteSocket {
   const { matchId, url, autoConnect, resolution = null, token } = options;

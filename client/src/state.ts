@@ -7,13 +7,14 @@ export interface MatchStats extends Tally {
   readonly votesPerMinute: number;
 }
 
-/** A lead that went from one team to another, when it was told. */
+/** A change of the announced leader. */
 export interface LeadChange {
   readonly scope: Flip[0];
   /** The country's code or the cell's index, as counted; null: the match as a whole. */
   readonly place: string | null;
-  /** Who led before, and who leads; null: nobody. */
+  /** The leader announced before; null: none was. */
   readonly before: string | null;
+  /** The leader announced now; null: all votes there were taken back. In a tie the announced leader stays. */
   readonly after: string | null;
   readonly seq: number;
   /** When that was, ISO 8601. */
@@ -23,7 +24,7 @@ export interface LeadChange {
 /** Why a state cannot go on: a message is missing, or only a snapshot helps. */
 export type Stale = "gap" | "snapshot";
 
-/** What is known of a match. Nothing in it is ever changed: what moves is replaced, the rest stays the same object. */
+/** What is known of a match. Nothing in it is ever changed: a part that moves is replaced, the rest stays the same object. */
 export interface MatchState {
   readonly matchId: string;
   /** What cells are rolled up to; null: nothing. */
@@ -37,7 +38,7 @@ export interface MatchState {
   /** In no particular order; a cell keeps its place in the array while no cell goes. */
   readonly aggregates: readonly CellAggregate[];
   readonly countries: readonly CountryAggregate[];
-  /** Those heard of since following began, newest first: at most 50 of each scope. */
+  /** Those announced since following began, newest first: at most 50 of each scope. */
   readonly flips: readonly LeadChange[];
   /** Null: exact. Else what is known stays as it was until what is missing has come. */
   readonly stale: Stale | null;
@@ -92,10 +93,10 @@ function applySnapshot(before: MatchState | undefined, snapshot: Snapshot): Matc
 const NONE: readonly LeadChange[] = [];
 
 function recent(known: readonly LeadChange[], flips: readonly Flip[], { seq, at }: Message): readonly LeadChange[] {
-  const told = flips.map(([scope, place, before, after]) => ({ scope, place, before, after, seq, at }));
+  const changes = flips.map(([scope, place, before, after]) => ({ scope, place, before, after, seq, at }));
   // Each scope has its own room: of cells there are so many that nothing else would be left.
   const room = { match: 50, country: 50, cell: 50 };
-  return [...told, ...known].filter(({ scope }) => room[scope]-- > 0);
+  return [...changes, ...known].filter(({ scope }) => room[scope]-- > 0);
 }
 
 function staled(state: MatchState, stale: Stale): MatchState {

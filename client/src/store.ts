@@ -1,6 +1,8 @@
-import { Follow, idle, type VoteSnapshot } from "./follow.js";
-import type { Token } from "./link.js";
+import type { FollowedMatch } from "./followed_match.js";
+import { acquire } from "./pool.js";
+import { idle, type VoteSnapshot } from "./snapshot.js";
 import type { MatchState } from "./state.js";
+import type { Token } from "./token.js";
 
 export interface VoteStoreOptions {
   readonly matchId: string;
@@ -13,7 +15,7 @@ export interface VoteStoreOptions {
   readonly autoConnect?: boolean | undefined;
 }
 
-/** A match that is followed while somebody listens. Methods need no `this`. */
+/** A match that is followed while it has listeners. Methods need no `this`. */
 export interface VoteStore {
   /** Hears of changes, at most once an animation frame. Returns what ends it. The first listener makes the connection. */
   readonly subscribe: (listener: () => void) => () => void;
@@ -22,7 +24,7 @@ export interface VoteStore {
   /** What there is before anything has come, for rendering on a server. */
   readonly getInitialSnapshot: () => VoteSnapshot;
   readonly setResolution: (resolution: number | null) => void;
-  /** Takes another token, without a break; who shares the socket shares it. */
+  /** Takes another token, without a break; stores that share the socket share it. */
   readonly setToken: (token: Token | undefined) => void;
   readonly connect: () => void;
   /** Lets go of the connection; what is known stays. */
@@ -36,43 +38,43 @@ export function createVoteStore(options: VoteStoreOptions): VoteStore {
   const { matchId, url = "", autoConnect = true } = options;
   let { token, resolution = null } = options;
   let isWanted = autoConnect;
-  let follow: Follow | undefined;
+  let match: FollowedMatch | undefined;
   let state: MatchState | undefined;
   const initial = idle(matchId, resolution, undefined, autoConnect);
   let snapshot = initial;
   const listeners = new Set<() => void>();
 
-  const hear = () => {
-    snapshot = follow!.snapshot;
-    tell();
+  const onChange = () => {
+    snapshot = match!.snapshot;
+    notify();
   };
-  const tell = () => {
+  const notify = () => {
     for (const listener of [...listeners]) listener();
   };
-  const take = () => {
-    follow = Follow.take({ url, token, matchId, resolution }, state, hear);
-    snapshot = follow.snapshot;
+  const start = () => {
+    match = acquire({ url, token, matchId, resolution }, state, onChange);
+    snapshot = match.snapshot;
   };
-  const drop = () => {
-    state = follow!.state;
-    follow!.drop(hear);
-    follow = undefined;
+  const stop = () => {
+    state = match!.state;
+    match!.removeListener(onChange);
+    match = undefined;
   };
   /** Follows exactly while it should. */
   const settle = () => {
     const isDue = isWanted && listeners.size > 0;
-    if (isDue === !!follow) return;
+    if (isDue === !!match) return;
     if (isDue) {
-      take();
+      start();
     } else {
-      drop();
+      stop();
       snapshot = idle(matchId, resolution, state, isWanted);
     }
   };
 
   return {
     subscribe(listener) {
-      // Who listens twice is told twice.
+      // A listener that subscribes twice is called twice.
       const own = () => listener();
       listeners.add(own);
       settle();
@@ -86,25 +88,25 @@ export function createVoteStore(options: VoteStoreOptions): VoteStore {
     setResolution(next) {
       if (next === resolution) return;
       resolution = next;
-      if (!follow) return;
-      drop();
-      take();
-      tell();
+      if (!match) return;
+      stop();
+      start();
+      notify();
     },
     setToken(next) {
       token = next;
-      follow?.link.setToken(next);
+      match?.link.setToken(next);
     },
     connect() {
       isWanted = true;
       settle();
-      tell();
+      notify();
     },
     disconnect() {
       isWanted = false;
       settle();
       snapshot = idle(matchId, resolution, state, false);
-      tell();
+      notify();
     },
     close() {
       isWanted = false;

@@ -3,7 +3,7 @@ import { act, cleanup, render, renderHook, screen } from "@testing-library/react
 import { StrictMode } from "react";
 import { renderToString } from "react-dom/server";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
-import { openLinks } from "../src/follow.js";
+import { openLinks } from "../src/pool.js";
 import { type UseVoteSocketOptions, useVoteSocket } from "../src/react.js";
 import { ScriptedRelay } from "./relay.js";
 

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { openLinks, type VoteSnapshot } from "../src/follow.js";
+import { openLinks } from "../src/pool.js";
+import type { VoteSnapshot } from "../src/snapshot.js";
 import { createVoteStore, type VoteStore, type VoteStoreOptions } from "../src/store.js";
 import { ScriptedRelay } from "./relay.js";
 

@@ -4,7 +4,7 @@ import { H3HexagonLayer } from "@deck.gl/geo-layers";
 import { gridDisk, latLngToCell } from "h3-js";
 import { applyMessage, type CellAggregate, type Message, type Snapshot, type Votes } from "vote-agg-client";
 import { Palette } from "../src/colour.js";
-import { cellLayer, placesOf } from "../src/layer.js";
+import { cellLayer, indexesOf } from "../src/layer.js";
 
 const CELLS = 20_000;
 const CHANGED = 2_000;
@@ -51,10 +51,10 @@ const deck = new Deck({
 });
 const snapshot: Snapshot = { ...head, seq: 0, status: "open", resolution: null, cells: names.map((name) => [name, some()]), countries: [] };
 let state = applyMessage(undefined, snapshot)!;
-let places: readonly string[] = [];
+let indexes: readonly string[] = [];
 
 const ways = {
-  ours: () => cellLayer((places = placesOf(places, state.aggregates)), state.aggregates, palette),
+  ours: () => cellLayer((indexes = indexesOf(indexes, state.aggregates)), state.aggregates, palette),
   whole: () => wholeLayer(state.aggregates),
 };
 

@@ -49,6 +49,6 @@ export async function isDrawn(page: Page, resolution: number): Promise<void> {
   await page.waitForFunction((wanted) => {
     const map = window.voteMap;
     const page = document.querySelector<HTMLElement>(".page")!;
-    return map?.base.getLayer("lines") && map.base.loaded() && page.dataset.resolution === String(wanted) && map.places.length > 0 && String(map.places.length) === page.dataset.cells;
+    return map?.base.getLayer("lines") && map.base.loaded() && page.dataset.resolution === String(wanted) && map.indexes.length > 0 && String(map.indexes.length) === page.dataset.cells;
   }, resolution, { polling: 200, timeout: 120_000 });
 }

@@ -2,7 +2,7 @@ import { cellToLatLng } from "h3-js";
 import type { CellAggregate } from "vote-agg-client";
 import { Bar, Swatch } from "./Bar.js";
 import type { Palette } from "./colour.js";
-import { count, percent, place } from "./words.js";
+import { formatCount, formatPercent, formatPlace } from "./words.js";
 
 /** The numbers of the cell that is looked at. */
 export function CellCard({ cell, palette }: { cell: CellAggregate; palette: Palette }) {
@@ -10,12 +10,12 @@ export function CellCard({ cell, palette }: { cell: CellAggregate; palette: Pale
   const [latitude, longitude] = cellToLatLng(h3Index);
   return (
     <aside className="cell" aria-label="Cell" aria-live="polite" data-cell={h3Index} data-votes={totalVotes}>
-      <p className="where">{place(latitude, longitude)} <code>{h3Index}</code></p>
-      <p className="headline">{leader === null ? "Level" : <><strong>{leader}</strong> leads by {percent(dominance)}</>} <span className="share">of {count(totalVotes)} votes</span></p>
+      <p className="where">{formatPlace(latitude, longitude)} <code>{h3Index}</code></p>
+      <p className="headline">{leader === null ? "Level" : <><strong>{leader}</strong> leads by {formatPercent(dominance)}</>} <span className="share">of {formatCount(totalVotes)} votes</span></p>
       <Bar votes={votes} palette={palette} />
       <ul className="teams">
         {palette.teams.filter((team) => votes[team]).map((team) => (
-          <li key={team}><Swatch team={team} palette={palette} /><span className="name">{team}</span><span className="number">{count(votes[team]!)}</span></li>
+          <li key={team}><Swatch team={team} palette={palette} /><span className="name">{team}</span><span className="number">{formatCount(votes[team]!)}</span></li>
         ))}
       </ul>
     </aside>

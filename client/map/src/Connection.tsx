@@ -1,5 +1,5 @@
 import type { MatchStatus, VoteError } from "vote-agg-client";
-import { clock } from "./words.js";
+import { formatTime } from "./words.js";
 
 interface ConnectionProps {
   readonly connected: boolean;
@@ -32,7 +32,7 @@ export function Trouble({ connectionError, at }: Pick<ConnectionProps, "connecti
   const isLasting = connectionError.code === "invalid";
   return (
     <p className="note trouble" role="alert">
-      {trouble(connectionError)}{!isLasting && " Trying again by itself."}{at !== null && ` What you see is from ${clock(at)}.`}
+      {trouble(connectionError)}{!isLasting && " Trying again by itself."}{at !== null && ` What you see is from ${formatTime(at)}.`}
     </p>
   );
 }

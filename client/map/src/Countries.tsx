@@ -2,7 +2,7 @@ import { useState } from "react";
 import { type CountryAggregate, topAggregates } from "vote-agg-client";
 import { Bar, Swatch } from "./Bar.js";
 import type { Palette } from "./colour.js";
-import { count, countryName, percent } from "./words.js";
+import { formatCount, countryName, formatPercent } from "./words.js";
 
 const SHOWN = 8;
 
@@ -22,8 +22,8 @@ export function Countries({ countries, palette }: { countries: readonly CountryA
           {rows.map(({ countryCode, totalVotes, votes, leader, dominance }) => (
             <tr key={countryCode} data-country={countryCode}>
               <th scope="row">{countryName(countryCode)}<Bar votes={votes} palette={palette} /></th>
-              <td className="number" data-votes={totalVotes}>{count(totalVotes)}</td>
-              <td><Swatch team={leader} palette={palette} />{leader === null ? "level" : <>{leader} <span className="share">+{percent(dominance)}</span></>}</td>
+              <td className="number" data-votes={totalVotes}>{formatCount(totalVotes)}</td>
+              <td><Swatch team={leader} palette={palette} />{leader === null ? "level" : <>{leader} <span className="share">+{formatPercent(dominance)}</span></>}</td>
             </tr>
           ))}
         </tbody>

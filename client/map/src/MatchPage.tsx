@@ -10,7 +10,7 @@ import { Flips } from "./Flips.js";
 import { Momentum } from "./Momentum.js";
 import { resolutionAt } from "./resolution.js";
 import { Score } from "./Score.js";
-import { percent } from "./words.js";
+import { formatPercent } from "./words.js";
 import { WorldMap } from "./WorldMap.js";
 
 export interface MatchPageProps extends Address {
@@ -26,19 +26,19 @@ export function MatchPage({ match, view, token, theme, children }: MatchPageProp
   const { stats, aggregates, countries, flips, at, connected, connectionError } = votes;
   const palette = usePalette(stats?.votes, theme);
   const timeline = useTimeline(match, at, token);
-  const [place, setPlace] = useState<string | null>(null);
+  const [marked, setMarked] = useState<string | null>(null);
   const onView = useView(setResolution);
-  const cell = place === null ? undefined : aggregates.find(({ h3Index }) => h3Index === place);
+  const cell = marked === null ? undefined : aggregates.find(({ h3Index }) => h3Index === marked);
 
   useEffect(() => {
-    const lead = stats?.leader ? `${stats.leader} +${percent(stats.dominance, 1)} · ` : "";
+    const lead = stats?.leader ? `${stats.leader} +${formatPercent(stats.dominance, 1)} · ` : "";
     document.title = `${lead}${match}`;
   }, [match, stats?.leader, stats?.dominance]);
 
   return (
     <div className="page match" data-seq={votes.seq} data-resolution={votes.resolution ?? ""} data-cells={aggregates.length}>
       <main className="stage">
-        <WorldMap cells={aggregates} palette={palette} theme={theme} view={view} onView={onView} place={cell ? place : null} onPlace={setPlace} />
+        <WorldMap cells={aggregates} palette={palette} theme={theme} view={view} onView={onView} marked={cell ? marked : null} onMark={setMarked} />
         <div className="over">
           {cell && <CellCard cell={cell} palette={palette} />}
           <Legend palette={palette} />

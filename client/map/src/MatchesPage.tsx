@@ -3,7 +3,7 @@ import { type MatchLine, useMatches } from "./api.js";
 import { Bar } from "./Bar.js";
 import { orderTeams, Palette, type Theme } from "./colour.js";
 import { Badge } from "./Connection.js";
-import { brief, count, percent } from "./words.js";
+import { formatShort, formatCount, formatPercent } from "./words.js";
 
 /** What one can watch. */
 export function MatchesPage({ token, theme, children }: { token: string | undefined; theme: Theme; children: React.ReactNode }) {
@@ -32,8 +32,8 @@ function Card({ line, theme }: { line: MatchLine; theme: Theme }) {
       <Badge status={status} />
       <Bar votes={votes} palette={new Palette(orderTeams([], votes), theme)} />
       <span className="quiet">
-        {leader === null ? (total ? "level" : "no votes yet") : `${leader} leads by ${percent(dominance, 1)}`} · {count(total)} votes
-        {status === "open" && ` · ${brief(per_minute)} a minute`}
+        {leader === null ? (total ? "level" : "no votes yet") : `${leader} leads by ${formatPercent(dominance, 1)}`} · {formatCount(total)} votes
+        {status === "open" && ` · ${formatShort(per_minute)} a minute`}
       </span>
     </a>
   );

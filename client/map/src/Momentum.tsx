@@ -1,6 +1,6 @@
 import { type Minute, MINUTES } from "./api.js";
 import type { Palette } from "./colour.js";
-import { count } from "./words.js";
+import { formatCount } from "./words.js";
 
 const HEIGHT = 56;
 const PITCH = 12;
@@ -19,7 +19,7 @@ export function Momentum({ minutes, at, palette, problem }: { minutes: readonly 
   return (
     <section aria-label="Momentum">
       <h2>Last {MINUTES} minutes</h2>
-      <svg className="momentum" viewBox={`0 0 ${MINUTES * PITCH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={`Votes by minute; at most ${count(most)} in one`}>
+      <svg className="momentum" viewBox={`0 0 ${MINUTES * PITCH} ${HEIGHT}`} preserveAspectRatio="none" role="img" aria-label={`Votes by minute; at most ${formatCount(most)} in one`}>
         {Array.from({ length: MINUTES }, (_, slot) => {
           let top = HEIGHT;
           const column = columns.get(slot);
@@ -34,7 +34,7 @@ export function Momentum({ minutes, at, palette, problem }: { minutes: readonly 
           );
         })}
       </svg>
-      {problem && <p className="note" role="alert">No new time line: {problem}</p>}
+      {problem && <p className="note" role="alert">No new timeline: {problem}</p>}
     </section>
   );
 }

@@ -7,7 +7,7 @@ import type { CellAggregate } from "vote-agg-client";
 import type { View } from "./address.js";
 import type { Palette, Theme } from "./colour.js";
 import { type Ground, loadGround } from "./ground.js";
-import { cellLayer, type Colour, markLayer, placesOf } from "./layer.js";
+import { cellLayer, type Colour, markLayer, indexesOf } from "./layer.js";
 
 setWorkerUrl(workerUrl);
 
@@ -32,16 +32,16 @@ export interface WorldMapProps {
   readonly view: View | null;
   readonly onView: (view: View) => void;
   /** The cell that is marked. */
-  readonly place: string | null;
+  readonly marked: string | null;
   /** The cell under the pointer, or in the middle of the map when it is moved by keyboard. */
-  readonly onPlace: (place: string | null) => void;
+  readonly onMark: (marked: string | null) => void;
 }
 
 interface Shown {
   readonly base: Base;
   readonly overlay: MapLibreOverlay;
   /** The cells that are drawn, in deck.gl's order. */
-  places: readonly string[];
+  indexes: readonly string[];
 }
 
 /** What scripts on the page, such as tests, may look at. */
@@ -51,11 +51,11 @@ declare global {
   }
 }
 
-export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }: WorldMapProps) {
+export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }: WorldMapProps) {
   const box = useRef<HTMLDivElement>(null);
   const shown = useRef<Shown | null>(null);
-  const handlers = useRef({ onView, onPlace });
-  handlers.current = { onView, onPlace };
+  const handlers = useRef({ onView, onMark });
+  handlers.current = { onView, onMark };
   const [isReady, setReady] = useState(false);
   const [ground, setGround] = useState<Ground | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
@@ -82,7 +82,7 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
     }
     base.touchZoomRotate.disableRotation();
     base.keyboard.disableRotation();
-    const pick = (index: number) => handlers.current.onPlace(shown.current?.places[index] ?? null);
+    const pick = (index: number) => handlers.current.onMark(shown.current?.indexes[index] ?? null);
     const overlay = new MapLibreOverlay({
       // On a canvas of its own: new votes draw hexagons anew and not the ground below them.
       interleaved: false,
@@ -93,7 +93,7 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
     });
     base.addControl(overlay);
     base.addControl(new NavigationControl({ showCompass: false }), "top-left");
-    shown.current = window.voteMap = { base, overlay, places: [] };
+    shown.current = window.voteMap = { base, overlay, indexes: [] };
 
     const look = () => {
       const { lng, lat } = base.getCenter();
@@ -118,10 +118,10 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
     canvas.addEventListener("blur", () => {
       setKeyed(false);
       base.off("moveend", pickMiddle);
-      handlers.current.onPlace(null);
+      handlers.current.onMark(null);
     });
     // A finger leaves whenever it is lifted; what it has touched stays.
-    canvas.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && handlers.current.onPlace(null));
+    canvas.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && handlers.current.onMark(null));
 
     loadGround(end.signal).then(setGround, () => end.signal.aborted || setProblem("The outlines of countries could not be loaded."));
     return () => {
@@ -149,9 +149,9 @@ export function WorldMap({ cells, palette, theme, view, onView, place, onPlace }
   useEffect(() => {
     if (!isReady || !shown.current) return;
     const now = shown.current;
-    now.places = placesOf(now.places, cells);
-    now.overlay.setProps({ layers: [cellLayer(now.places, cells, palette), markLayer(place, TONES[theme].mark)] });
-  }, [isReady, cells, palette, theme, place]);
+    now.indexes = indexesOf(now.indexes, cells);
+    now.overlay.setProps({ layers: [cellLayer(now.indexes, cells, palette), markLayer(marked, TONES[theme].mark)] });
+  }, [isReady, cells, palette, theme, marked]);
 
   return (
     <div className="map">

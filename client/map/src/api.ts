@@ -20,7 +20,7 @@ export interface Minute {
   readonly votes: number;
 }
 
-/** Minutes that the time line shows. */
+/** Minutes that the timeline shows. */
 export const MINUTES = 30;
 
 /** Asks the relay; what it refuses is thrown with its own words. */
@@ -37,7 +37,7 @@ async function ask<T>(path: string, token: string | undefined, signal: AbortSign
   throw new Error(answer.status === 503 ? "The relay cannot reach its database." : (body.message ?? `The relay answers ${answer.status}.`));
 }
 
-export interface Asked<T> {
+export interface Polled<T> {
   readonly value: T | null;
   /** Why the last attempt failed; what was known before stays. */
   readonly problem: string | null;
@@ -47,8 +47,8 @@ export interface Asked<T> {
  * Asks every `pause` milliseconds while the page is seen, for what `path` says at each time (null: nothing yet), unless nothing has
  * moved since the last answer: `moment` names the state that the answer shows.
  */
-function useAsked<T>(path: () => string | null, token: string | undefined, pause: number, moment: () => string | null): Asked<T> {
-  const [asked, setAsked] = useState<Asked<T>>({ value: null, problem: null });
+function usePolled<T>(path: () => string | null, token: string | undefined, pause: number, moment: () => string | null): Polled<T> {
+  const [polled, setPolled] = useState<Polled<T>>({ value: null, problem: null });
   const latest = useRef({ path, moment });
   latest.current = { path, moment };
   useEffect(() => {
@@ -62,9 +62,9 @@ function useAsked<T>(path: () => string | null, token: string | undefined, pause
         try {
           const value = await ask<T>(wanted, token, end.signal);
           known = now;
-          if (!end.signal.aborted) setAsked({ value, problem: null });
+          if (!end.signal.aborted) setPolled({ value, problem: null });
         } catch (error) {
-          if (!end.signal.aborted) setAsked(({ value }) => ({ value, problem: (error as Error).message }));
+          if (!end.signal.aborted) setPolled(({ value }) => ({ value, problem: (error as Error).message }));
         }
       }
       // Soon again where there was nothing to ask for yet.
@@ -76,21 +76,21 @@ function useAsked<T>(path: () => string | null, token: string | undefined, pause
       clearTimeout(timer);
     };
   }, [token, pause]);
-  return asked;
+  return polled;
 }
 
-export function useMatches(token: string | undefined): Asked<readonly MatchLine[]> {
-  const { value, problem } = useAsked<{ matches: readonly MatchLine[] }>(() => "/matches", token, 3_000, () => null);
+export function useMatches(token: string | undefined): Polled<readonly MatchLine[]> {
+  const { value, problem } = usePolled<{ matches: readonly MatchLine[] }>(() => "/matches", token, 3_000, () => null);
   return { value: value?.matches ?? null, problem };
 }
 
 /** Votes by minute and team up to `at`; asked for again when that has moved. */
-export function useTimeline(matchId: string, at: string | null, token: string | undefined): Asked<readonly Minute[]> {
+export function useTimeline(matchId: string, at: string | null, token: string | undefined): Polled<readonly Minute[]> {
   const path = () => {
     if (at === null) return null;
     const from = new Date((Math.floor(Date.parse(at) / 60_000) - MINUTES + 1) * 60_000).toISOString();
     return `/matches/${encodeURIComponent(matchId)}/timeline?${new URLSearchParams({ bucket: "1 minute", from })}`;
   };
-  const { value, problem } = useAsked<{ timeline: readonly Minute[] }>(path, token, 4_000, () => at);
+  const { value, problem } = usePolled<{ timeline: readonly Minute[] }>(path, token, 4_000, () => at);
   return { value: value?.timeline ?? null, problem };
 }

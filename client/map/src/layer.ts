@@ -10,7 +10,7 @@ type Range = { startRow: number; endRow: number };
  * The cells' indexes, in their order: the same array until a cell comes or goes. Geometry is made from it, so votes that move
  * in cells that are there already make no geometry anew.
  */
-export function placesOf(known: readonly string[], cells: readonly CellAggregate[]): readonly string[] {
+export function indexesOf(known: readonly string[], cells: readonly CellAggregate[]): readonly string[] {
   if (known.length === cells.length && known.every((place, i) => place === cells[i]!.h3Index)) return known;
   return cells.map(({ h3Index }) => h3Index);
 }
@@ -22,10 +22,10 @@ export function addedRows(next: readonly string[], before: readonly string[]): R
 }
 
 /** The hexagons, each in the colour of its leader. */
-export function cellLayer(places: readonly string[], cells: readonly CellAggregate[], palette: Palette) {
+export function cellLayer(indexes: readonly string[], cells: readonly CellAggregate[], palette: Palette) {
   return new H3HexagonLayer<string>({
     id: "cells",
-    data: places as string[],
+    data: indexes as string[],
     getHexagon: (place) => place,
     getFillColor: (_, { index }) => {
       const { leader, dominance } = cells[index]!;

@@ -14,6 +14,8 @@ const SLACK = 0.2;
  * | zoom | < 0.9 | 0.9 | 2.3 | 3.7 | 5.1 | 6.5 | 7.9 | 9.3 | 10.7 | 12.1 |
  * |---|---|---|---|---|---|---|---|---|---|---|
  * | resolution | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 | 10 |
+ *
+ * Tiles have steps of their own (`RESOLUTIONS` in `core/src/geo/tile.rs`): they go by whole zooms, and by cells in a tile.
  */
 export function resolutionAt(zoom: number, current?: number): number {
   const at = (z: number) => Math.min(FINEST, Math.max(1, Math.floor((z - FIRST) / STEP + 1e-9) + 2));

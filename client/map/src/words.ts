@@ -4,11 +4,11 @@ const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 const regions = new Intl.DisplayNames("en", { type: "region" });
 
-export const count = (votes: number) => whole.format(votes);
-export const brief = (votes: number) => short.format(votes);
+export const formatCount = (votes: number) => whole.format(votes);
+export const formatShort = (votes: number) => short.format(votes);
 
 /** A share of 0 to 1 in per cent. */
-export function percent(share: number, decimals = 0): string {
+export function formatPercent(share: number, decimals = 0): string {
   return `${(share * 100).toFixed(decimals)} %`;
 }
 
@@ -21,10 +21,10 @@ export function countryName(code: string): string {
   }
 }
 
-export function place(latitude: number, longitude: number): string {
+export function formatPlace(latitude: number, longitude: number): string {
   return `${Math.abs(latitude).toFixed(1)}° ${latitude < 0 ? "S" : "N"}, ${Math.abs(longitude).toFixed(1)}° ${longitude < 0 ? "W" : "E"}`;
 }
 
-export function clock(at: string): string {
+export function formatTime(at: string): string {
   return new Date(at).toLocaleTimeString("en-GB");
 }

@@ -3,7 +3,7 @@ import { latLngToCell } from "h3-js";
 import { describe, expect, test } from "vitest";
 import { matchAddress, readAddress, writeView } from "../src/address.js";
 import { mix, orderTeams, Palette, parseHex } from "../src/colour.js";
-import { addedRows, placesOf } from "../src/layer.js";
+import { addedRows, indexesOf } from "../src/layer.js";
 import { resolutionAt } from "../src/resolution.js";
 
 describe("address", () => {
@@ -89,20 +89,20 @@ describe("what is drawn anew", () => {
     ({ h3Index: latLngToCell(i, i, 5), resolution: 5, totalVotes: votes, votes: { home: votes }, leader: "home", dominance: 1 });
 
   test("nothing of the geometry while only votes move", () => {
-    const places = placesOf([], [cell(1), cell(2)]);
-    expect(placesOf(places, [cell(1, 7), cell(2, 9)])).toBe(places);
+    const indexes = indexesOf([], [cell(1), cell(2)]);
+    expect(indexesOf(indexes, [cell(1, 7), cell(2, 9)])).toBe(indexes);
   });
 
   test("only what is new where cells come", () => {
-    const before = placesOf([], [cell(1), cell(2)]);
-    const next = placesOf(before, [cell(1), cell(2), cell(3)]);
+    const before = indexesOf([], [cell(1), cell(2)]);
+    const next = indexesOf(before, [cell(1), cell(2), cell(3)]);
     expect(addedRows(next, before)).toEqual([{ startRow: 2, endRow: 3 }]);
   });
 
   test("everything where cells go, or others come", () => {
-    const before = placesOf([], [cell(1), cell(2)]);
-    expect(addedRows(placesOf(before, [cell(2)]), before)).toBeUndefined();
-    expect(addedRows(placesOf(before, [cell(1), cell(3), cell(2)]), before)).toBeUndefined();
+    const before = indexesOf([], [cell(1), cell(2)]);
+    expect(addedRows(indexesOf(before, [cell(2)]), before)).toBeUndefined();
+    expect(addedRows(indexesOf(before, [cell(1), cell(3), cell(2)]), before)).toBeUndefined();
     expect(addedRows(before, [])).toBeUndefined();
   });
 });

@@ -2,7 +2,8 @@ import { EventSource } from "eventsource";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { getPentagons, getRes0Cells, latLngToCell } from "h3-js";
 import { aggregateByResolution, calculateH3Neighbors, type CellCollection, formatAggregateForMap } from "../../src/geo.js";
-import { openLinks, type VoteSnapshot } from "../../src/follow.js";
+import { openLinks } from "../../src/pool.js";
+import type { VoteSnapshot } from "../../src/snapshot.js";
 import { applyMessage, calculateDominance, type CellAggregate, createVoteStore, filterByThreshold, type MatchState, topAggregates, type Votes, type VoteStore, type VoteStoreOptions } from "../../src/index.js";
 import { Database, eventually, Line, pause, Relay, SECRET, token, vote } from "./rig.js";
 

@@ -1,5 +1,8 @@
 //! Outlines of cells in the plane of longitude and latitude, as GeoJSON wants them (RFC 7946): cut at the antimeridian, rings
 //! counterclockwise, and around a pole closed along the map's rim.
+//!
+//! `client/src/outline.ts` makes the same cut for pages. The test "GeoJSON is that of SQL, corners to a billionth of a degree" in
+//! `client/test/e2e/relay.test.ts` holds them together.
 
 use crate::CellIndex;
 use h3o::{LatLng, Vertex};

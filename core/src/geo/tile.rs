@@ -18,7 +18,8 @@ const BUFFER: f64 = 64.0;
 const HIGHEST: f64 = 89.9;
 
 /// The resolution of the cells in a tile, by zoom: one step finer for each √7 by which the map grows, from hexagons about a
-/// fiftieth of a tile wide at zoom 0. A tile at the equator holds some 500 to 3,000 of them.
+/// fiftieth of a tile wide at zoom 0. A tile at the equator holds some 500 to 3,000 of them. The live page draws all of a match
+/// and not tiles, so it has its own steps: `client/map/src/resolution.ts`.
 const RESOLUTIONS: [u8; 25] = [1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 10, 11, 12, 13, 13, 14, 15, 15, 15, 15, 15];
 
 /// A tile's place on the map.

@@ -1,0 +1,5 @@
+/** What went wrong: a word for programs and a sentence for people. */
+export interface VoteError {
+  readonly code: string;
+  readonly message: string;
+}

@@ -1,0 +1,45 @@
+import { FollowedMatch } from "./followed_match.js";
+import { Link } from "./link.js";
+import type { MatchState } from "./state.js";
+import type { Token } from "./token.js";
+
+/** What a store follows. */
+export interface MatchRequest {
+  readonly url: string;
+  readonly token: Token | undefined;
+  readonly matchId: string;
+  readonly resolution: number | null;
+}
+
+/** Every socket that is open. The relay gives a socket each match at one resolution, so a second resolution takes a second one. */
+const links: Link[] = [];
+
+/** Finds or makes the match of a request, and adds the listener to it. `seed` is the state that the listener has already. */
+export function acquire({ url, token, matchId, resolution }: MatchRequest, seed: MatchState | undefined, listener: () => void): FollowedMatch {
+  const own = links.filter((link) => link.url === url && link.token === token);
+  const followed = own.flatMap((link) => (link.matches.get(matchId) as FollowedMatch | undefined) ?? []);
+  let match = followed.find((each) => each.resolution === resolution) ?? followed.find((each) => each.isUnused);
+  if (!match) {
+    let link = own.find((each) => !each.matches.has(matchId));
+    if (!link) links.push((link = new Link(url, token)));
+    link.matches.set(matchId, (match = new FollowedMatch(link, matchId, resolution, seed, release)));
+  }
+  match.addListener(listener);
+  match.setResolution(resolution);
+  return match;
+}
+
+/** Leaves a match that has no listener, and closes the link after its last match. */
+function release(match: FollowedMatch): void {
+  const { link, matchId } = match;
+  match.close();
+  link.matches.delete(matchId);
+  if (link.matches.size) return link.leave(matchId);
+  links.splice(links.indexOf(link), 1);
+  link.close();
+}
+
+/** The sockets that are open, to one relay or to all: for tests. */
+export function openLinks(url?: string): Link[] {
+  return links.filter((link) => url === undefined || link.url === url);
+}

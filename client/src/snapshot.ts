@@ -1,0 +1,44 @@
+import type { VoteError } from "./error.js";
+import type { LeadChange, MatchState, MatchStats } from "./state.js";
+import type { CellAggregate, CountryAggregate } from "./tally.js";
+
+/** What a page shows of a match. The same object until something changes; so are all its parts. */
+export interface VoteSnapshot {
+  readonly matchId: string;
+  /** What cells are rolled up to; null: nothing. Another than asked for until the first snapshot at that resolution. */
+  readonly resolution: number | null;
+  readonly connected: boolean;
+  /** An attempt is under way or due. */
+  readonly connecting: boolean;
+  /** Why there is no connection, or no match; null when all is well. */
+  readonly connectionError: VoteError | null;
+  /** Null until the first snapshot. */
+  readonly stats: MatchStats | null;
+  readonly aggregates: readonly CellAggregate[];
+  readonly countries: readonly CountryAggregate[];
+  /** Changes of leader since following began, newest first: at most 50 of each scope. */
+  readonly flips: readonly LeadChange[];
+  /** When the last fold was, ISO 8601; null before the first. */
+  readonly at: string | null;
+  /** 0 before the first fold. */
+  readonly seq: number;
+  /** Null before the first fold. */
+  readonly epoch: string | null;
+}
+
+const NONE: readonly never[] = [];
+
+/** A snapshot without a connection. */
+export function idle(matchId: string, resolution: number | null, state: MatchState | undefined, connecting: boolean): VoteSnapshot {
+  return snapshotOf(matchId, resolution, state, { connected: false, connecting, connectionError: null });
+}
+
+export function snapshotOf(
+  matchId: string,
+  resolution: number | null,
+  state: MatchState | undefined,
+  connection: Pick<VoteSnapshot, "connected" | "connecting" | "connectionError">,
+): VoteSnapshot {
+  const { stats = null, aggregates = NONE, countries = NONE, flips = NONE, at = null, seq = 0, epoch = null } = state ?? {};
+  return { matchId, resolution: state ? state.resolution : resolution, ...connection, stats, aggregates, countries, flips, at, seq, epoch };
+}
