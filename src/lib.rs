@@ -1,17 +1,26 @@
-//! vote_agg: live vote counting by place. What SQL sees is in `sql/`; each topic there has its file here.
+//! vote_agg: live vote counting by place. SQL sees the objects of `sql/`; each folder here is a station in the life of a vote.
+//!
+//! 1. `write`: `record_vote` checks its arguments, locks the current heap, asks `session` whether the match takes the vote,
+//!    and appends one row to `pending`. A statement on an attached table (`attached`) does the same through its trigger.
+//! 2. `read`: from its commit on, every read adds the vote to the folded totals, both in one snapshot.
+//! 3. `worker` calls `fold`: it takes committed votes out of `pending`, adds their sums to the aggregates, and writes one row
+//!    of the feed a match, whose trigger notifies.
+//! 4. `verify` counts again from ballots and attached tables, and rebuilds.
+//!
+//! Imports point from the later station to the earlier one, and from all of them to `pg`, the server behind safe functions.
 
-mod attached;
-mod error;
-mod fold;
-mod matches;
-mod pending;
-mod pg;
-mod read;
-mod session;
-mod settings;
-mod verify;
-mod worker;
-mod write;
+mod attached; // attached tables: their rows are counted like votes
+mod error; // errors as SQL sees them
+mod fold; // pending votes become totals and messages
+mod matches; // open_match, close_match, purge_match
+mod pending; // the two heaps of votes that no fold has counted yet
+mod pg; // the server's parts, behind safe functions
+mod read; // every function that reads
+mod session; // the memory of a session: tables, the current heap, matches
+mod settings; // vote_agg.…
+mod verify; // counting again
+mod worker; // the background worker
+mod write; // record_vote, cast_vote, bulk_increment
 
 pgrx::pg_module_magic!(name = c"vote_agg", version = c"0.1.0");
 

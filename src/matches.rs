@@ -8,9 +8,11 @@ use crate::pending::heap::{Next, OpenHeap};
 use crate::pending::state::State;
 use crate::pg::counts::Counts;
 use crate::pg::lock::Lock;
+use crate::pg::snapshot::Latest;
 use crate::pg::spi::{self, Plan, Sees};
-use crate::pg::tables::{self, Latest};
-use crate::session::memory::{self, Tables};
+use crate::pg::tables::Tables;
+use crate::pg::{clock, extension};
+use crate::session::{guards, match_row, memory};
 use crate::write::ballot::moved;
 use crate::write::ballot_box::BallotBox;
 use pgrx::datum::TimestampWithTimeZone;
@@ -19,78 +21,6 @@ use std::collections::BTreeMap;
 use vote_agg_core::Error;
 use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::Source;
-
-/// A row of `vote_agg.match`. Times are microseconds since PostgreSQL's epoch.
-pub struct Match {
-    pub teams: Option<Vec<String>>,
-    pub opens_at: Option<i64>,
-    pub closes_at: Option<i64>,
-    pub closed_at: Option<i64>,
-    pub finalized_at: Option<i64>,
-    /// May a voter replace or retract a vote?
-    pub changes_allowed: bool,
-}
-
-impl Match {
-    /// `scheduled`, `open`, `closed` or `final`.
-    pub fn status(&self, now: i64) -> &'static str {
-        if self.finalized_at.is_some() {
-            "final"
-        } else if self.closed_at.is_some() || self.closes_at.is_some_and(|closes| now >= closes) {
-            "closed"
-        } else if self.opens_at.is_some_and(|opens| now < opens) {
-            "scheduled"
-        } else {
-            "open"
-        }
-    }
-
-    /// Checks that votes for `teams` count at `now`.
-    ///
-    /// # Errors
-    /// 55000 outside the match's time, 42704 for an unknown team.
-    pub fn check<'a>(&self, match_id: &str, mut teams: impl Iterator<Item = &'a str>, now: i64) -> Result<()> {
-        match self.status(now) {
-            "open" => {}
-            "scheduled" => {
-                return memory::refuse_now(match_id, "is not open yet", format!("It opens at {}.", shown(self.opens_at)));
-            }
-            _ => {
-                let since = self.closed_at.or(self.closes_at);
-                return memory::refuse_now(match_id, "is closed", format!("It closed at {}.", shown(since)));
-            }
-        }
-        let Some(known) = &self.teams else { return Ok(()) };
-        match teams.find(|team| !known.iter().any(|name| name == team)) {
-            None => Ok(()),
-            Some(team) => Err(unknown(
-                format!("match {} has no team {}", quoted(match_id), quoted(team)),
-                format!("Its teams are {}.", known.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")),
-            )),
-        }
-    }
-}
-
-fn shown(time: Option<i64>) -> String {
-    time.and_then(|at| TimestampWithTimeZone::try_from(at).ok()).map_or_else(|| "an unknown time".into(), |at| at.to_string())
-}
-
-/// Reads the match's row as `snapshot` sees it.
-///
-/// # Errors
-/// XX000 when the row makes no sense.
-pub fn find(table: pg_sys::Oid, match_id: &str, snapshot: pg_sys::Snapshot) -> Result<Option<Match>> {
-    let Some(row) = memory::match_row(table, match_id, snapshot) else { return Ok(None) };
-    let time = |column| row.get::<TimestampWithTimeZone>(column).map(pg_sys::TimestampTz::from);
-    Ok(Some(Match {
-        teams: row.get(2),
-        opens_at: time(3),
-        closes_at: time(4),
-        closed_at: time(5),
-        finalized_at: time(6),
-        changes_allowed: row.need(10)?,
-    }))
-}
 
 thread_local! {
     // A match that goes on forgets the writers that its end was waiting for.
@@ -129,7 +59,7 @@ fn open_match(
     closes_at: Option<TimestampWithTimeZone>,
     changes_allowed: Option<bool>,
 ) -> Result<()> {
-    memory::prevent_read_only(c"open_match()");
+    guards::prevent_read_only(c"open_match()");
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     let teams = teams.map(parse_teams).transpose()?;
     if let (Some(opens), Some(closes)) = (opens_at, closes_at)
@@ -173,10 +103,10 @@ fn parse_teams(teams: Vec<Option<String>>) -> Result<Vec<String>> {
 /// See the COMMENT in sql/match.sql.
 #[pg_extern(sql = false)]
 fn close_match(match_id: Option<&[u8]>) -> Result<()> {
-    memory::prevent_read_only(c"close_match()");
+    guards::prevent_read_only(c"close_match()");
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     let tables = Tables::find()?;
-    if find(tables.matches, match_id, Latest::take().as_ptr())?.is_none() && !has_votes(match_id)? {
+    if match_row::find(tables.matches, match_id, Latest::take().as_ptr())?.is_none() && !has_votes(match_id)? {
         return Err(unknown(format!("match {} does not exist", quoted(match_id)), "Check the name.".into()));
     }
     // A match that is closed already stays as it is: closing twice does no harm.
@@ -194,7 +124,7 @@ fn has_votes(match_id: &str) -> Result<bool> {
     let state = State::newest(&tables, now.as_ptr())?;
     let mut found = false;
     for heap in state.heaps() {
-        let open = OpenHeap::open(tables.heap(heap), pg_sys::AccessShareLock)?;
+        let open = OpenHeap::open(heap.of(&tables), pg_sys::AccessShareLock)?;
         open.visit(open.first_block(state.mark(heap)), now.as_ptr(), |row| {
             found |= row.match_id == match_id.as_bytes();
             Ok(if found { Next::Stop } else { Next::Go })
@@ -210,7 +140,7 @@ fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
     let mut missed = Vec::new();
     BallotBox::open()?.erase(match_id, snapshot, |choice| missed.push(choice))?;
     heap.look_at_end();
-    for vote in missed.iter().flat_map(|choice| moved(None, Some(choice), tables::now())) {
+    for vote in missed.iter().flat_map(|choice| moved(None, Some(choice), clock::now())) {
         heap.insert(match_id, &vote);
     }
     Ok(())
@@ -219,12 +149,12 @@ fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
 /// See the COMMENT in sql/match.sql.
 #[pg_extern(sql = false)]
 fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
-    memory::prevent_read_only(c"purge_match()");
-    memory::require_read_committed("purge_match")?;
+    guards::prevent_read_only(c"purge_match()");
+    guards::require_read_committed("purge_match")?;
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     // No fold may count a vote while it is being erased.
     Lock::Fold.wait_for_transaction();
-    tables::hold_extension();
+    extension::hold();
     let tables = Tables::find()?;
     // What this very statement recorded is erased too.
     // SAFETY: makes it visible to the snapshots that come.
@@ -237,7 +167,7 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
         erase_ballots(match_id, now.as_ptr())?;
         let state = State::newest(&tables, now.as_ptr())?;
         for heap in state.heaps() {
-            let open = OpenHeap::open(tables.heap(heap), pg_sys::RowExclusiveLock)?;
+            let open = OpenHeap::open(heap.of(&tables), pg_sys::RowExclusiveLock)?;
             open.visit(open.first_block(state.mark(heap)), now.as_ptr(), |row| {
                 if row.match_id == match_id.as_bytes()
                     && let Some(vote) = row.vote()?

@@ -3,19 +3,16 @@
 #![allow(unsafe_code, reason = "locks, and names as the server's own values")]
 
 use crate::attached::column::{self, Names, Place};
-use crate::attached::count::{MERGE_TRIGGER, ROW_TRIGGER, TRIGGERS};
-use crate::attached::delta;
-use crate::attached::fill;
-use crate::attached::parts;
-use crate::attached::shape;
 use crate::attached::source::{self, Registered, State};
+use crate::attached::{delta, fill, parts, shape, triggers};
 use crate::error::{Result, invalid, no_extension, not_now, quoted, refused, shown};
 use crate::pending::heap::{Next, OpenHeap};
+use crate::pg::snapshot::Latest;
 use crate::pg::spi::{self, Plan, Sees, Spi};
-use crate::pg::tables::{self, Latest, Table};
-use crate::pg::user;
-use crate::session::memory::{self, Tables};
-use crate::worker::process;
+use crate::pg::table::Table;
+use crate::pg::tables::Tables;
+use crate::pg::{clock, extension, user};
+use crate::session::{guards, launch};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{IntoDatum, PgSqlErrorCode, function_name, pg_extern, pg_sys};
 use std::collections::BTreeMap;
@@ -49,9 +46,6 @@ thread_local! {
            AND NOT EXISTS (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)
          ORDER BY f.match_id LIMIT 1",
         &[pg_sys::INT2OID]) };
-    static MADE: Plan = const { Plan::new(
-        "SELECT t.tgname::text FROM pg_catalog.pg_trigger t
-         WHERE t.tgrelid = $1 AND t.tgfoid = 'vote_agg.count_rows()'::regprocedure", &[pg_sys::OIDOID]) };
 }
 
 /// See the COMMENT in sql/source.sql.
@@ -68,7 +62,7 @@ fn attach_votes(
     longitude: Option<&CStr>,
     resolution: Option<i32>,
 ) -> Result<()> {
-    memory::prevent_read_only(c"attach_votes()");
+    guards::prevent_read_only(c"attach_votes()");
     let need = |what, name: Option<&CStr>| name.map(CStr::to_owned).ok_or_else(|| refused(&Error::Null { what }));
     let table = source.ok_or_else(|| refused(&Error::Null { what: "source" }))?;
     let place = place(h3_index, latitude, longitude, resolution)?;
@@ -84,7 +78,7 @@ fn attach_votes(
     shape::check_owner(table)?;
     let family = source::family(table, pg_sys::ShareRowExclusiveLock);
     shape::check_owner(table)?;
-    if !tables::hold_extension() {
+    if !extension::hold() {
         return Err(no_extension());
     }
     shape::check(&family, &names, voter.as_ref())?;
@@ -108,7 +102,7 @@ fn attach_votes(
             let source = Source(spi.run(&NUMBER, &[], Sees::Now)?.first().ok_or_else(no_extension)?.need(1)?);
             let one = Registered { relation: table, source, state, names: names.clone(), voter };
             register(spi, &one)?;
-            family.iter().try_for_each(|member| make_triggers(spi, *member, state))?;
+            family.iter().try_for_each(|member| triggers::make(spi, *member, state))?;
             Ok(source)
         })
     })?;
@@ -116,7 +110,7 @@ fn attach_votes(
     if is_small {
         return fill::count_at_once(&family, &names, source);
     }
-    process::ensure(tables::now());
+    launch::ensure(clock::now());
     Ok(())
 }
 
@@ -173,7 +167,7 @@ fn pending_of(source: Source) -> Result<Option<String>> {
     let state = crate::pending::state::State::newest(&tables, now.as_ptr())?;
     let mut found = None;
     for heap in state.heaps() {
-        let open = OpenHeap::open(tables.heap(heap), pg_sys::AccessShareLock)?;
+        let open = OpenHeap::open(heap.of(&tables), pg_sys::AccessShareLock)?;
         open.visit(open.first_block(state.mark(heap)), now.as_ptr(), |row| {
             if row.vote()?.is_some_and(|vote| vote.source == source) {
                 found = Some(row.match_name().into_owned());
@@ -208,76 +202,10 @@ fn register(spi: &Spi, one: &Registered) -> Result<()> {
     spi.run(&REGISTER, &args, Sees::Now).map(|_| ())
 }
 
-/// The triggers of ours that a table has.
-fn made(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
-    spi.run(&MADE, &[Some(table.into())], Sees::Now)?.iter().map(|row| row.need(1)).collect()
-}
-
-/// Makes the triggers on one table, where they are missing. They go with the extension (and with it only).
-///
-/// # Errors
-/// The server's own.
-pub fn make_triggers(spi: &Spi, table: pg_sys::Oid, state: State) -> Result<()> {
-    const WHEN: [&str; 4] = [
-        "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
-        "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
-        "AFTER DELETE ON {} REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT",
-        "BEFORE TRUNCATE ON {} FOR EACH STATEMENT",
-    ];
-    // A row trigger on a partitioned table would make one in each partition; where rows are, we do that ourselves.
-    let (has_rows, is_partition) = {
-        let table = Table::open(table, pg_sys::NoLock);
-        (table.has_storage(), table.is_partition())
-    };
-    let mut wanted: Vec<(&CStr, &str)> = TRIGGERS.into_iter().zip(WHEN).collect();
-    if has_rows && state == State::Filling {
-        wanted.push((ROW_TRIGGER, "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW"));
-    }
-    if has_rows && is_partition && cfg!(feature = "pg18") {
-        wanted.push((MERGE_TRIGGER, "BEFORE INSERT ON {} FOR EACH ROW WHEN (false)"));
-    }
-    let (made, table) = (made(spi, table)?, shown(table));
-    for (name, when) in wanted {
-        let name = name.to_string_lossy();
-        if !made.contains(&name.to_string()) {
-            let when = when.replace("{}", &table);
-            spi.command(&format!("CREATE TRIGGER {name} {when} EXECUTE FUNCTION vote_agg.count_rows()"))?;
-            spi.command(&format!("ALTER TRIGGER {name} ON {table} DEPENDS ON EXTENSION vote_agg"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Stops the trigger for each row, once the table is counted. To drop it would mean to wait for everybody who reads the table.
-///
-/// # Errors
-/// The server's own.
-pub fn stop_row_trigger(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
-    let name = ROW_TRIGGER.to_string_lossy();
-    if !made(spi, table)?.contains(&name.to_string()) {
-        return Ok(());
-    }
-    spi.command(&format!("ALTER TABLE {} DISABLE TRIGGER {name}", shown(table)))
-}
-
-/// Drops them.
-///
-/// # Errors
-/// The server's own.
-pub fn drop_triggers(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
-    for name in made(spi, table)? {
-        // SAFETY: a name without zero bytes.
-        let name = CString::new(name).map_err(|e| crate::error::broken(e.to_string()))?;
-        let name = unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }.to_string_lossy();
-        spi.command(&format!("DROP TRIGGER {name} ON {}", shown(table)))?;
-    }
-    Ok(())
-}
-
 /// See the COMMENT in sql/source.sql.
 #[pg_extern(sql = false)]
 fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
-    memory::prevent_read_only(c"detach_votes()");
+    guards::prevent_read_only(c"detach_votes()");
     let table = source.ok_or_else(|| refused(&Error::Null { what: "source" }))?;
     shape::check_owner(table)?;
     // First the registry's row, which a fill holds; then the table.
@@ -293,7 +221,7 @@ fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
     let found = source::attached(Latest::take().as_ptr())?.into_iter().find(|one| one.relation == table);
     user::as_extension(|| {
         spi::connect(|spi| {
-            family.iter().try_for_each(|member| drop_triggers(spi, *member))?;
+            family.iter().try_for_each(|member| triggers::drop_all(spi, *member))?;
             spi.run(&DETACH, &[Some(table.into())], Sees::Now)?;
             found.iter().try_for_each(|one| parts::forget_all(spi, one.source))
         })

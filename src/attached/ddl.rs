@@ -4,13 +4,10 @@
 
 #![allow(unsafe_code, reason = "event triggers are called with the server's own structures")]
 
-use crate::attached::attach;
-use crate::attached::parts;
-use crate::attached::shape;
-use crate::attached::source;
+use crate::attached::{parts, shape, source, triggers};
 use crate::error::Result;
+use crate::pg::snapshot::Latest;
 use crate::pg::spi::{self, Plan, Sees};
-use crate::pg::tables::Latest;
 use crate::pg::user;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::{pg_guard, pg_sys};
@@ -111,7 +108,7 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
         }
         if concerned && effect.comes {
             user::as_extension(|| {
-                spi::connect(|spi| family.iter().try_for_each(|member| attach::make_triggers(spi, *member, one.state)))
+                spi::connect(|spi| family.iter().try_for_each(|member| triggers::make(spi, *member, one.state)))
             })?;
         }
         all.extend(family);
@@ -122,7 +119,7 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
                 let found = spi.run(&WITH_TRIGGERS, &[], Sees::Now)?;
                 let found: Vec<pg_sys::Oid> = found.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
                 found.iter().filter(|table| !all.contains(table)).try_for_each(|table| {
-                    attach::drop_triggers(spi, *table)?;
+                    triggers::drop_all(spi, *table)?;
                     // It may come back as another: nobody sees what becomes of it meanwhile.
                     parts::forget(spi, *table)
                 })

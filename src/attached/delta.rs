@@ -1,10 +1,12 @@
 //! What a fill needs until its table is counted, in heaps like those of pending, which no read and no fold looks at: the
 //! changes of its rows with their places (`source_delta`), and the sums of the parts that are done (`source_sum`).
 
-use crate::attached::count::Counter;
+use crate::attached::counter::Counter;
 use crate::error::{Result, no_extension};
-use crate::pending::heap::{Found, Next, OpenHeap, Place};
-use crate::pg::tables::{self, Latest};
+use crate::pending::heap::{Next, OpenHeap};
+use crate::pending::row::{Found, Place};
+use crate::pg::snapshot::Latest;
+use crate::pg::{clock, tables};
 use crate::session::memory;
 use pgrx::pg_sys;
 use std::ffi::CStr;
@@ -54,7 +56,7 @@ pub fn take(source: Source, snapshot: &Latest, mut see: impl FnMut(&Found, &Vote
 /// # Errors
 /// 42704 where the extension is not installed (any more).
 pub fn keep(relation: pg_sys::Oid, counter: Counter) -> Result<()> {
-    let (heap, source, at) = (open(SUMS)?, counter.source(), tables::now());
+    let (heap, source, at) = (open(SUMS)?, counter.source(), clock::now());
     for (match_id, tally) in counter.tallies() {
         for vote in tally.votes(source, at) {
             heap.insert_at(&match_id, &vote, Some(Place { relation, block: 0 }));

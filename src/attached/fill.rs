@@ -8,17 +8,18 @@
 
 #![allow(unsafe_code, reason = "locks and progress reports")]
 
-use crate::attached::attach;
 use crate::attached::column::{Columns, Names};
-use crate::attached::count::{Counter, WHOLE};
-use crate::attached::delta;
+use crate::attached::counter::{Counter, WHOLE};
 use crate::attached::parts::{self, Part, Parts};
 use crate::attached::source::{self, Attached, Registered, State};
+use crate::attached::{delta, triggers};
 use crate::error::{Result, refused};
+use crate::pg::process::pause;
+use crate::pg::snapshot::Latest;
 use crate::pg::spi::{self, Plan, Sees};
-use crate::pg::tables::{self, Latest, Table};
-use crate::pg::user;
-use crate::session::memory;
+use crate::pg::table::Table;
+use crate::pg::{extension, user};
+use crate::session::guards;
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::HashMap;
@@ -76,8 +77,8 @@ fn count(
 /// See the COMMENT in sql/source.sql.
 #[pg_extern(sql = false)]
 fn fill(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> {
-    memory::prevent_read_only(c"fill()");
-    memory::require_read_committed("vote_agg.fill")?;
+    guards::prevent_read_only(c"fill()");
+    guards::require_read_committed("vote_agg.fill")?;
     next(source, parts.map(|parts| parts.max(1)))
 }
 
@@ -87,7 +88,7 @@ fn fill(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> 
 /// # Errors
 /// 22023 naming a column and its value, 55000 for a match that is closed. Nothing is counted then, and the table still waits.
 pub fn next(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> {
-    if !tables::hold_extension() {
+    if !extension::hold() {
         return Ok(None);
     }
     let found = spi::connect(|spi| {
@@ -162,7 +163,7 @@ fn finish(one: &Registered, family: &[pg_sys::Oid], mut sums: Counter, counted: 
     spi::connect(|spi| {
         spi.run(&FILLED, &[Some(one.relation.into())], Sees::Now)?;
         parts::forget_all(spi, one.source)?;
-        family.iter().try_for_each(|member| attach::stop_row_trigger(spi, *member))
+        family.iter().try_for_each(|member| triggers::stop_row_trigger(spi, *member))
     })?;
     source::invalidate()?;
     sums.append()
@@ -225,7 +226,7 @@ fn lock_for_good(table: pg_sys::Oid, mut catch_up: impl FnMut() -> Result<()>) -
         if got == Some(true) {
             return Ok(());
         }
-        crate::worker::process::pause(rest);
+        pause(rest);
         catch_up()?;
         rest = (rest * 2).min(LONGEST);
     }

@@ -4,7 +4,7 @@
 #![allow(unsafe_code, reason = "background workers are the server's own interface")]
 
 use crate::attached::fill;
-use crate::worker::process::{FOLDING, MAX_BACK_OFF, connect, in_transaction, note, process, report};
+use crate::pg::process::{FOLDING, MAX_BACK_OFF, connect, in_transaction, note, process, report};
 use pgrx::{IntoDatum, pg_guard, pg_sys};
 use std::time::{Duration, Instant};
 

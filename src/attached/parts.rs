@@ -4,9 +4,9 @@
 //! partition any more is forgotten, and begun again if it is still there.
 
 use crate::error::Result;
-use crate::pending::heap::Place;
+use crate::pending::row::Place;
 use crate::pg::spi::{Plan, Sees, Spi};
-use crate::pg::tables::Table;
+use crate::pg::table::Table;
 use crate::settings;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;

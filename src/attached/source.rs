@@ -7,7 +7,9 @@
 
 use crate::attached::column::{self, Columns, Names, Place};
 use crate::error::{Result, broken, no_extension};
-use crate::pg::tables::{self, Latest, Row, Table};
+use crate::pg::snapshot::Latest;
+use crate::pg::table::{Row, Table};
+use crate::pg::tables;
 use pgrx::pg_sys;
 use pgrx::pg_sys::ffi::pg_guard_ffi_boundary as guarded;
 use std::cell::{Cell, RefCell};

@@ -12,9 +12,10 @@
 #![allow(unsafe_code, reason = "prunes pages")]
 
 use crate::error::{Result, broken};
-use crate::pending::heap::block_of;
+
 use crate::pg::counts::{self, Counts, Entry};
 use crate::pg::spi::{Plan, Row, Rows, Sees, Spi};
+use crate::pg::table::{self, block_of};
 use crate::pg::tables;
 use crate::settings;
 use foldhash::HashMap;
@@ -246,7 +247,7 @@ fn update(
 /// by itself where a row is reached by index or scan, but not where it is reached by place.
 fn tidy(table: Table, blocks: BTreeSet<u32>) {
     let Some(table) = tables::find(table.name()) else { return };
-    let table = tables::Table::open(table, pg_sys::RowExclusiveLock);
+    let table = table::Table::open(table, pg_sys::RowExclusiveLock);
     let end = table.blocks();
     for block in blocks.into_iter().take_while(|block| *block < end) {
         // SAFETY: a block of the open table; pruning takes the lock that it needs, or leaves the page as it is.
@@ -260,7 +261,11 @@ fn tidy(table: Table, blocks: BTreeSet<u32>) {
 
 fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, target: Target, entries: &[Entry]) -> Result<Rows<'s>> {
     let packed = counts::pack(target.teams, entries);
-    let args =
-        [target.match_id.into_datum(), packed.as_slice().into_datum(), settings::flip_margin().into_datum(), target.seq.into_datum()];
+    let args = [
+        target.match_id.into_datum(),
+        packed.as_slice().into_datum(),
+        settings::flip_margin().into_datum(),
+        target.seq.into_datum(),
+    ];
     spi.run(plan, &args, Sees::Now)
 }

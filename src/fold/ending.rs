@@ -4,7 +4,7 @@
 use crate::error::Result;
 use crate::pending::low_water::{server_run, writers_of};
 use crate::pg::spi::{Plan, Sees, Spi};
-use crate::session::memory::Tables;
+use crate::pg::tables::Tables;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 

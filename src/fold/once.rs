@@ -5,28 +5,25 @@
 
 use crate::error::{Result, broken, refused};
 use crate::fold::aggregate::{self, Sum, Table, Target};
-use crate::fold::ballot_retention;
+use crate::fold::drain::Drained;
 use crate::fold::ending::Ended;
-use crate::fold::feed::{Change, Fold, Head};
-use crate::fold::retention;
-use crate::pending::heap::{Next, OpenHeap};
+use crate::fold::feed::{Change, Fold};
+use crate::fold::{ballot_retention, retention};
+use crate::pending::heap::OpenHeap;
 use crate::pending::low_water::{self, Writers};
 use crate::pending::state::State;
+use crate::pending::turn::Heap;
 use crate::pg::lock::Lock;
+use crate::pg::snapshot::Latest;
 use crate::pg::spi::{self, Plan, Sees, Spi};
-use crate::pg::tables::{self, Latest};
-use crate::session::memory::{self, Tables};
+use crate::pg::tables::Tables;
+use crate::pg::{clock, extension};
+use crate::session::{guards, memory};
 use crate::settings::{self, Pause};
 use pgrx::{IntoDatum, pg_extern, pg_sys};
-use std::collections::BTreeMap;
 use vote_agg_core::Country;
 use vote_agg_core::vote::cell;
-use vote_agg_core::vote::tally::{self, MINUTE, Tally};
-
-/// The most rows that one fold takes, and the most distinct sums after which it takes no more, so that the feed keeps moving
-/// through a backlog. A sum costs about four times as much as a row: it is an update of two tables and their indexes.
-const MAX_ROWS: i64 = 1_000_000;
-const MAX_SUMS: usize = 200_000;
+use vote_agg_core::vote::tally::{self, MINUTE};
 
 /// How often rows past their time are deleted, in microseconds.
 const PRUNE_EVERY: i64 = 10_000_000;
@@ -54,8 +51,8 @@ thread_local! {
 /// See the COMMENT in sql/fold.sql.
 #[pg_extern(sql = false)]
 fn fold() -> Result<i64> {
-    memory::prevent_read_only(c"fold()");
-    memory::require_read_committed("vote_agg.fold")?;
+    guards::prevent_read_only(c"fold()");
+    guards::require_read_committed("vote_agg.fold")?;
     let mut rows = 0;
     loop {
         let done = once()?;
@@ -87,15 +84,15 @@ pub fn once() -> Result<Done> {
         return Ok(Done { rows: 0, more: false, to_vacuum: None });
     }
     commit_durably();
-    tables::hold_extension();
+    extension::hold();
     let tables = Tables::find()?;
     let mut state = State::newest(&tables, Latest::take().as_ptr())?;
     let before = state.clone();
-    let heap = |heap| OpenHeap::open(tables.heap(heap), pg_sys::RowExclusiveLock);
+    let heap = |heap: Heap| OpenHeap::open(heap.of(&tables), pg_sys::RowExclusiveLock);
     let (current, other) = (heap(state.current)?, heap(state.current.other())?);
 
     spi::connect(|spi| {
-        let at = tables::now();
+        let at = clock::now();
         settings::pause(Pause::FoldSized);
         // The order matters: who is gone, then the snapshot that drains what they wrote.
         let writers = Writers::look(spi, &tables, &state)?;
@@ -121,7 +118,7 @@ pub fn once() -> Result<Done> {
                 others_anchors.iter().try_for_each(|tid| other.delete(tid).map(|_| ()))?;
                 state.drained = true;
             }
-            let table = tables.heap(state.current);
+            let table = state.current.of(&tables);
             is_mark_free = low_water::move_mark(spi, table, &mut state, &writers, &current, &drained.anchors, at)?;
             if state.drained && other.blocks() == 0 && current.blocks() >= settings::turn_size() {
                 low_water::turn(&mut state, &other);
@@ -129,7 +126,7 @@ pub fn once() -> Result<Done> {
             }
         }
         if drained.rows > 0 {
-            let done = tables::now();
+            let done = clock::now();
             state.folds += 1;
             state.total_rows += drained.rows;
             state.last_rows = drained.rows;
@@ -157,7 +154,7 @@ pub fn once() -> Result<Done> {
         Ok(Done {
             rows: drained.rows,
             more: drained.more || is_mark_free,
-            to_vacuum: is_left_over.then(|| tables.heap(state.current.other())),
+            to_vacuum: is_left_over.then(|| state.current.other().of(&tables)),
         })
     })
 }
@@ -172,7 +169,7 @@ pub fn note_failure(reason: &str) -> Result<()> {
     }
     let mut state = State::newest(&Tables::find()?, Latest::take().as_ptr())?;
     state.id += 1;
-    state.at = tables::now();
+    state.at = clock::now();
     state.last_error = Some(reason.to_owned());
     state.last_error_at = Some(state.at);
     spi::connect(|spi| log(spi, &state))
@@ -199,72 +196,6 @@ fn commit_durably() {
 
 fn milliseconds(microseconds: i64) -> f64 {
     microseconds as f64 / 1_000.0
-}
-
-/// What was taken out of pending.
-#[derive(Default)]
-struct Drained {
-    matches: BTreeMap<String, (Head, Tally)>,
-    rows: i64,
-    /// Distinct arrivals of all matches.
-    sums: usize,
-    more: bool,
-    anchors: Vec<pg_sys::ItemPointerData>,
-}
-
-impl Drained {
-    /// Takes out of a heap what is committed by now.
-    fn take(&mut self, spi: &Spi, heap: &OpenHeap, first: u32) -> Result<()> {
-        let now = Latest::take();
-        let mut last: Option<(String, Head, Tally)> = None;
-        heap.visit(first, now.as_ptr(), |row| {
-            let Some(vote) = row.vote()? else {
-                self.anchors.push(row.tid);
-                return Ok(Next::Go);
-            };
-            if self.rows == MAX_ROWS || self.sums >= MAX_SUMS {
-                self.more = true;
-                return Ok(Next::Stop);
-            }
-            if !heap.delete(&row.tid)? {
-                return Ok(Next::Go);
-            }
-            // Neighbours are mostly of one match: it is kept at hand.
-            if last.as_ref().is_none_or(|(match_id, ..)| match_id.as_bytes() != row.match_id) {
-                if let Some((match_id, head, tally)) = last.take() {
-                    self.matches.insert(match_id, (head, tally));
-                }
-                let match_id = String::from_utf8_lossy(row.match_id);
-                self.change(spi, &match_id)?;
-                last = self.matches.remove_entry(&*match_id).map(|(match_id, (head, tally))| (match_id, head, tally));
-            }
-            if let Some((_, _, tally)) = &mut last {
-                let before = tally.distinct();
-                tally.add(&vote).map_err(|e| refused(&e))?;
-                self.sums += tally.distinct() - before;
-            }
-            self.rows += 1;
-            Ok(Next::Go)
-        })?;
-        if let Some((match_id, head, tally)) = last {
-            self.matches.insert(match_id, (head, tally));
-        }
-        Ok(())
-    }
-
-    /// Begins to change a match.
-    fn change(&mut self, spi: &Spi, match_id: &str) -> Result<()> {
-        if !self.matches.contains_key(match_id) {
-            let head = Head::load(spi, match_id, Sees::Now)?;
-            let tally = Tally::new(head.teams.clone());
-            self.matches.insert(match_id.to_owned(), (head, tally));
-        }
-        Ok(())
-    }
-
-    fn first_at(&self) -> Option<i64> {
-        self.matches.values().filter_map(|(_, tally)| tally.first_at()).min()
-    }
 }
 
 /// What all messages of a fold at this time have in common.

@@ -8,7 +8,7 @@
 
 #![allow(unsafe_code, reason = "looks at pages of a heap")]
 
-use crate::pg::tables::Table;
+use crate::pg::table::Table;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -10,18 +10,17 @@
 
 #![allow(unsafe_code, reason = "appends, scans and deletes of a heap are the server's own interface")]
 
-use crate::error::{Result, broken, quoted};
+use crate::error::{Result, broken};
 use crate::pending::dead_pages::DeadPages;
+use crate::pending::row::Found;
+use crate::pending::row::{COLUMNS, Place};
 use crate::pending::state::Mark;
-use crate::pg::tables::{self, Table};
-use crate::session::memory;
+use crate::pg::table::{Table, block_of};
 use crate::settings;
-use pgrx::itemptr::{item_pointer_get_block_number, item_pointer_get_both};
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
 use std::ops::Range;
 use vote_agg_core::Country;
 use vote_agg_core::vote::cell;
-use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{Source, Vote};
 
 /// How far below the end of the heap a session may go on filling the block it began. A session that fills one block
@@ -29,88 +28,10 @@ use vote_agg_core::vote::tally::{Source, Vote};
 /// 0.86 of a bare INSERT's speed with 0, 0.94 with enough for every session); reads pass over this many blocks.
 pub const SLACK: u32 = 128;
 
-/// The columns of a heap, in the order of sql/tables.sql: h3_index, votes, at, source, in_total, match_id, team_choice,
-/// country_code; and those that only the heaps of fills have (sql/source.sql): relation, block.
-const COLUMNS: usize = 10;
-
-/// Where in an attached table a change was made.
-#[derive(Clone, Copy)]
-pub struct Place {
-    pub relation: pg_sys::Oid,
-    pub block: u32,
-}
-
-/// One of the two heaps.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[repr(u8)]
-pub enum Heap {
-    One = 1,
-    Two = 2,
-}
-
-impl Heap {
-    /// From its number.
-    pub fn numbered(number: i16) -> Result<Self> {
-        match number {
-            1 => Ok(Self::One),
-            2 => Ok(Self::Two),
-            _ => Err(broken(format!("vote_agg.fold_log names heap {number}"))),
-        }
-    }
-
-    /// The one whose turn it is not.
-    pub const fn other(self) -> Self {
-        match self {
-            Self::One => Self::Two,
-            Self::Two => Self::One,
-        }
-    }
-}
-
-/// The block that a row lies in.
-pub fn block_of(tid: &pg_sys::ItemPointerData) -> u32 {
-    // SAFETY: reads the structure it is given.
-    unsafe { item_pointer_get_block_number(tid) }
-}
-
 /// What a visitor of rows wants next.
 pub enum Next {
     Go,
     Stop,
-}
-
-/// A row of a heap: a vote of a match, or the anchor.
-pub struct Found<'a> {
-    pub tid: pg_sys::ItemPointerData,
-    /// The match; empty for the anchor.
-    pub match_id: &'a [u8],
-    values: &'a [pg_sys::Datum; COLUMNS],
-    nulls: &'a [bool; COLUMNS],
-}
-
-/// Opens the heap whose turn it is for votes of one match, after checking that votes for `teams` count now. It stays theirs
-/// to the end of the transaction, however long what comes before [`OpenHeap::look_at_end`] takes.
-///
-/// # Errors
-/// Those of [`memory::check_match`].
-pub fn begin<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>) -> Result<OpenHeap> {
-    let table = memory::lock_current_heap()?;
-    // The clock is read after the lock, not before: a vote that was held up on its way must not slip in after the end.
-    memory::check_match(match_id, teams, tables::now())?;
-    OpenHeap::open(table, pg_sys::NoLock)
-}
-
-/// Appends votes of one match. Those that are taken back (below zero) may be for a team that is not allowed any more.
-///
-/// # Errors
-/// Those of [`memory::check_match`]; nothing is written then.
-pub fn append(match_id: &str, votes: &[Vote]) -> Result<()> {
-    let heap = begin(match_id, votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team))?;
-    heap.look_at_end();
-    for vote in votes {
-        heap.insert(match_id, vote);
-    }
-    Ok(())
 }
 
 /// An open heap.
@@ -324,75 +245,5 @@ impl OpenHeap {
             pg_sys::TM_Result::TM_Deleted => Ok(false),
             other => Err(broken(format!("a pending vote was changed while it was folded (code {other})"))),
         }
-    }
-}
-
-impl<'a> Found<'a> {
-    /// # Safety
-    /// The values are those of a row of a heap, which stays where it is for `'a`.
-    unsafe fn new(tid: pg_sys::ItemPointerData, values: &'a [pg_sys::Datum; COLUMNS], nulls: &'a [bool; COLUMNS]) -> Self {
-        // SAFETY: as promised by the caller.
-        Self { tid, match_id: unsafe { bytes(values[5]) }, values, nulls }
-    }
-
-    /// The match as text.
-    pub fn match_name(&self) -> std::borrow::Cow<'a, str> {
-        String::from_utf8_lossy(self.match_id)
-    }
-
-    /// Where the change was made, in a heap of fills.
-    pub fn place(&self) -> Place {
-        let relation = pg_sys::Oid::from(self.values[8].value() as u32);
-        Place { relation, block: self.values[9].value() as u32 }
-    }
-
-    /// When the row was written, in microseconds since PostgreSQL's epoch.
-    pub fn at(&self) -> i64 {
-        self.values[2].value() as i64
-    }
-
-    /// The vote; `None` for the anchor.
-    ///
-    /// # Errors
-    /// XX000 naming the row when no vote can have written it.
-    pub fn vote(&self) -> Result<Option<Vote<'a>>> {
-        if self.match_id.is_empty() {
-            return Ok(None);
-        }
-        let number = |column: usize| self.values[column].value() as i64;
-        // SAFETY: as promised to `new`.
-        let text = |column: usize| unsafe { bytes(self.values[column]) };
-        let parse = || {
-            Ok(Vote {
-                team: parse_name("team_choice", Some(text(6)))?,
-                cell: if self.nulls[0] { None } else { Some(cell::cell_from_bits(number(0))?) },
-                country: if self.nulls[7] { None } else { Some(Country::parse(text(7))?) },
-                votes: number(1),
-                source: Source(number(3) as i16),
-                in_total: self.values[4].value() != 0,
-                at: number(2),
-            })
-        };
-        parse_name("match_id", Some(self.match_id)).and_then(|_| parse()).map(Some).map_err(|error: vote_agg_core::Error| {
-            let (block, offset) = item_pointer_get_both(self.tid);
-            broken(format!(
-                "the pending row at ({block},{offset}) of match {} is broken: {error}",
-                quoted(&String::from_utf8_lossy(self.match_id))
-            ))
-        })
-    }
-}
-
-/// # Safety
-/// The datum is a text that stays where it is for `'a`. Names are too short to be compressed or stored elsewhere; what is
-/// (because somebody wrote the row by hand) is shown as a name that is too long.
-unsafe fn bytes<'a>(datum: pg_sys::Datum) -> &'a [u8] {
-    let text: *const pg_sys::varlena = datum.cast_mut_ptr();
-    // SAFETY: as promised by the caller.
-    unsafe {
-        if pgrx::varlena::varatt_is_1b_e(text) || pgrx::varlena::varatt_is_4b_c(text) {
-            return &[b'?'; vote_agg_core::vote::name::MAX_BYTES + 1];
-        }
-        pgrx::varlena::varlena_to_byte_slice(text)
     }
 }

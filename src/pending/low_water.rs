@@ -3,10 +3,11 @@
 #![allow(unsafe_code, reason = "reads variables of the server")]
 
 use crate::error::Result;
-use crate::pending::heap::{OpenHeap, SLACK, block_of};
+use crate::pending::heap::{OpenHeap, SLACK};
 use crate::pending::state::{Mark, State};
 use crate::pg::spi::{self, Plan, Sees, Spi};
-use crate::session::memory::Tables;
+use crate::pg::table::block_of;
+use crate::pg::tables::Tables;
 use crate::settings::{self, Pause};
 use pgrx::{IntoDatum, pg_sys};
 
@@ -61,10 +62,10 @@ impl Writers {
     /// Those of the server.
     pub fn look(spi: &Spi, tables: &Tables, state: &State) -> Result<Self> {
         let gone = state.sized.is_some() && state.run == Some(server_run()) && {
-            let current = writers_of(spi, tables.heap(state.current))?;
+            let current = writers_of(spi, state.current.of(tables))?;
             !state.waiting.iter().any(|writer| current.contains(writer))
         };
-        let other_is_left = !state.drained && writers_of(spi, tables.heap(state.current.other()))?.is_empty();
+        let other_is_left = !state.drained && writers_of(spi, state.current.other().of(tables))?.is_empty();
         Ok(Self { gone, other_is_left })
     }
 }

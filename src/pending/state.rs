@@ -4,9 +4,9 @@
 //! rows an open snapshot keeps alive, and every snapshot sees the low-water marks that are right for it.
 
 use crate::error::{Result, broken};
-use crate::pending::heap::Heap;
-use crate::pg::tables::Table;
-use crate::session::memory::Tables;
+use crate::pending::turn::Heap;
+use crate::pg::table::Table;
+use crate::pg::tables::Tables;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 

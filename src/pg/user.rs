@@ -3,7 +3,8 @@
 #![allow(unsafe_code, reason = "sets the user of the process, and back")]
 
 use crate::error::{Result, no_extension};
-use crate::pg::tables::{self, Table};
+use crate::pg::table::Table;
+use crate::pg::tables;
 use pgrx::pg_sys;
 
 /// Runs `act` with the rights of the extension's owner. What it runs must be ours alone.

@@ -2,10 +2,10 @@
 
 use crate::error::{Result, invalid, refused};
 use crate::fold::feed::Head;
+use crate::pg::clock::now;
 use crate::pg::counts::Counts;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::spi::{self, Plan, Sees, Spi};
-use crate::pg::tables::now;
 use crate::read::moment::{Moment, named, resolution_of, time};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;

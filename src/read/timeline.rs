@@ -1,10 +1,10 @@
 //! Reading the time line: votes by bucket, and the match as it stood at an earlier time.
 
 use crate::error::{Result, invalid, quoted, refused};
+use crate::pg::clock::now;
 use crate::pg::counts::Counts;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::spi::{self, Plan, Spi};
-use crate::pg::tables::now;
 use crate::read::moment::{Moment, named, ranked, time, votes_json};
 use pgrx::datum::{Interval, TimestampWithTimeZone};
 use pgrx::iter::TableIterator;

@@ -3,14 +3,15 @@
 
 #![allow(unsafe_code, reason = "invalidation callbacks are the server's own interface")]
 
-use crate::error::{Result, no_extension, not_now, quoted, unknown};
-use crate::matches;
-use crate::pending::heap::Heap;
+use crate::error::{Result, quoted, unknown};
 use crate::pending::state::State;
-use crate::pg::tables::{self, Latest, Row, Table};
+use crate::pending::turn::Heap;
+use crate::pg::clock;
+use crate::pg::snapshot::Latest;
+use crate::pg::tables::Tables;
+use crate::session::{launch, match_row};
 use crate::settings;
-use crate::worker::process;
-use pgrx::{PgSqlErrorCode, pg_sys};
+use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use vote_agg_core::vote::tally::Vote;
@@ -29,7 +30,7 @@ struct Memory {
     /// The heap whose turn it is; `None` until a vote asks. Reads never do: they may run beside parallel workers, where no
     /// snapshot of this very moment can be taken.
     current: Option<Heap>,
-    matches: HashMap<String, Option<matches::Match>>,
+    matches: HashMap<String, Option<match_row::Match>>,
 }
 
 impl Memory {
@@ -40,37 +41,7 @@ impl Memory {
             None => State::newest(&self.tables, Latest::take().as_ptr())?.current,
         };
         self.current = Some(heap);
-        Ok((heap, self.tables.heap(heap)))
-    }
-}
-
-/// The numbers of the tables that are read or written below SQL.
-#[derive(Clone, Copy)]
-pub struct Tables {
-    pub matches: pg_sys::Oid,
-    pub heaps: [pg_sys::Oid; 2],
-    pub fold_log: pg_sys::Oid,
-    pub ballot: pg_sys::Oid,
-}
-
-impl Tables {
-    /// Looks them up.
-    ///
-    /// # Errors
-    /// 42704 where the extension is not installed (any more).
-    pub fn find() -> Result<Self> {
-        let table = |name| tables::find(name).ok_or_else(no_extension);
-        Ok(Self {
-            matches: table(c"match")?,
-            heaps: [table(c"pending_1")?, table(c"pending_2")?],
-            fold_log: table(c"fold_log")?,
-            ballot: table(c"ballot")?,
-        })
-    }
-
-    /// The heap's table.
-    pub const fn heap(&self, heap: Heap) -> pg_sys::Oid {
-        self.heaps[heap as usize - 1]
+        Ok((heap, heap.of(&self.tables)))
     }
 }
 
@@ -126,7 +97,7 @@ pub fn lock_current_heap() -> Result<pg_sys::Oid> {
 /// Those of [`check_match`].
 pub fn check_votes(match_id: &str, votes: &[Vote]) -> Result<()> {
     let teams = votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team);
-    check_match(match_id, teams, tables::now())
+    check_match(match_id, teams, clock::now())
 }
 
 /// Checks that a vote for one of `teams` counts now.
@@ -139,7 +110,7 @@ pub fn check_match<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>, now
             if memory.matches.len() >= MAX_MATCHES {
                 memory.matches.clear();
             }
-            let found = matches::find(memory.tables.matches, match_id, Latest::take().as_ptr())?;
+            let found = match_row::find(memory.tables.matches, match_id, Latest::take().as_ptr())?;
             memory.matches.insert(match_id.to_owned(), found);
         }
         match &memory.matches[match_id] {
@@ -171,7 +142,7 @@ fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
         Some(memory) => memory,
         None => {
             let tables = Tables::find().inspect_err(|_| VALID.set(false))?;
-            process::look_again();
+            launch::look_again();
             WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1], tables.ballot]);
             Memory { tables, current: None, matches: HashMap::new() }
         }
@@ -179,43 +150,4 @@ fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
     let result = act(&mut memory);
     MEMORY.set(Some(memory));
     result
-}
-
-/// Refuses to write where nothing may be written: a read-only transaction, a standby, a parallel worker.
-pub fn prevent_read_only(function: &std::ffi::CStr) {
-    // SAFETY: raises the server's own errors (25006, 25000).
-    unsafe {
-        pg_sys::PreventCommandIfReadOnly(function.as_ptr());
-        pg_sys::PreventCommandIfParallelMode(function.as_ptr());
-    }
-}
-
-/// Refuses isolation levels whose snapshot would be too old for a fold or purge.
-///
-/// # Errors
-/// 25001 above READ COMMITTED.
-pub fn require_read_committed(function: &str) -> Result<()> {
-    // SAFETY: the transaction's level, a variable of the server.
-    if unsafe { pg_sys::XactIsoLevel } > pg_sys::XACT_READ_COMMITTED as i32 {
-        return Err(pgrx::pg_sys::panic::ErrorReport::new(
-            PgSqlErrorCode::ERRCODE_ACTIVE_SQL_TRANSACTION,
-            format!("{function} must run at isolation level READ COMMITTED"),
-            pgrx::function_name!(),
-        )
-        .set_hint("Call it in a transaction of its own."));
-    }
-    Ok(())
-}
-
-/// What to do about a match that takes no votes now.
-pub const ELSEWHERE: &str = "Open it with open_match, or vote in another match.";
-
-/// A closed or not yet open match.
-pub fn refuse_now(match_id: &str, what: &str, detail: String) -> Result<()> {
-    Err(not_now(format!("match {} {what}", quoted(match_id)), detail, ELSEWHERE))
-}
-
-/// Reads a match's row.
-pub fn match_row(table: pg_sys::Oid, match_id: &str, snapshot: pg_sys::Snapshot) -> Option<Row> {
-    Table::open(table, pg_sys::AccessShareLock).row(match_id, snapshot)
 }

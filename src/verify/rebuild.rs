@@ -7,10 +7,11 @@ use crate::fold::aggregate::{self, Table, Target};
 use crate::fold::feed::Change;
 use crate::fold::once;
 use crate::pg::lock::Lock;
+use crate::pg::snapshot::Latest;
 use crate::pg::spi::{self, Plan, Sees, Spi};
-use crate::pg::tables::{self, Latest};
+use crate::pg::{clock, extension};
 use crate::read::moment::Moment;
-use crate::session::memory;
+use crate::session::guards;
 use crate::verify::time_lines::TimeLines;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
@@ -32,13 +33,13 @@ thread_local! {
 /// See the COMMENT in sql/verify.sql.
 #[pg_extern(sql = false)]
 fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
-    memory::prevent_read_only(c"rebuild_match()");
-    memory::require_read_committed("rebuild_match")?;
+    guards::prevent_read_only(c"rebuild_match()");
+    guards::require_read_committed("rebuild_match")?;
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     // No fold writes meanwhile, so that what is read here stays true.
     Lock::Fold.wait_for_transaction();
-    tables::hold_extension();
-    let at = tables::now();
+    extension::hold();
+    let at = clock::now();
     spi::connect(|spi| {
         let counted = {
             let _moment = LatestMoment::begin();

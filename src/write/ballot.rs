@@ -2,10 +2,9 @@
 //! pending in the transaction that changes the ballot, so that no reader sees both or neither.
 
 use crate::error::{Result, not_now, quoted, refused};
-use crate::pending::heap;
-use crate::pg::tables;
-use crate::session::memory;
-use crate::worker::process;
+use crate::pg::clock;
+use crate::session::{guards, launch, memory};
+use crate::write::append;
 use crate::write::ballot_box::{BallotBox, Cast, Choice, Voter};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgSqlErrorCode, pg_extern};
@@ -45,16 +44,16 @@ fn cast(
     cell: std::result::Result<Option<CellIndex>, Error>,
     country: Option<&[u8]>,
 ) -> Result<&'static str> {
-    memory::prevent_read_only(c"cast_vote()");
+    guards::prevent_read_only(c"cast_vote()");
     let parse = || {
         let voter = voter(match_id, voter_id)?;
         let team = parse_name("team_choice", team)?.to_owned();
         Ok((voter, Choice { team, cell: cell?, country: country.map(Country::parse).transpose()? }))
     };
     let (voter, choice) = parse().map_err(|e: Error| refused(&e))?;
-    let heap = heap::begin(voter.match_id, std::iter::once(choice.team.as_str()))?;
+    let heap = append::begin(voter.match_id, std::iter::once(choice.team.as_str()))?;
     let cast = BallotBox::open()?.cast(voter, &choice, memory::changes_allowed(voter.match_id)?)?;
-    let at = tables::now();
+    let at = clock::now();
     let (old, outcome) = match &cast {
         Cast::Unchanged => return Ok("unchanged"),
         Cast::Counted => (None, "counted"),
@@ -65,27 +64,27 @@ fn cast(
     for vote in moved(old, Some(&choice), at) {
         heap.insert(voter.match_id, &vote);
     }
-    process::ensure(at);
+    launch::ensure(at);
     Ok(outcome)
 }
 
 /// See the COMMENT in sql/ballot.sql.
 #[pg_extern(sql = false)]
 fn retract_vote(match_id: Option<&[u8]>, voter_id: Option<&[u8]>) -> Result<bool> {
-    memory::prevent_read_only(c"retract_vote()");
+    guards::prevent_read_only(c"retract_vote()");
     let voter = voter(match_id, voter_id).map_err(|e| refused(&e))?;
-    let heap = heap::begin(voter.match_id, std::iter::empty())?;
+    let heap = append::begin(voter.match_id, std::iter::empty())?;
     if !memory::changes_allowed(voter.match_id)? {
         let what = format!("match {} allows no vote to be retracted", quoted(voter.match_id));
         return Err(not_now(what, "It was opened with changes_allowed = false.".into(), "The first vote stands."));
     }
     let Some(old) = BallotBox::open()?.retract(voter)? else { return Ok(false) };
-    let at = tables::now();
+    let at = clock::now();
     heap.look_at_end();
     for vote in moved(Some(&old), None, at) {
         heap.insert(voter.match_id, &vote);
     }
-    process::ensure(at);
+    launch::ensure(at);
     Ok(true)
 }
 

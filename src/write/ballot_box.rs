@@ -9,7 +9,7 @@
 #![allow(unsafe_code, reason = "speculative insertion and row locks are the server's own interface")]
 
 use crate::error::{Result, broken, refused};
-use crate::pg::tables::Table;
+use crate::pg::table::Table;
 use crate::session::memory;
 use pgrx::{FromDatum, IntoDatum, PgSqlErrorCode, pg_sys};
 use vote_agg_core::vote::cell;

@@ -1,11 +1,10 @@
 //! Many votes in one call: summed here, so that only distinct sums are appended.
 
 use crate::error::{Result, refused, refused_at};
-use crate::pending::heap;
+use crate::pg::clock;
 use crate::pg::jsonb_in::Jsonb;
-use crate::pg::tables;
-use crate::session::memory;
-use crate::worker::process;
+use crate::session::{guards, launch, memory};
+use crate::write::append;
 use crate::write::ballot::{changes_nothing, moved};
 use crate::write::ballot_box::{BallotBox, Cast, Choice, Voter};
 use crate::write::record::coarsened;
@@ -21,9 +20,9 @@ use vote_agg_core::{Country, Error};
 /// See the COMMENT in sql/write.sql.
 #[pg_extern(sql = false)]
 fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
-    memory::prevent_read_only(c"bulk_increment()");
+    guards::prevent_read_only(c"bulk_increment()");
     let votes = votes.ok_or_else(|| refused(&Error::Null { what: "votes" }))?;
-    let at = tables::now();
+    let at = clock::now();
     let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
     let mut position = 0;
     let added = votes.each_element(|element| {
@@ -102,8 +101,8 @@ fn bulk_increment_arrays(
     country_codes: Option<Array<'_, &[u8]>>,
     votes: Option<Array<'_, i64>>,
 ) -> Result<i64> {
-    memory::prevent_read_only(c"bulk_increment()");
-    let at = tables::now();
+    guards::prevent_read_only(c"bulk_increment()");
+    let at = clock::now();
     let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
     let teams = team_choices.ok_or_else(|| refused(&Error::Null { what: "team_choices" }))?;
     let expected = teams.len();
@@ -149,7 +148,7 @@ fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
     let mut counted = 0i64;
     for (match_id, batch) in batches.iter().filter(|(_, batch)| batch.votes.distinct() > 0 || !batch.ballots.is_empty()) {
         let teams = batch.ballots.values().flatten().map(|(_, choice)| choice.team.as_str());
-        let heap = heap::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
+        let heap = append::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
         let mut moves = Tally::default();
         let voters = batch.cast(match_id, &mut moves, at)?;
         let votes = batch.votes.totals().and_then(|totals| tally::total(&totals));
@@ -159,6 +158,6 @@ fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
             heap.insert(match_id, &vote);
         }
     }
-    process::ensure(at);
+    launch::ensure(at);
     Ok(counted)
 }

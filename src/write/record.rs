@@ -1,10 +1,9 @@
 //! Recording votes: parse, check, append one row to pending.
 
 use crate::error::{Result, refused};
-use crate::pending::heap;
-use crate::pg::tables;
-use crate::session::memory;
-use crate::worker::process;
+use crate::pg::clock;
+use crate::session::{guards, launch};
+use crate::write::append;
 use pgrx::pg_extern;
 use vote_agg_core::vote::cell::{cell_from_bits, coarsen};
 use vote_agg_core::vote::name::parse_name;
@@ -94,8 +93,8 @@ fn record(
     votes: Option<i64>,
     in_total: bool,
 ) -> Result<()> {
-    memory::prevent_read_only(function);
-    let at = tables::now();
+    guards::prevent_read_only(function);
+    let at = clock::now();
     let parse = || {
         let match_id = parse_name("match_id", match_id)?;
         let team = parse_name("team_choice", team)?;
@@ -103,7 +102,7 @@ fn record(
         Ok((match_id, Vote { team, cell: cell?, country, votes: parse_votes(votes)?, in_total, source: Source::CALL, at }))
     };
     let (match_id, vote) = parse().map_err(|e: Error| refused(&e))?;
-    heap::append(match_id, &[vote])?;
-    process::ensure(at);
+    append::append(match_id, &[vote])?;
+    launch::ensure(at);
     Ok(())
 }

@@ -1,0 +1,42 @@
+//! Snapshots: of this very moment, and of the statement that called us.
+
+#![allow(unsafe_code, reason = "snapshots are the server's own structures")]
+
+use pgrx::pg_sys;
+
+/// A snapshot of this very moment, whatever the transaction's isolation level.
+pub struct Latest(pg_sys::Snapshot);
+
+impl Latest {
+    /// Takes it.
+    pub fn take() -> Self {
+        // SAFETY: called inside a transaction; registered, so that it lives until it is dropped.
+        Self(unsafe { pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot()) })
+    }
+
+    /// The one of the statement that called us instead, for code that reads either.
+    pub fn of_statement() -> Self {
+        // SAFETY: a function called from SQL has one.
+        Self(unsafe { pg_sys::RegisterSnapshot(statement_snapshot()) })
+    }
+
+    /// The server's structure, valid as long as this lives.
+    pub const fn as_ptr(&self) -> pg_sys::Snapshot {
+        self.0
+    }
+}
+
+impl Drop for Latest {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: registered in `take`, given back once.
+            unsafe { pg_sys::UnregisterSnapshot(self.0) };
+        }
+    }
+}
+
+/// The snapshot of the statement that called us.
+pub fn statement_snapshot() -> pg_sys::Snapshot {
+    // SAFETY: a function called from SQL always has one.
+    unsafe { pg_sys::GetActiveSnapshot() }
+}

@@ -1,0 +1,193 @@
+//! A table that is open, and single rows of it read below SQL: a vote may not run a query, and a voter has no right to.
+
+#![allow(unsafe_code, reason = "relations, scans and tuples are the server's own structures")]
+
+use crate::error::{Result, broken};
+use pgrx::itemptr::item_pointer_get_block_number;
+use pgrx::{FromDatum, pg_sys};
+
+/// A table that is open, and locked as it was opened until the transaction ends.
+pub struct Table(pg_sys::Relation);
+
+impl Table {
+    /// Opens a table and locks it in `mode`. Waits only for somebody who changes the table itself.
+    pub fn open(oid: pg_sys::Oid, mode: u32) -> Self {
+        // SAFETY: raises an error when there is no such table.
+        Self(unsafe { pg_sys::table_open(oid, mode as i32) })
+    }
+
+    /// The server's structure, valid as long as this lives.
+    pub const fn as_ptr(&self) -> pg_sys::Relation {
+        self.0
+    }
+
+    /// The file that holds the table; VACUUM FULL, CLUSTER and TRUNCATE change it.
+    pub fn file(&self) -> pg_sys::Oid {
+        // SAFETY: an open relation has its pg_class row.
+        unsafe { (*(*self.0).rd_rel).relfilenode }
+    }
+
+    /// Is it stored the usual way?
+    pub fn is_heap(&self) -> bool {
+        // SAFETY: an open relation has its pg_class row.
+        unsafe { (*(*self.0).rd_rel).relam == pg_sys::HEAP_TABLE_AM_OID }
+    }
+
+    /// Is it a part of another table?
+    pub fn is_partition(&self) -> bool {
+        // SAFETY: an open relation has its row of pg_class.
+        unsafe { (*(*self.0).rd_rel).relispartition }
+    }
+
+    /// Has it rows of its own? A partitioned table has none.
+    pub fn has_storage(&self) -> bool {
+        // SAFETY: an open relation has its pg_class row.
+        unsafe { (*(*self.0).rd_rel).relkind as u8 == pg_sys::RELKIND_RELATION }
+    }
+
+    /// Its size in blocks.
+    pub fn blocks(&self) -> u32 {
+        // SAFETY: an open relation.
+        unsafe { pg_sys::RelationGetNumberOfBlocksInFork(self.0, pg_sys::ForkNumber::MAIN_FORKNUM) }
+    }
+
+    /// The form of its rows.
+    pub fn row_form(&self) -> pg_sys::TupleDesc {
+        // SAFETY: an open relation has its row type.
+        unsafe { (*self.0).rd_att }
+    }
+
+    /// The index of the primary key; `InvalidOid` where there is none that is checked at once.
+    pub fn primary_key(&self) -> pg_sys::Oid {
+        // SAFETY: an open relation.
+        unsafe {
+            #[cfg(not(feature = "pg18"))]
+            let index = pg_sys::RelationGetPrimaryKeyIndex(self.0);
+            #[cfg(feature = "pg18")]
+            let index = pg_sys::RelationGetPrimaryKeyIndex(self.0, false);
+            index
+        }
+    }
+
+    /// The newest row (last of the primary key) in `snapshot`.
+    pub fn last_row(&self, snapshot: pg_sys::Snapshot) -> Option<Row> {
+        // SAFETY: the index belongs to the open table; the row is copied before the scan ends.
+        unsafe {
+            let index = pg_sys::index_open(self.primary_key(), pg_sys::AccessShareLock as i32);
+            let scan = pg_sys::systable_beginscan_ordered(self.0, index, snapshot, 0, std::ptr::null_mut());
+            let row = Row::copy(pg_sys::systable_getnext_ordered(scan, pg_sys::ScanDirection::BackwardScanDirection), self);
+            pg_sys::systable_endscan_ordered(scan);
+            pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
+            row
+        }
+    }
+
+    /// All rows in `snapshot`: for tables of a few rows.
+    pub fn rows(&self, snapshot: pg_sys::Snapshot) -> Vec<Row> {
+        let mut rows = Vec::new();
+        // SAFETY: a scan of the open table without an index; each row is copied before the next is asked for.
+        unsafe {
+            let scan = pg_sys::systable_beginscan(self.0, pg_sys::InvalidOid, false, snapshot, 0, std::ptr::null_mut());
+            while let Some(row) = Row::copy(pg_sys::systable_getnext(scan), self) {
+                rows.push(row);
+            }
+            pg_sys::systable_endscan(scan);
+        }
+        rows
+    }
+
+    /// The row whose first column, the primary key, is `key`.
+    pub fn row(&self, key: &str, snapshot: pg_sys::Snapshot) -> Option<Row> {
+        let mut row = None;
+        let visited = self.visit(&[(1, key)], snapshot, |tuple| {
+            // SAFETY: copied while the scan shows it.
+            row = unsafe { Row::copy(tuple, self) };
+            Ok(false)
+        });
+        visited.ok().and(row)
+    }
+
+    /// Shows the rows in which the named columns (numbered from 1, texts, the first ones of the primary key) have these
+    /// values, as long as `see` returns true.
+    ///
+    /// # Errors
+    /// Those of `see`.
+    pub fn visit(
+        &self,
+        keys: &[(i16, &str)],
+        snapshot: pg_sys::Snapshot,
+        mut see: impl FnMut(pg_sys::HeapTuple) -> Result<bool>,
+    ) -> Result<()> {
+        let mut scan_keys = [pg_sys::ScanKeyData::default(); 2];
+        let count = keys.len().min(scan_keys.len());
+        // SAFETY: the keys are columns of the index, text compared as bytes.
+        unsafe {
+            for (scan_key, (column, value)) in scan_keys.iter_mut().zip(keys) {
+                let text = pgrx::IntoDatum::into_datum(*value).unwrap_or(pg_sys::Datum::null());
+                pg_sys::ScanKeyInit(scan_key, *column, pg_sys::BTEqualStrategyNumber as u16, pg_sys::F_TEXTEQ.into(), text);
+            }
+            let index = self.primary_key();
+            let scan = pg_sys::systable_beginscan(self.0, index, true, snapshot, count as i32, scan_keys.as_mut_ptr());
+            loop {
+                let tuple = pg_sys::systable_getnext(scan);
+                if tuple.is_null() || !see(tuple)? {
+                    break;
+                }
+            }
+            pg_sys::systable_endscan(scan);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        // While an error passes through, the server closes the relation itself.
+        if !std::thread::panicking() {
+            // SAFETY: opened in `open`, closed once; the lock stays.
+            unsafe { pg_sys::table_close(self.0, pg_sys::NoLock as i32) };
+        }
+    }
+}
+
+/// A copied row, in the current memory context.
+pub struct Row {
+    values: Vec<pg_sys::Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Row {
+    /// # Safety
+    /// `tuple` is null or a valid row of `table`.
+    unsafe fn copy(tuple: pg_sys::HeapTuple, table: &Table) -> Option<Self> {
+        if tuple.is_null() {
+            return None;
+        }
+        // SAFETY: as promised by the caller; both lists have one place a column.
+        unsafe {
+            let form = table.row_form();
+            let columns = usize::try_from((*form).natts).unwrap_or(0);
+            let mut row = Self { values: vec![pg_sys::Datum::null(); columns], nulls: vec![true; columns] };
+            let tuple = pg_sys::heap_copytuple(tuple);
+            pg_sys::heap_deform_tuple(tuple, form, row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
+            Some(row)
+        }
+    }
+
+    /// The value of the column numbered from 1, `None` for NULL.
+    pub fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
+        // SAFETY: callers name the column's type as the install script declares it.
+        unsafe { T::from_datum(self.values[column - 1], self.nulls[column - 1]) }
+    }
+
+    /// The value of a NOT NULL column.
+    pub fn need<T: FromDatum>(&self, column: usize) -> Result<T> {
+        self.get(column).ok_or_else(|| broken(format!("column {column} of a row of vote_agg is null")))
+    }
+}
+
+/// The block that a row lies in.
+pub fn block_of(tid: &pg_sys::ItemPointerData) -> u32 {
+    // SAFETY: reads the structure it is given.
+    unsafe { item_pointer_get_block_number(tid) }
+}
