@@ -46,7 +46,7 @@ check: regress ## the quick part: unit tests and installcheck on a private clust
 	$(MAKE) client
 
 regress: install ## installcheck on a private cluster
-	scripts/cluster.py run -- $(MAKE) installcheck
+	testkit/cluster.py run -- $(MAKE) installcheck
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
 	build/venv/bin/python -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
@@ -61,7 +61,7 @@ client: ## build the client in client/dist and test it with a relay by script
 	npm --prefix client run --silent check
 
 client-test: install relay ## the client against the relay and PostgreSQL; E2E_SECONDS=60 E2E_CUTS=30 for long, RELAY_BIN= for another relay
-	scripts/cluster.py run -- npm --prefix client run --silent e2e
+	testkit/cluster.py run -- npm --prefix client run --silent e2e
 
 map: $(MAP)/dist/index.html ## build the live map in client/map/dist, for the relay's --map-dir
 
@@ -70,23 +70,23 @@ $(MAP)/dist/index.html: $(wildcard $(MAP)/src/* $(MAP)/public/* $(MAP)/*.ts $(MA
 
 map-test: install relay map ## the map in Chromium, against the relay and PostgreSQL; pictures in client/map/shots
 	npm --prefix $(MAP) run --silent check
-	scripts/cluster.py run -- npm --prefix $(MAP) run --silent e2e
+	testkit/cluster.py run -- npm --prefix $(MAP) run --silent e2e
 
 demo: ## votes from the world's cities, live on a map and in this terminal (DEMO_SECONDS=20)
 	scripts/setup --without-browser
 	$(MAKE) install relay map
-	$(PYTHON) scripts/demo.py
+	$(PYTHON) -m scripts.demo
 
 picture: ## a map of a match, of the database that psql would use: MATCH=name, PICTURE=file.svg
 	@test -n '$(MATCH)' || { echo 'make picture MATCH=name' >&2; exit 2; }
 	@mkdir -p build
-	$(PYTHON) scripts/picture.py '$(MATCH)' '$(PICTURE)'
+	$(PYTHON) -m scripts.picture '$(MATCH)' '$(PICTURE)'
 
 validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; TOKEN=, LOG= the relay's log, ARGS=--json
-	@$(PYTHON) scripts/validate.py --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
+	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
 
 bench: install ## ratios against peers, in one run; ARGS=--help
-	$(PYTHON) bench/run.py $(ARGS)
+	$(PYTHON) -m bench.run $(ARGS)
 
 lint: build/vote_agg--$(VERSION).sql ## format, clippy, pgspot
 	cargo fmt --all --check

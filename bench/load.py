@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from cluster import BIN
+from testkit.cluster import BIN
 
 HERE = pathlib.Path(__file__).resolve().parent
 SETTINGS = {

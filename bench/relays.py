@@ -6,18 +6,14 @@ import pathlib
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 
-from load import HERE, our_votes
+from bench.load import HERE, our_votes
+from testkit import rig
 
 ROOT = HERE.parent
-sys.path.insert(0, str(ROOT / "relay" / "e2e"))
-
-import rig  # noqa: E402
-
 PEER = HERE / "peers" / "relay"
 CROWD = pathlib.Path(os.environ.get("CROWD") or ROOT / "target" / "release" / "examples" / "crowd")
 MANY = {"max_clients_per_ip": 20_000}  # all of the crowd come from one address

@@ -2,9 +2,9 @@
 
 import itertools
 
-from load import CLIENTS, vote_scripts
-from result import Result, median, ratios
-from rows_vote import compare
+from bench.load import CLIENTS, vote_scripts
+from bench.result import Result, median, ratios
+from bench.rows_vote import compare
 
 VOTERS = 1_000  # a client, for those who change their minds
 VOTER = ":client_id || '-' || :voter"  # a client has voters of its own: no two clients ever meet

@@ -1,7 +1,7 @@
 """Many votes in one call."""
 
-from load import say
-from result import Result, median, ratios
+from bench.load import say
+from bench.result import Result, median, ratios
 
 LOOP_VOTES = 20_000
 

@@ -6,8 +6,8 @@ import random
 import threading
 import time
 
-from load import our_votes, percentile, say
-from result import Result, median, ratios
+from bench.load import our_votes, percentile, say
+from bench.result import Result, median, ratios
 
 FOLD_INTERVAL = 100  # milliseconds, the default
 # Each cell votes for one team only, so that both sides write the same number of rows: 160,000 less the countries.

@@ -6,9 +6,9 @@ import re
 import threading
 import time
 
-from load import our_votes, say
-from result import Result, median, ratios
-from rows_read import SNAPSHOT, STATS
+from bench.load import our_votes, say
+from bench.result import Result, median, ratios
+from bench.rows_read import SNAPSHOT, STATS
 
 OLD = {False: 300, True: 20}  # seconds that a snapshot has been open when it counts, by `quick`
 GIVE_BACK = {False: 60, True: 20}  # seconds in which disk space has to come back

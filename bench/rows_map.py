@@ -2,8 +2,8 @@
 
 import functools
 
-from load import say
-from result import Result, median, ratios
+from bench.load import say
+from bench.result import Result, median, ratios
 
 WORLD, EUROPE = (-180, -90, 180, 90), (-10, 36, 30, 60)
 HUNDREDTH = "{0, 30, 25, 47.2}"  # degrees: a hundredth of the sphere

@@ -2,8 +2,8 @@
 
 import functools
 
-from load import HERE, our_votes, percentile, say
-from result import Result, median, ratios
+from bench.load import HERE, our_votes, percentile, say
+from bench.result import Result, median, ratios
 
 STATS = "SELECT * FROM get_realtime_stats('big');"
 SNAPSHOT = "SELECT get_match_snapshot('big');"

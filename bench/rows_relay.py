@@ -5,10 +5,10 @@ import functools
 import random
 import time
 
-from load import percentile, say
-from relays import Bulk, Crowd, Usage, build, private_memory, relay, rig, seq_of, steady
-from result import Result, median, ratios
-from rows_fold import FOLD_INTERVAL
+from bench.load import percentile, say
+from bench.relays import Bulk, Crowd, Usage, build, private_memory, relay, rig, seq_of, steady
+from bench.result import Result, median, ratios
+from bench.rows_fold import FOLD_INTERVAL
 
 CLIENTS = 1_500
 RATE = 300  # votes a second: some 30 cells and 2 KB a fold

@@ -2,10 +2,10 @@
 
 import time
 
-from load import percentile, say
-from relays import Bulk, Crowd, build, private_memory, relay, rig, seq_of, steady
-from result import Result, median, ratios
-from rows_relay import probe
+from bench.load import percentile, say
+from bench.relays import Bulk, Crowd, build, private_memory, relay, rig, seq_of, steady
+from bench.result import Result, median, ratios
+from bench.rows_relay import probe
 
 CLIENTS = 500
 

@@ -1,8 +1,8 @@
 """A table that the application has: bare, attached, and counted by a trigger for each row."""
 
-from load import say, vote_scripts
-from result import Result, median, ratios
-from rows_vote import compare
+from bench.load import say, vote_scripts
+from bench.result import Result, median, ratios
+from bench.rows_vote import compare
 
 SESSIONS = 32
 ROWS = 100_000

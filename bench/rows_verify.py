@@ -5,8 +5,8 @@ import re
 import threading
 import time
 
-from load import say
-from result import Result
+from bench.load import say
+from bench.result import Result
 
 FILL = """INSERT INTO vote_agg.ballot (match_id, voter_id, team_choice, h3_index, country_code)
           SELECT 'verify', 'voter ' || i, bench.team(i), bench.cell(i %% 20000), bench.country(i %% 20000)

@@ -2,8 +2,8 @@
 
 import time
 
-from load import cpu_seconds, our_votes, say, vote_scripts
-from result import Result, median, ratios
+from bench.load import cpu_seconds, our_votes, say, vote_scripts
+from bench.result import Result, median, ratios
 
 BARE = vote_scripts(
     "INSERT INTO peer.bare (match_id, team_choice, h3_index, country_code, at) "

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Measures vote_agg against what a competent user would write, on one private cluster, in alternating rounds.
 
 Prints a table of ratios. Those that count are kept in bench/RESULTS.md by hand, since it also says what they are about.
@@ -13,23 +12,10 @@ import re
 import subprocess
 import sys
 
-HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "scripts"))
-
-import rows_ballot  # noqa: E402
-import rows_bulk  # noqa: E402
-import rows_fold  # noqa: E402
-import rows_long  # noqa: E402
-import rows_map  # noqa: E402
-import rows_read  # noqa: E402
-import rows_relay  # noqa: E402
-import rows_relay_harm  # noqa: E402
-import rows_source  # noqa: E402
-import rows_verify  # noqa: E402
-import rows_vote  # noqa: E402
-from cluster import PG_CONFIG, Cluster  # noqa: E402
-from load import SETTINGS, Bench, say  # noqa: E402
-from result import table  # noqa: E402
+from bench import rows_ballot, rows_bulk, rows_fold, rows_long, rows_map, rows_read, rows_relay, rows_relay_harm, rows_source, rows_verify, rows_vote
+from bench.load import SETTINGS, Bench, say
+from bench.result import table
+from testkit.cluster import PG_CONFIG, Cluster
 
 ROWS = {
     "hot_votes": rows_vote.hot_votes,

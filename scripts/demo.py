@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Votes from the world's cities, live in this terminal, then the proof that every one was counted.
 
 Runs a private PostgreSQL with the installed extension and beside it a relay, which serves the live map, opens a match and votes
@@ -31,9 +30,9 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from typing import NamedTuple
 
 import psycopg
-import picture
-from cluster import Cluster
-from live import Live
+from scripts import picture
+from scripts.live import Live
+from testkit.cluster import Cluster
 
 ROOT = pathlib.Path(__file__).parent.parent
 PICTURE = ROOT / "build" / "demo.svg"
@@ -302,7 +301,7 @@ def wait_for_farewell(cluster, address):
     print(f"""
 The server stays up, and the map at {address}/?match={MATCH}: it shows what you vote. In another terminal:
 
-  scripts/cluster.py psql {cluster.path}
+  testkit/cluster.py psql {cluster.path}
 
   SELECT * FROM vote_agg.live \\watch 1
   SELECT * FROM get_country_aggregates('{MATCH}') LIMIT 10;

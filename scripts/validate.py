@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Checks an installation before an event: database, relay and what comes between, in a match of its own that it erases again.
 
 One line a check, ok or what is wrong; the exit status is 1 where anything is. The role of DATABASE_URL needs what
@@ -18,10 +17,7 @@ import urllib.parse
 
 import psycopg
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "relay" / "e2e"))
-
-import rig  # noqa: E402
+from testkit import rig
 
 SESSIONS, CLIENTS, BULK = 32, 50, 100_000
 CELL, COUNTRY = "872a1072bffffff", "US"

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 import calls
-import oracle
-from harness import eventually, random_for
+from testkit import oracle
+from testkit.harness import eventually, random_for
 
 MATCH = "final"
 HOT = 5  # half of all ballots are those of so many voters

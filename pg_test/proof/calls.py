@@ -2,8 +2,8 @@
 
 import json
 
-import oracle
-from oracle import Vote
+from testkit import oracle
+from testkit.oracle import Vote
 
 TEAMS = ("home", "away", "Ünïted \"FC\" 'd'Or'")
 COUNTRIES = ("FR", "DE", "BR", "XK", "ZZ")

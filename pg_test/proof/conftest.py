@@ -1,15 +1,11 @@
 """Fixtures: a server for each file of proofs, a fresh database for each proof, and how to repeat a run that failed."""
 
 import itertools
-import pathlib
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "scripts"))
-
-import harness  # noqa: E402  (needs the path above, as the proofs do)
-from cluster import Cluster  # noqa: E402
+from testkit import harness
+from testkit.cluster import Cluster
 
 SETTINGS = {
     # %e is the SQLSTATE, which harness.faults looks for.

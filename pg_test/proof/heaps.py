@@ -1,8 +1,8 @@
 """The two heaps of pending votes: fill them, fold them, tend them, and read everything through their marks."""
 
 import calls
-import oracle
-from harness import eventually
+from testkit import oracle
+from testkit.harness import eventually
 
 TURN_SIZE = "3MB"  # small, but several times the slack that marks leave below the end
 ROWS = 6_000  # about 45 blocks

@@ -1,7 +1,7 @@
 """A writer that has locked the heap, stands somewhere, and ends long after others went on."""
 
-from debugger import VOTE_POINTS, Debugger
 from heaps import LATE_CALL
+from testkit.debugger import VOTE_POINTS, Debugger
 
 WHERE = (*VOTE_POINTS, "idle", "savepoint", "prepared", "prepared late")
 

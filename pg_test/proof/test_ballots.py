@@ -11,8 +11,8 @@ import pytest
 import ballots
 import calls
 from ballots import MATCH, Caster, again_and_again
-from harness import SECONDS, SESSIONS, VOTERS, eventually, random_for, running
 from test_crash import kill_postmaster
+from testkit.harness import SECONDS, SESSIONS, VOTERS, eventually, random_for, running
 
 SHARED = [f"shared {n:06}" for n in range(VOTERS)]
 TEAMS = ("home", "away")

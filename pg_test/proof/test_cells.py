@@ -6,7 +6,7 @@ import h3.api.basic_int as reference
 import psycopg
 import pytest
 
-import harness
+from testkit import harness
 from world import TEAMS, World, is_in, random_cell, standing
 
 BOX = ", %(resolution)s, bbox => %(box)s::float8[]"

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 
 import calls
-import oracle
-from debugger import Debugger
-from follower import Follower
-from harness import eventually, running
-from oracle import Vote
+from testkit import oracle
+from testkit.debugger import Debugger
+from testkit.follower import Follower
+from testkit.harness import eventually, running
+from testkit.oracle import Vote
 
 REFUSED = psycopg.errors.ObjectNotInPrerequisiteState
 ONE = Vote("m", "home")

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 
 import calls
-import oracle
-from harness import SECONDS, SESSIONS, eventually, random_for, running
+from testkit import oracle
+from testkit.harness import SECONDS, SESSIONS, eventually, random_for, running
 
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 ENDS = ("COMMIT", "ROLLBACK", "COMMIT PREPARED", "ROLLBACK PREPARED")

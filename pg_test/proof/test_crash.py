@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 import calls
-import oracle
-from harness import KILLS, eventually, kill, random_for, running
+from testkit import oracle
+from testkit.harness import KILLS, eventually, kill, random_for, running
 
 MATCHES = ("final", "third place")
 VOTERS = 8

@@ -5,9 +5,9 @@ import pytest
 import ballots
 import calls
 import heaps
-import oracle
-from harness import eventually, random_for, running
 from test_standby import READS
+from testkit import oracle
+from testkit.harness import eventually, random_for, running
 
 
 def restore(source, target, way):

@@ -6,10 +6,10 @@ import json
 import pytest
 
 import calls
-import oracle
-from follower import Follower
-from harness import SECONDS, eventually, random_for, running
-from oracle import Vote
+from testkit import oracle
+from testkit.follower import Follower
+from testkit.harness import SECONDS, eventually, random_for, running
+from testkit.oracle import Vote
 
 RESYNC_CELLS = 2_000  # more changed cells than this in one fold, and the message leaves them out
 NOTIFY_BYTES = 7_900  # a longer message is notified without its lists

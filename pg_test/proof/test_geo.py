@@ -12,7 +12,7 @@ import h3.api.basic_int as reference
 import psycopg
 import pytest
 
-import harness
+from testkit import harness
 
 NEAR = 1e-9  # degrees of a great circle: close to a pole, a degree of longitude is next to nothing
 CHUNK = 20_000

@@ -7,10 +7,10 @@ import contextlib
 
 import pytest
 
-from debugger import FOLD_POINTS, VOTE_POINTS, Debugger
 from heaps import FOLD, LATE, LATE_CALL, ROUNDS, ROWS, TURN_SIZE
 from heaps import current, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn
 from late import WHERE, Late
+from testkit.debugger import FOLD_POINTS, VOTE_POINTS, Debugger
 
 
 @pytest.mark.parametrize("how", ["COMMIT", "ROLLBACK"])

@@ -3,9 +3,9 @@
 import psycopg
 import pytest
 
-from debugger import FOLD_POINTS, VOTE_POINTS, Debugger
-from harness import kill
 from heaps import FOLD, LATE, LATE_CALL, ROWS, TURN_SIZE, empty, equals, fold_on, fold_until_the_mark_moves, grow, turn
+from testkit.debugger import FOLD_POINTS, VOTE_POINTS, Debugger
+from testkit.harness import kill
 
 
 @pytest.fixture(scope="module")

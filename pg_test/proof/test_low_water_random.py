@@ -12,8 +12,8 @@ import pytest
 
 import calls
 import heaps
-import oracle
-from harness import SECONDS, eventually, random_for, running
+from testkit import oracle
+from testkit.harness import SECONDS, eventually, random_for, running
 
 VOTERS = 8
 READERS = 2

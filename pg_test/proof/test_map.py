@@ -10,7 +10,7 @@ import shapely
 from shapely import affinity
 from shapely.geometry import Polygon, box, shape
 
-import harness
+from testkit import harness
 from world import World, all_cells, random_cell, standing
 
 RESOLUTIONS = (1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 10, 11, 12, 13, 13, 14, 15, 15, 15, 15, 15)  # by zoom, as documented

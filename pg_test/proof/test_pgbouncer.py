@@ -6,9 +6,9 @@ import psycopg
 import pytest
 
 import calls
-import oracle
-from bouncer import PORT, bouncer
-from harness import SECONDS, SESSIONS, eventually, random_for, running
+from testkit import oracle
+from testkit.harness import SECONDS, SESSIONS, eventually, random_for, running
+from testkit.pooler import PORT, bouncer
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Damage of every kind, planted at random while people vote: each is found by verify_match and mended by rebuild_match, which no
 reader sees half done. PROOF_DAMAGES says how many."""
 
-from harness import DAMAGES, SESSIONS, random_for, running
+from testkit.harness import DAMAGES, SESSIONS, random_for, running
 
 CELLS = ["872a1072bffffff", "872a10728ffffff", "85283473fffffff", "8f2a1072b59b0db", "8009fffffffffff", None]
 COUNTRIES = ["FR", "DE", "XK", None]

@@ -5,8 +5,8 @@ import pytest
 
 import dml
 from calls import CELLS
-from harness import STATEMENTS, random_for
 from test_dump import restore, target  # noqa: F401  (a fixture)
+from testkit.harness import STATEMENTS, random_for
 
 CHECK_EVERY = 250 if STATEMENTS < 50_000 else 1_000
 

@@ -5,8 +5,8 @@ import threading
 import psycopg
 import pytest
 
-import harness
-from harness import PATIENCE, SECONDS, SESSIONS, eventually, random_for, running
+from testkit import harness
+from testkit.harness import PATIENCE, SECONDS, SESSIONS, eventually, random_for, running
 
 ROWS = 40_000  # more than the 8 MB that are counted at once
 COLUMNS = "id bigserial, k int, match_id text, team text, h3 bigint, cc text, pad text DEFAULT repeat('x', {pad})"

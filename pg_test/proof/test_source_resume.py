@@ -6,11 +6,11 @@ import psycopg
 import pytest
 
 import dml
-import harness
 import test_source_fill as fill
-from harness import KILLS, SECONDS, eventually, random_for, running
 from test_crash import GONE
 from test_source_fill import PAUSE, Fill, attach, state, waits, watcher, writer
+from testkit import harness
+from testkit.harness import KILLS, SECONDS, eventually, random_for, running
 
 # A row or two on each page: many parts, little to read.
 PART = 16

@@ -5,10 +5,10 @@ import pytest
 
 import ballots
 import calls
-import oracle
-from cluster import Cluster
-from follower import Follower
-from harness import Database, eventually, random_for, running
+from testkit import oracle
+from testkit.cluster import Cluster
+from testkit.follower import Follower
+from testkit.harness import Database, eventually, random_for, running
 
 # What depends on the clock or on who runs where is left out: votes per minute, the worker.
 READS = {

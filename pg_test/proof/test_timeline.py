@@ -7,10 +7,10 @@ import pytest
 
 import calls
 import clock
-import oracle
 from clock import MINUTE, Timed
-from harness import SECONDS, eventually, random_for, running
 from test_dump import restore, target  # noqa: F401  (a fixture)
+from testkit import oracle
+from testkit.harness import SECONDS, eventually, random_for, running
 from ticker import Ticker
 
 START = datetime.datetime(2024, 7, 14, 19, 0, 17, tzinfo=datetime.timezone.utc)

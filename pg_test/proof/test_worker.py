@@ -5,10 +5,10 @@ import threading
 import psycopg
 import pytest
 
-import oracle
-from debugger import Debugger
-from harness import eventually, running
-from oracle import Vote
+from testkit import oracle
+from testkit.debugger import Debugger
+from testkit.harness import eventually, running
+from testkit.oracle import Vote
 
 ONE = Vote("m", "home")
 VOTE = "SELECT record_vote('m', 'home')"

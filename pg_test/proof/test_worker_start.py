@@ -2,9 +2,9 @@
 
 import pytest
 
-import oracle
-from harness import eventually
-from oracle import Vote
+from testkit import oracle
+from testkit.harness import eventually
+from testkit.oracle import Vote
 
 ONE = Vote("m", "home")
 VOTE = "SELECT record_vote('m', 'home')"

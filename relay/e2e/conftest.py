@@ -1,16 +1,11 @@
 """A PostgreSQL server for each file of tests, a fresh database for each test, and relays and swarms on it."""
 
 import itertools
-import pathlib
-import sys
 
 import pytest
 
-HERE = pathlib.Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parents[1] / "scripts")]
-
-import rig  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from testkit import rig
+from testkit.cluster import Cluster
 
 names = (f"relay_{n}" for n in itertools.count(1))
 

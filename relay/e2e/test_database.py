@@ -6,9 +6,9 @@ import subprocess
 
 import psycopg
 import pytest
-import rig
-from bouncer import PORT, bouncer
-from cluster import Cluster
+from testkit import rig
+from testkit.cluster import Cluster
+from testkit.pooler import PORT, bouncer
 
 
 def openssl(*args):

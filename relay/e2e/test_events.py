@@ -3,7 +3,7 @@
 import json
 import time
 
-import rig
+from testkit import rig
 
 
 def events_of(swarm, name, event):

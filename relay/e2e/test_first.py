@@ -1,6 +1,6 @@
 """The official client on a real server: what it gets when it joins, and after each fold."""
 
-import rig
+from testkit import rig
 
 
 def test_snapshot_then_updates(db, new_relay, swarm):

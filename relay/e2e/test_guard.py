@@ -8,7 +8,7 @@ import socket
 import time
 
 import pytest
-import rig
+from testkit import rig
 
 KEY = "a secret of the tests that is long enough"
 

@@ -5,8 +5,8 @@ import json
 import re
 import subprocess
 
-import rig
 from test_guard import GUARDED, token
+from testkit import rig
 
 
 def vote(db, team="home", cell="872a1072bffffff", country="US", votes=1):

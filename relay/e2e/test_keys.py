@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import pytest
-import rig
+from testkit import rig
 
 CURVES = {"rs256": ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"], "eddsa": ["ED25519"]}
 NAMES = {"rs256": "RS256", "eddsa": "EdDSA", "hs256": "HS256"}

@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-import rig
+from testkit import rig
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ import random
 import time
 
 import psycopg
-import rig
-from cluster import Cluster
+from testkit import rig
+from testkit.cluster import Cluster
 
 CLIENTS = int(os.environ.get("RELAY_CLIENTS", 200))
 MATCHES = int(os.environ.get("RELAY_MATCHES", 20))

@@ -12,8 +12,8 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def validate(dsn, url, *args):
     """The exit status, and each check's line."""
-    command = ["/usr/bin/python3", ROOT / "scripts" / "validate.py", f"--database-url={dsn}", f"--ws-url={url}", "--json", *args]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, check=False)
+    command = ["/usr/bin/python3", "-m", "scripts.validate", f"--database-url={dsn}", f"--ws-url={url}", "--json", *args]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}, check=False)
     return done.returncode, {line["check"]: line for line in map(json.loads, done.stdout.splitlines())}
 
 

@@ -30,9 +30,9 @@ export class Database {
     private readonly session: pg.Client,
   ) {}
 
-  /** `scripts/cluster.py run` says where the server is. */
+  /** `testkit/cluster.py run` says where the server is. */
   static async create(name: string): Promise<Database> {
-    if (!process.env.PGHOST) throw new Error("PGHOST is not set: run this through scripts/cluster.py run --");
+    if (!process.env.PGHOST) throw new Error("PGHOST is not set: run this through testkit/cluster.py run --");
     const admin = new pg.Client({ database: "postgres" });
     await admin.connect();
     await admin.query(`CREATE DATABASE ${name}`);

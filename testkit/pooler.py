@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 
-from cluster import as_postgres
+from testkit.cluster import as_postgres
 
 PORT = 6432  # names the socket file only
 CONFIG = """

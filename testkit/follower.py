@@ -1,6 +1,6 @@
 """A follower of one match, as a relay is one: a snapshot, then the changes past its seq."""
 
-import oracle
+from testkit import oracle
 
 
 class Follower:

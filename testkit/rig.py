@@ -15,8 +15,7 @@ import urllib.request
 
 import psycopg
 
-HERE = pathlib.Path(__file__).parent
-ROOT = HERE.parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 BINARY = pathlib.Path(os.environ.get("RELAY") or ROOT / "target" / "release" / "vote-agg-relay")
 PATIENCE = 180
 
@@ -117,7 +116,7 @@ class Swarm:
     """A process of many clients, by default official Socket.IO ones."""
 
     def __init__(self, *command):
-        command = command or ("node", HERE / "swarm.mjs")
+        command = command or ("node", ROOT / "relay" / "e2e" / "swarm.mjs")
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def __call__(self, command, **options):

@@ -2,7 +2,7 @@
 
 import concurrent.futures
 
-from harness import eventually
+from testkit.harness import eventually
 
 KEY = 20240721  # whoever reaches its point waits for this advisory lock
 VOTE_POINTS = ("vote:locked", "vote:looked")

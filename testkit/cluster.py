@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """A private PostgreSQL cluster: its own folder, its own Unix socket, no TCP, run as the user postgres when called by root.
 
-As a module: `with Cluster() as cluster: cluster.connect()`. As a command: `scripts/cluster.py up DIR | down DIR | psql DIR`,
-or `scripts/cluster.py run -- COMMAND…` for a cluster that lasts as long as the command and is its PGHOST.
+As a module: `with Cluster() as cluster: cluster.connect()`. As a command: `testkit/cluster.py up DIR | down DIR | psql DIR`,
+or `testkit/cluster.py run -- COMMAND…` for a cluster that lasts as long as the command and is its PGHOST.
 """
 
 import argparse
