@@ -11,14 +11,15 @@ pub type Result<T> = std::result::Result<T, ErrorReport>;
 
 /// A mistake in a value.
 #[track_caller]
-pub fn refused(error: &Error) -> ErrorReport {
-    report(error, error.to_string())
+#[allow(clippy::needless_pass_by_value, reason = "as map_err hands it on")]
+pub fn refused(error: Error) -> ErrorReport {
+    report(&error, error.to_string())
 }
 
 /// A mistake in a value of the element at `position` (from 1; 0: the whole) of a bulk call.
 #[track_caller]
-pub fn refused_at(position: usize, error: &Error) -> ErrorReport {
-    report(error, Refusal { position, error: error.clone() }.to_string())
+pub fn refused_at(position: usize, error: Error) -> ErrorReport {
+    report(&error, Refusal { position, error: error.clone() }.to_string())
 }
 
 #[track_caller]
@@ -78,8 +79,8 @@ pub fn quoted(text: &str) -> String {
 
 /// A mistake in a value of a column of an attached table.
 #[track_caller]
-pub fn refused_in(column: &str, error: &Error) -> ErrorReport {
-    report(error, format!("column {}: {error}", quoted(column)))
+pub fn refused_in(column: &str, error: Error) -> ErrorReport {
+    report(&error, format!("column {}: {error}", quoted(column)))
 }
 
 /// A column that a table lacks.

@@ -29,6 +29,6 @@ pgrx::pg_module_magic!(name = c"vote_agg", version = c"0.1.0");
 extern "C-unwind" fn _PG_init() {
     settings::define();
     session::memory::watch();
-    attached::source::watch();
+    attached::registry::watch();
     worker::process::preload();
 }

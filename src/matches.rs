@@ -4,11 +4,11 @@
 
 use crate::attached::attach;
 use crate::error::{Result, invalid, not_now, quoted, refused, unknown};
+use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::{Next, OpenHeap};
-use crate::pending::state::State;
-use crate::pg::counts::Counts;
+use crate::pg::bigints::Bigints;
 use crate::pg::lock::Lock;
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::tables::Tables;
 use crate::pg::{clock, extension};
@@ -60,7 +60,7 @@ fn open_match(
     changes_allowed: Option<bool>,
 ) -> Result<()> {
     guards::prevent_read_only(c"open_match()");
-    let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
+    let match_id = parse_name("match_id", match_id).map_err(refused)?;
     let teams = teams.map(parse_teams).transpose()?;
     if let (Some(opens), Some(closes)) = (opens_at, closes_at)
         && opens >= closes
@@ -70,7 +70,7 @@ fn open_match(
             "Pass a later closes_at, or NULL for no end.",
         ));
     }
-    let changes_allowed = changes_allowed.ok_or_else(|| refused(&Error::Null { what: "changes_allowed" }))?;
+    let changes_allowed = changes_allowed.ok_or_else(|| refused(Error::Null { what: "changes_allowed" }))?;
     let args =
         [match_id.into_datum(), teams.into_datum(), opens_at.into_datum(), closes_at.into_datum(), changes_allowed.into_datum()];
     let changed = spi::connect(|spi| Ok(spi.run(&OPEN, &args, Sees::Now)?.count()))?;
@@ -88,7 +88,7 @@ fn open_match(
 fn parse_teams(teams: Vec<Option<String>>) -> Result<Vec<String>> {
     let mut known: Vec<String> = Vec::with_capacity(teams.len());
     for team in teams {
-        let team = parse_name("team", team.as_deref().map(str::as_bytes)).map_err(|e| refused(&e))?;
+        let team = parse_name("team", team.as_deref().map(str::as_bytes)).map_err(refused)?;
         if known.iter().any(|name| name == team) {
             return Err(invalid(format!("team {} is named twice", quoted(team)), "Name each team once."));
         }
@@ -104,9 +104,9 @@ fn parse_teams(teams: Vec<Option<String>>) -> Result<Vec<String>> {
 #[pg_extern(sql = false)]
 fn close_match(match_id: Option<&[u8]>) -> Result<()> {
     guards::prevent_read_only(c"close_match()");
-    let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
+    let match_id = parse_name("match_id", match_id).map_err(refused)?;
     let tables = Tables::find()?;
-    if match_row::find(tables.matches, match_id, Latest::take().as_ptr())?.is_none() && !has_votes(match_id)? {
+    if match_row::find(tables.matches, match_id, Snapshot::latest().as_ptr())?.is_none() && !has_votes(match_id)? {
         return Err(unknown(format!("match {} does not exist", quoted(match_id)), "Check the name.".into()));
     }
     // A match that is closed already stays as it is: closing twice does no harm.
@@ -120,8 +120,8 @@ fn has_votes(match_id: &str) -> Result<bool> {
     if spi::connect(|spi| Ok(spi.run(&COUNTED, &[match_id.into_datum()], Sees::Now)?.count() > 0))? {
         return Ok(true);
     }
-    let (tables, now) = (Tables::find()?, Latest::take());
-    let state = State::newest(&tables, now.as_ptr())?;
+    let (tables, now) = (Tables::find()?, Snapshot::latest());
+    let state = FoldLog::newest(&tables, now.as_ptr())?;
     let mut found = false;
     for heap in state.heaps() {
         let open = OpenHeap::open(heap.of(&tables), pg_sys::AccessShareLock)?;
@@ -151,7 +151,7 @@ fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
 fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     guards::prevent_read_only(c"purge_match()");
     guards::require_read_committed("purge_match")?;
-    let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
+    let match_id = parse_name("match_id", match_id).map_err(refused)?;
     // No fold may count a vote while it is being erased.
     Lock::Fold.wait_for_transaction();
     extension::hold();
@@ -163,9 +163,9 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     let mut by_source: BTreeMap<Source, i64> = BTreeMap::new();
     {
         // One snapshot for ballots and votes: what it does not see of the one it does not see of the other.
-        let now = Latest::take();
+        let now = Snapshot::latest();
         erase_ballots(match_id, now.as_ptr())?;
-        let state = State::newest(&tables, now.as_ptr())?;
+        let state = FoldLog::newest(&tables, now.as_ptr())?;
         for heap in state.heaps() {
             let open = OpenHeap::open(heap.of(&tables), pg_sys::RowExclusiveLock)?;
             open.visit(open.first_block(state.mark(heap)), now.as_ptr(), |row| {
@@ -184,8 +184,8 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     spi::connect(|spi| {
         let counted = spi.run(&COUNTED, &[match_id.into_datum()], Sees::Now)?;
         if let Some(row) = counted.first() {
-            erased = row.need::<Counts>(1)?.0.iter().fold(erased, |sum, votes| sum.saturating_add(*votes));
-            for (source, votes) in row.need::<Vec<i16>>(2)?.into_iter().zip(row.need::<Counts>(3)?.0) {
+            erased = row.need::<Bigints>(1)?.0.iter().fold(erased, |sum, votes| sum.saturating_add(*votes));
+            for (source, votes) in row.need::<Vec<i16>>(2)?.into_iter().zip(row.need::<Bigints>(3)?.0) {
                 let counted = by_source.entry(Source(source)).or_default();
                 *counted = counted.saturating_add(votes);
             }

@@ -2,16 +2,16 @@
 
 #![allow(unsafe_code, reason = "locks, and names as the server's own values")]
 
-use crate::attached::column::{self, Names, Place};
-use crate::attached::source::{self, Registered, State};
-use crate::attached::{delta, fill, parts, shape, triggers};
+use crate::attached::columns::{self, ColumnNames, PlaceColumns};
+use crate::attached::registry::{self, Registered, SourceState};
+use crate::attached::{eligibility, fill, fill_heaps, progress, triggers};
 use crate::error::{Result, invalid, no_extension, not_now, quoted, refused, shown};
 use crate::pending::heap::{Next, OpenHeap};
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::table::Table;
 use crate::pg::tables::Tables;
-use crate::pg::{clock, extension, user};
+use crate::pg::{clock, extension, role};
 use crate::session::{guards, launch};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{IntoDatum, PgSqlErrorCode, function_name, pg_extern, pg_sys};
@@ -63,10 +63,10 @@ fn attach_votes(
     resolution: Option<i32>,
 ) -> Result<()> {
     guards::prevent_read_only(c"attach_votes()");
-    let need = |what, name: Option<&CStr>| name.map(CStr::to_owned).ok_or_else(|| refused(&Error::Null { what }));
-    let table = source.ok_or_else(|| refused(&Error::Null { what: "source" }))?;
+    let need = |what, name: Option<&CStr>| name.map(CStr::to_owned).ok_or_else(|| refused(Error::Null { what }));
+    let table = source.ok_or_else(|| refused(Error::Null { what: "source" }))?;
     let place = place(h3_index, latitude, longitude, resolution)?;
-    let names = Names {
+    let names = ColumnNames {
         match_id: need("match_id", match_id)?,
         team: need("team_choice", team_choice)?,
         country: country_code.map(CStr::to_owned),
@@ -75,29 +75,29 @@ fn attach_votes(
     let voter = voter_id.map(CStr::to_owned);
 
     // Nobody may lock what isn't theirs. The lock is that of CREATE TRIGGER: who writes has ended, who comes waits.
-    shape::check_owner(table)?;
-    let family = source::family(table, pg_sys::ShareRowExclusiveLock);
-    shape::check_owner(table)?;
+    eligibility::check_owner(table)?;
+    let family = registry::family(table, pg_sys::ShareRowExclusiveLock);
+    eligibility::check_owner(table)?;
     if !extension::hold() {
         return Err(no_extension());
     }
-    shape::check(&family, &names, voter.as_ref())?;
+    eligibility::check(&family, &names, voter.as_ref())?;
     for member in &family {
         let member = Table::open(*member, pg_sys::NoLock);
         // SAFETY: the open table. A statement that is changing it has no triggers of ours and rows that nobody sees yet.
         unsafe { pg_sys::CheckTableNotInUse(member.as_ptr(), c"attach_votes".as_ptr()) };
     }
-    let known = source::registered(Latest::take().as_ptr())?.into_iter().find(|one| one.relation == table);
+    let known = registry::registered(Snapshot::latest().as_ptr())?.into_iter().find(|one| one.relation == table);
     match &known {
-        Some(one) if one.state != State::Detached => return Err(attached_already(table)),
+        Some(one) if one.state != SourceState::Detached => return Err(attached_already(table)),
         Some(one) => refuse_twice(one)?,
         None => {}
     }
 
     let blocks = family.iter().map(|member| Table::open(*member, pg_sys::NoLock)).filter(Table::has_storage);
     let is_small = blocks.map(|member| member.blocks()).fold(0u32, u32::saturating_add) <= SMALL;
-    let state = if is_small { State::Counting } else { State::Filling };
-    let source = user::as_extension(|| {
+    let state = if is_small { SourceState::Counting } else { SourceState::Filling };
+    let source = role::as_extension(|| {
         spi::connect(|spi| {
             let source = Source(spi.run(&NUMBER, &[], Sees::Now)?.first().ok_or_else(no_extension)?.need(1)?);
             let one = Registered { relation: table, source, state, names: names.clone(), voter };
@@ -106,7 +106,7 @@ fn attach_votes(
             Ok(source)
         })
     })?;
-    source::invalidate()?;
+    registry::invalidate()?;
     if is_small {
         return fill::count_at_once(&family, &names, source);
     }
@@ -119,14 +119,14 @@ fn place(
     latitude: Option<&CStr>,
     longitude: Option<&CStr>,
     resolution: Option<i32>,
-) -> Result<Place<CString>> {
+) -> Result<PlaceColumns<CString>> {
     match (cell, latitude, longitude, resolution) {
-        (None, None, None, None) => Ok(Place::None),
-        (Some(cell), None, None, None) => Ok(Place::Cell(cell.to_owned())),
-        (None, Some(latitude), Some(longitude), Some(resolution)) => Ok(Place::Point {
+        (None, None, None, None) => Ok(PlaceColumns::None),
+        (Some(cell), None, None, None) => Ok(PlaceColumns::Cell(cell.to_owned())),
+        (None, Some(latitude), Some(longitude), Some(resolution)) => Ok(PlaceColumns::Point {
             latitude: latitude.to_owned(),
             longitude: longitude.to_owned(),
-            resolution: column::resolution(resolution)?,
+            resolution: columns::resolution(resolution)?,
         }),
         _ => Err(invalid(
             "h3_index, or latitude, longitude and resolution must be given, or none of them".into(),
@@ -144,7 +144,7 @@ fn attached_already(table: pg_sys::Oid) -> ErrorReport {
 /// A table that was attached before may be counted again only where nothing is left of the first time.
 fn refuse_twice(before: &Registered) -> Result<()> {
     let args = [before.source.0.into_datum()];
-    let folded: Option<String> = user::as_extension(|| {
+    let folded: Option<String> = role::as_extension(|| {
         spi::connect(|spi| Ok(spi.run(&STILL_COUNTED, &args, Sees::Now)?.first().and_then(|row| row.get(1))))
     })?;
     let found = match folded {
@@ -163,8 +163,8 @@ fn refuse_twice(before: &Registered) -> Result<()> {
 
 /// A match that has votes of a source in pending.
 fn pending_of(source: Source) -> Result<Option<String>> {
-    let (tables, now) = (Tables::find()?, Latest::take());
-    let state = crate::pending::state::State::newest(&tables, now.as_ptr())?;
+    let (tables, now) = (Tables::find()?, Snapshot::latest());
+    let state = crate::pending::fold_log::FoldLog::newest(&tables, now.as_ptr())?;
     let mut found = None;
     for heap in state.heaps() {
         let open = OpenHeap::open(heap.of(&tables), pg_sys::AccessShareLock)?;
@@ -182,9 +182,9 @@ fn register(spi: &Spi, one: &Registered) -> Result<()> {
     // SAFETY: a name as text, in the database's encoding whatever that is.
     let text = |name: Option<&CString>| name.map(|name| unsafe { pg_sys::cstring_to_text(name.as_ptr()) }.into());
     let (cell, latitude, longitude, resolution) = match &one.names.place {
-        Place::None => (None, None, None, None),
-        Place::Cell(cell) => (Some(cell), None, None, None),
-        Place::Point { latitude, longitude, resolution } => (None, Some(latitude), Some(longitude), Some(*resolution)),
+        PlaceColumns::None => (None, None, None, None),
+        PlaceColumns::Cell(cell) => (Some(cell), None, None, None),
+        PlaceColumns::Point { latitude, longitude, resolution } => (None, Some(latitude), Some(longitude), Some(*resolution)),
     };
     let args = [
         Some(one.relation.into()),
@@ -206,30 +206,30 @@ fn register(spi: &Spi, one: &Registered) -> Result<()> {
 #[pg_extern(sql = false)]
 fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
     guards::prevent_read_only(c"detach_votes()");
-    let table = source.ok_or_else(|| refused(&Error::Null { what: "source" }))?;
-    shape::check_owner(table)?;
+    let table = source.ok_or_else(|| refused(Error::Null { what: "source" }))?;
+    eligibility::check_owner(table)?;
     // First the registry's row, which a fill holds; then the table.
     let hold = || spi::connect(|spi| Ok(spi.run(&HOLD, &[Some(table.into())], Sees::Now)?.count() > 0));
-    if !user::as_extension(hold)? {
+    if !role::as_extension(hold)? {
         return Err(crate::error::unknown(
             format!("table {} is not attached", shown(table)),
             "The attached tables are listed in vote_agg.stat_attach.".into(),
         ));
     }
-    let family = source::family(table, pg_sys::AccessExclusiveLock);
-    shape::check_owner(table)?;
-    let found = source::attached(Latest::take().as_ptr())?.into_iter().find(|one| one.relation == table);
-    user::as_extension(|| {
+    let family = registry::family(table, pg_sys::AccessExclusiveLock);
+    eligibility::check_owner(table)?;
+    let found = registry::attached(Snapshot::latest().as_ptr())?.into_iter().find(|one| one.relation == table);
+    role::as_extension(|| {
         spi::connect(|spi| {
             family.iter().try_for_each(|member| triggers::drop_all(spi, *member))?;
             spi.run(&DETACH, &[Some(table.into())], Sees::Now)?;
-            found.iter().try_for_each(|one| parts::forget_all(spi, one.source))
+            found.iter().try_for_each(|one| progress::forget_all(spi, one.source))
         })
     })?;
-    if let Some(one) = found.filter(|one| one.state == State::Filling) {
-        delta::take(one.source, &Latest::take(), |_, _| Ok(()))?;
+    if let Some(one) = found.filter(|one| one.state == SourceState::Filling) {
+        fill_heaps::take(one.source, &Snapshot::latest(), |_, _| Ok(()))?;
     }
-    source::invalidate()
+    registry::invalidate()
 }
 
 /// Refuses to erase a match that has rows in attached tables: they would be there, and not be counted.
@@ -237,7 +237,7 @@ fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
 /// # Errors
 /// 55000 naming the table.
 pub fn refuse_purge(match_id: &str, counted: &BTreeMap<Source, i64>) -> Result<()> {
-    let attached = source::attached(Latest::take().as_ptr())?;
+    let attached = registry::attached(Snapshot::latest().as_ptr())?;
     match attached.iter().find(|one| counted.get(&one.source).is_some_and(|votes| *votes != 0)) {
         None => Ok(()),
         Some(one) => Err(not_now(

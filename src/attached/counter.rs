@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code, reason = "tuple stores and scans are the server's own interfaces")]
 
-use crate::attached::column::{Reader, Slot};
-use crate::attached::source::Attached;
+use crate::attached::columns::{Reader, Slot};
+use crate::attached::registry::Attached;
 use crate::error::{Result, refused};
 use crate::pg::clock;
 use crate::pg::table::Table;
@@ -44,7 +44,7 @@ impl Counter {
     /// # Errors
     /// 22003 when a sum leaves 64 bits.
     pub fn add(&mut self, match_id: &str, vote: &Vote) -> Result<()> {
-        self.tally_of(match_id).add(vote).map_err(|e| refused(&e))
+        self.tally_of(match_id).add(vote).map_err(refused)
     }
 
     fn tally_of(&mut self, match_id: &str) -> &mut Tally {

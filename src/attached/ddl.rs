@@ -4,11 +4,11 @@
 
 #![allow(unsafe_code, reason = "event triggers are called with the server's own structures")]
 
-use crate::attached::{parts, shape, source, triggers};
+use crate::attached::{eligibility, progress, registry, triggers};
 use crate::error::Result;
-use crate::pg::snapshot::Latest;
+use crate::pg::role;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
-use crate::pg::user;
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::CStr;
@@ -92,7 +92,7 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
     if !(effect.comes || effect.goes || effect.changes) {
         return Ok(());
     }
-    let attached = source::attached(Latest::take().as_ptr())?;
+    let attached = registry::attached(Snapshot::latest().as_ptr())?;
     if attached.is_empty() {
         return Ok(());
     }
@@ -100,28 +100,28 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
         spi::connect(|spi| spi.run(&CHANGED, &[], Sees::Now)?.iter().map(|row| row.need(1)).collect())?;
     let mut all = Vec::new();
     for one in attached {
-        let family = source::family(one.relation, pg_sys::NoLock);
-        let concerned = family.iter().chain(&source::ancestors(one.relation)).any(|table| changed.contains(table));
+        let family = registry::family(one.relation, pg_sys::NoLock);
+        let concerned = family.iter().chain(&registry::ancestors(one.relation)).any(|table| changed.contains(table));
         if concerned && (effect.comes || effect.changes) {
-            let checked = shape::check(&family, &one.names, one.voter.as_ref());
+            let checked = eligibility::check(&family, &one.names, one.voter.as_ref());
             checked.map_err(|e| e.set_hint("It is attached to vote_agg: detach it first with detach_votes."))?;
         }
         if concerned && effect.comes {
-            user::as_extension(|| {
+            role::as_extension(|| {
                 spi::connect(|spi| family.iter().try_for_each(|member| triggers::make(spi, *member, one.state)))
             })?;
         }
         all.extend(family);
     }
     if effect.goes {
-        user::as_extension(|| {
+        role::as_extension(|| {
             spi::connect(|spi| {
                 let found = spi.run(&WITH_TRIGGERS, &[], Sees::Now)?;
                 let found: Vec<pg_sys::Oid> = found.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
                 found.iter().filter(|table| !all.contains(table)).try_for_each(|table| {
                     triggers::drop_all(spi, *table)?;
                     // It may come back as another: nobody sees what becomes of it meanwhile.
-                    parts::forget(spi, *table)
+                    progress::forget(spi, *table)
                 })
             })
         })?;
@@ -143,9 +143,9 @@ unsafe fn before_drop(tree: *mut pg_sys::Node) -> Result<()> {
             })
         }
     };
-    if is_ours && user::owns_extension() {
-        for one in source::attached(Latest::take().as_ptr())? {
-            source::family(one.relation, pg_sys::AccessExclusiveLock);
+    if is_ours && role::owns_extension() {
+        for one in registry::attached(Snapshot::latest().as_ptr())? {
+            registry::family(one.relation, pg_sys::AccessExclusiveLock);
         }
     }
     Ok(())

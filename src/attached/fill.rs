@@ -8,17 +8,17 @@
 
 #![allow(unsafe_code, reason = "locks and progress reports")]
 
-use crate::attached::column::{Columns, Names};
+use crate::attached::columns::{ColumnNames, Columns};
 use crate::attached::counter::{Counter, WHOLE};
-use crate::attached::parts::{self, Part, Parts};
-use crate::attached::source::{self, Attached, Registered, State};
-use crate::attached::{delta, triggers};
+use crate::attached::progress::{self, Part, Parts};
+use crate::attached::registry::{self, Attached, Registered, SourceState};
+use crate::attached::{fill_heaps, triggers};
 use crate::error::{Result, refused};
 use crate::pg::process::pause;
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::table::Table;
-use crate::pg::{extension, user};
+use crate::pg::{extension, role};
 use crate::session::guards;
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
@@ -49,9 +49,9 @@ thread_local! {
 ///
 /// # Errors
 /// 22023 naming a column and its value, 55000 for a match that is closed.
-pub fn count_at_once(family: &[pg_sys::Oid], names: &Names, source: Source) -> Result<()> {
+pub fn count_at_once(family: &[pg_sys::Oid], names: &ColumnNames, source: Source) -> Result<()> {
     let mut counter = Counter::new(source);
-    let snapshot = Latest::take();
+    let snapshot = Snapshot::latest();
     for member in family {
         count(&mut counter, &Part { relation: *member, blocks: WHOLE }, names, &snapshot, None, |_| ())?;
     }
@@ -62,16 +62,16 @@ pub fn count_at_once(family: &[pg_sys::Oid], names: &Names, source: Source) -> R
 fn count(
     counter: &mut Counter,
     part: &Part,
-    names: &Names,
-    snapshot: &Latest,
+    names: &ColumnNames,
+    snapshot: &Snapshot,
     only: Option<&str>,
     progress: impl FnMut(i64),
 ) -> Result<()> {
     let table = Table::open(part.relation, pg_sys::AccessShareLock);
     let columns = Columns::find(part.relation, names)?;
-    let attached = Attached { source: counter.source(), state: State::Counting, columns };
+    let attached = Attached { source: counter.source(), state: SourceState::Counting, columns };
     let blocks = part.blocks.clone();
-    user::as_owner_of(part.relation, || counter.add_table(&table, blocks, &attached, snapshot.as_ptr(), 1, only, progress))
+    role::as_owner_of(part.relation, || counter.add_table(&table, blocks, &attached, snapshot.as_ptr(), 1, only, progress))
 }
 
 /// See the COMMENT in sql/source.sql.
@@ -95,7 +95,7 @@ pub fn next(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i6
         Ok(spi.run(&NEXT, &[source.map(Into::into)], Sees::Now)?.first().and_then(|row| row.get::<pg_sys::Oid>(1)))
     })?;
     let Some(table) = found else { return Ok(None) };
-    let one = source::attached(Latest::take().as_ptr())?.into_iter().find(|one| one.relation == table);
+    let one = registry::attached(Snapshot::latest().as_ptr())?.into_iter().find(|one| one.relation == table);
     let Some(one) = one else { return Ok(None) };
     // SAFETY: shows the fill among the running copies, where vote_agg.stat_attach finds it; ends with the transaction.
     unsafe { pg_sys::pgstat_progress_start_command(pg_sys::ProgressCommandType::PROGRESS_COMMAND_COPY, table) };
@@ -124,9 +124,9 @@ fn fill_part(one: &Registered) -> Result<Option<Done>> {
     let mut parts = spi::connect(|spi| Parts::load(spi, one.source, &family))?;
     // SAFETY: so that the next snapshot sees what an earlier part in the same transaction did.
     unsafe { pg_sys::CommandCounterIncrement() };
-    let snapshot = Latest::take();
+    let snapshot = Snapshot::latest();
     crate::settings::pause(crate::settings::Pause::FillSeen);
-    let mut counted = Counted { source: one.source, tables: HashMap::new() };
+    let mut counted = PartSums { source: one.source, tables: HashMap::new() };
     counted.take_deltas(&parts, &snapshot)?;
     let (before, next) = (parts.rows(), parts.next());
     let mut rows = 0;
@@ -140,12 +140,12 @@ fn fill_part(one: &Registered) -> Result<Option<Done>> {
     report(before + rows);
     let mut is_last = parts.are_all();
     if is_last {
-        let kept = delta::kept(one.source)?;
+        let kept = fill_heaps::kept(one.source)?;
         crate::settings::pause(crate::settings::Pause::FillCounted);
         lock_for_good(one.relation, || counted.take_new_deltas(&parts))?;
         counted.take_new_deltas(&parts)?;
         // A partition may have come or gone until there was the lock.
-        is_last = source::family(one.relation, pg_sys::NoLock) == family;
+        is_last = registry::family(one.relation, pg_sys::NoLock) == family;
         if is_last {
             return finish(one, &family, kept, counted).map(|()| Some(Done { rows, is_last }));
         }
@@ -156,34 +156,34 @@ fn fill_part(one: &Registered) -> Result<Option<Done>> {
 }
 
 /// Everything is counted and nobody writes: from now on the triggers count.
-fn finish(one: &Registered, family: &[pg_sys::Oid], mut sums: Counter, counted: Counted) -> Result<()> {
+fn finish(one: &Registered, family: &[pg_sys::Oid], mut sums: Counter, counted: PartSums) -> Result<()> {
     for counter in counted.tables.into_values() {
         sums.add_all(counter)?;
     }
     spi::connect(|spi| {
         spi.run(&FILLED, &[Some(one.relation.into())], Sees::Now)?;
-        parts::forget_all(spi, one.source)?;
+        progress::forget_all(spi, one.source)?;
         family.iter().try_for_each(|member| triggers::stop_row_trigger(spi, *member))
     })?;
-    source::invalidate()?;
+    registry::invalidate()?;
     sums.append()
 }
 
 /// What a part counted, by table: one that is emptied takes its own with it.
-struct Counted {
+struct PartSums {
     source: Source,
     tables: HashMap<pg_sys::Oid, Counter>,
 }
 
-impl Counted {
+impl PartSums {
     fn of(&mut self, table: pg_sys::Oid) -> &mut Counter {
         let source = self.source;
         self.tables.entry(table).or_insert_with(|| Counter::new(source))
     }
 
     /// Takes out all changes that `snapshot` sees, and adds those of rows that were counted before it.
-    fn take_deltas(&mut self, parts: &Parts, snapshot: &Latest) -> Result<()> {
-        delta::take(self.source, snapshot, |row, vote| {
+    fn take_deltas(&mut self, parts: &Parts, snapshot: &Snapshot) -> Result<()> {
+        fill_heaps::take(self.source, snapshot, |row, vote| {
             let place = row.place();
             if parts.have(place) { self.of(place.relation).add(&row.match_name(), vote) } else { Ok(()) }
         })
@@ -192,11 +192,11 @@ impl Counted {
     fn take_new_deltas(&mut self, parts: &Parts) -> Result<()> {
         // SAFETY: so that the snapshot sees what the ones before deleted.
         unsafe { pg_sys::CommandCounterIncrement() };
-        self.take_deltas(parts, &Latest::take())
+        self.take_deltas(parts, &Snapshot::latest())
     }
 
     fn keep(self) -> Result<()> {
-        self.tables.into_iter().try_for_each(|(table, counter)| delta::keep(table, counter))
+        self.tables.into_iter().try_for_each(|(table, counter)| fill_heaps::keep(table, counter))
     }
 }
 
@@ -209,7 +209,7 @@ fn report(rows: i64) {
 /// Locks a table and its partitions against being emptied or dropped; `None` where that would mean waiting, which might
 /// be for somebody who waits for the registry's row.
 fn lock_for_reading(table: pg_sys::Oid) -> Option<Vec<pg_sys::Oid>> {
-    let family = source::family(table, pg_sys::NoLock);
+    let family = registry::family(table, pg_sys::NoLock);
     // SAFETY: locks of tables; one that is gone by now is no table to be found when it is opened.
     let got = family.iter().all(|member| unsafe { pg_sys::ConditionalLockRelationOid(*member, pg_sys::AccessShareLock as i32) });
     got.then_some(family)
@@ -258,12 +258,12 @@ fn recount_sources(
         ),
     >,
 > {
-    let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
-    let snapshot = Latest::of_statement();
+    let match_id = parse_name("match_id", match_id).map_err(refused)?;
+    let snapshot = Snapshot::of_statement();
     let mut rows = Vec::new();
-    for one in source::attached(snapshot.as_ptr())?.iter().filter(|one| one.state == State::Counting) {
+    for one in registry::attached(snapshot.as_ptr())?.iter().filter(|one| one.state == SourceState::Counting) {
         let mut counter = Counter::new(one.source);
-        let family = source::family(one.relation, pg_sys::AccessShareLock);
+        let family = registry::family(one.relation, pg_sys::AccessShareLock);
         for relation in family {
             count(&mut counter, &Part { relation, blocks: WHOLE }, &one.names, &snapshot, Some(match_id), |_| ())?;
         }

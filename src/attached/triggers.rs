@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "names as the server's own values")]
 
-use crate::attached::source::State;
+use crate::attached::registry::SourceState;
 use crate::error::{Result, shown};
 use crate::pg::spi::Plan;
 use crate::pg::spi::{Sees, Spi};
@@ -35,7 +35,7 @@ fn made(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
 ///
 /// # Errors
 /// The server's own.
-pub fn make(spi: &Spi, table: pg_sys::Oid, state: State) -> Result<()> {
+pub fn make(spi: &Spi, table: pg_sys::Oid, state: SourceState) -> Result<()> {
     const WHEN: [&str; 4] = [
         "AFTER INSERT ON {} REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
         "AFTER UPDATE ON {} REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT",
@@ -48,7 +48,7 @@ pub fn make(spi: &Spi, table: pg_sys::Oid, state: State) -> Result<()> {
         (table.has_storage(), table.is_partition())
     };
     let mut wanted: Vec<(&CStr, &str)> = TRIGGERS.into_iter().zip(WHEN).collect();
-    if has_rows && state == State::Filling {
+    if has_rows && state == SourceState::Filling {
         wanted.push((ROW_TRIGGER, "AFTER INSERT OR UPDATE OR DELETE ON {} FOR EACH ROW"));
     }
     if has_rows && is_partition && cfg!(feature = "pg18") {

@@ -13,7 +13,7 @@
 
 use crate::error::{Result, broken};
 
-use crate::pg::counts::{self, Counts, Entry};
+use crate::pg::bigints::{self, Bigints, Entry};
 use crate::pg::spi::{Plan, Row, Rows, Sees, Spi};
 use crate::pg::table::{self, block_of};
 use crate::pg::tables;
@@ -91,12 +91,12 @@ thread_local! {
         "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_timeline a ON a.match_id = $1
            AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (k.key >> 16)::integer)
            AND a.country_code = pg_catalog.chr(((k.key >> 8) & 255)::integer) || pg_catalog.chr((k.key & 255)::integer)", FIND_TYPES) };
-    static PLACES: RefCell<HashMap<(Table, String), HashMap<i64, pg_sys::ItemPointerData>>> = RefCell::default();
+    static PLACES: RefCell<HashMap<(Aggregate, String), HashMap<i64, pg_sys::ItemPointerData>>> = RefCell::default();
 }
 
 /// A table whose rows are counts by key.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Table {
+pub enum Aggregate {
     /// By cell: the key is its 64 bits.
     Cells,
     /// By country: the key is its two letters as a number.
@@ -115,15 +115,15 @@ pub fn country_minute(start: i64, country: u16) -> i64 {
 /// What a row holds once a change is added.
 pub struct Sum {
     pub votes: tally::Counts,
-    /// The leader that is told, and the one that was told before, by number of team. Nobody where the key is a minute.
+    /// the announced leader, and the one announced before, by number of team. Nobody where the key is a minute.
     pub leader: Option<usize>,
     pub leader_before: Option<usize>,
 }
 
 impl Sum {
-    fn of(row: &Row, table: Table) -> Result<Self> {
-        let leader = |column| if table.minute(0).is_none() { counts::team_of(row.get(column)) } else { None };
-        Ok(Self { votes: row.need::<Counts>(1)?.0, leader_before: leader(4), leader: leader(5) })
+    fn of(row: &Row, table: Aggregate) -> Result<Self> {
+        let leader = |column| if table.minute(0).is_none() { bigints::team_of(row.get(column)) } else { None };
+        Ok(Self { votes: row.need::<Bigints>(1)?.0, leader_before: leader(4), leader: leader(5) })
     }
 }
 
@@ -134,7 +134,7 @@ struct Plans {
     insert: &'static LocalKey<Plan>,
 }
 
-impl Table {
+impl Aggregate {
     const fn name(self) -> &'static CStr {
         match self {
             Self::Cells => c"h3_aggregate",
@@ -179,7 +179,7 @@ pub struct Target<'a> {
 ///
 /// # Errors
 /// 22003 when a count leaves 64 bits; XX000 when a row is neither found nor made.
-pub fn add(spi: &Spi, table: Table, target: Target, changes: &[(i64, tally::Counts)]) -> Result<Vec<Sum>> {
+pub fn add(spi: &Spi, table: Aggregate, target: Target, changes: &[(i64, tally::Counts)]) -> Result<Vec<Sum>> {
     let match_id = target.match_id;
     // Taken out while in use: after an error the process remembers nothing, which is always right.
     let mut all = PLACES.take();
@@ -196,7 +196,7 @@ pub fn add(spi: &Spi, table: Table, target: Target, changes: &[(i64, tally::Coun
         for key in &missing {
             places.remove(key);
         }
-        for row in spi.run(plans.find, &[match_id.into_datum(), Counts(missing).into_datum()], Sees::Now)?.iter() {
+        for row in spi.run(plans.find, &[match_id.into_datum(), Bigints(missing).into_datum()], Sees::Now)?.iter() {
             places.insert(row.need(2)?, row.need(1)?);
         }
         update(spi, table, target, changes, places, &mut totals)?;
@@ -221,7 +221,7 @@ pub fn add(spi: &Spi, table: Table, target: Target, changes: &[(i64, tally::Coun
 /// Updates those rows that have a place and no total yet, as far as they are there.
 fn update(
     spi: &Spi,
-    table: Table,
+    table: Aggregate,
     target: Target,
     changes: &[(i64, tally::Counts)],
     places: &mut HashMap<i64, pg_sys::ItemPointerData>,
@@ -245,7 +245,7 @@ fn update(
 
 /// Removes dead versions from pages, so that new ones fit beside the old (and need no index entry). The server does that
 /// by itself where a row is reached by index or scan, but not where it is reached by place.
-fn tidy(table: Table, blocks: BTreeSet<u32>) {
+fn tidy(table: Aggregate, blocks: BTreeSet<u32>) {
     let Some(table) = tables::find(table.name()) else { return };
     let table = table::Table::open(table, pg_sys::RowExclusiveLock);
     let end = table.blocks();
@@ -260,7 +260,7 @@ fn tidy(table: Table, blocks: BTreeSet<u32>) {
 }
 
 fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, target: Target, entries: &[Entry]) -> Result<Rows<'s>> {
-    let packed = counts::pack(target.teams, entries);
+    let packed = bigints::pack(target.teams, entries);
     let args = [
         target.match_id.into_datum(),
         packed.as_slice().into_datum(),

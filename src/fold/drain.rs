@@ -3,7 +3,7 @@
 use crate::error::{Result, refused};
 use crate::fold::feed::Head;
 use crate::pending::heap::{Next, OpenHeap};
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{Sees, Spi};
 use pgrx::pg_sys;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub struct Drained {
 impl Drained {
     /// Takes out of a heap what is committed by now.
     pub fn take(&mut self, spi: &Spi, heap: &OpenHeap, first: u32) -> Result<()> {
-        let now = Latest::take();
+        let now = Snapshot::latest();
         let mut last: Option<(String, Head, Tally)> = None;
         heap.visit(first, now.as_ptr(), |row| {
             let Some(vote) = row.vote()? else {
@@ -53,7 +53,7 @@ impl Drained {
             }
             if let Some((_, _, tally)) = &mut last {
                 let before = tally.distinct();
-                tally.add(&vote).map_err(|e| refused(&e))?;
+                tally.add(&vote).map_err(refused)?;
                 self.sums += tally.distinct() - before;
             }
             self.rows += 1;

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, refused};
 use crate::fold::aggregate::Sum;
-use crate::pg::counts::{Counts, number_of, team_of};
+use crate::pg::bigints::{Bigints, number_of, team_of};
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::settings;
 use pgrx::datum::TimestampWithTimeZone;
@@ -81,11 +81,11 @@ impl Head {
                 at: time(&row, 3).unwrap_or_default(),
                 born: time(&row, 4),
                 teams: row.need(5)?,
-                votes: row.need::<Counts>(6)?.0,
+                votes: row.need::<Bigints>(6)?.0,
                 cells: row.need(7)?,
                 countries: row.need(8)?,
                 last_vote_at: time(&row, 9),
-                recent: recent(time(&row, 10).unwrap_or_default(), &row.need::<Counts>(11)?.0),
+                recent: recent(time(&row, 10).unwrap_or_default(), &row.need::<Bigints>(11)?.0),
                 lead: Lead {
                     leader: team_of(row.get(12)),
                     changes: row.need(13)?,
@@ -94,9 +94,9 @@ impl Head {
                         _ => None,
                     },
                 },
-                sources: row.need::<Vec<i16>>(17)?.into_iter().map(Source).zip(row.need::<Counts>(18)?.0).collect(),
+                sources: row.need::<Vec<i16>>(17)?.into_iter().map(Source).zip(row.need::<Bigints>(18)?.0).collect(),
                 emptied: row.need(19)?,
-                unplaced: row.need::<Counts>(20)?.0,
+                unplaced: row.need::<Bigints>(20)?.0,
                 rebuilt: row.need(21)?,
             },
         };
@@ -154,19 +154,19 @@ impl Change<'_> {
         let epoch = message::epoch(&[&fold.server, self.match_id, &born.to_string()]);
         let mut votes = self.head.votes.clone();
         let change = self.tally.totals().and_then(|totals| tally::add_all(&mut votes, &totals));
-        change.map_err(|e| refused(&e))?;
+        change.map_err(refused)?;
         votes.resize(teams.len(), 0);
-        let recent = self.head.recent.after(&self.tally.minutes()).map_err(|e| refused(&e))?;
+        let recent = self.head.recent.after(&self.tally.minutes()).map_err(refused)?;
 
         let mut sources = self.head.sources.clone();
         for (source, more) in self.tally.sources() {
             let votes = sources.entry(*source).or_insert(0);
-            *votes = tally::total(&[*votes, *more]).map_err(|e| refused(&e))?;
+            *votes = tally::total(&[*votes, *more]).map_err(refused)?;
         }
         let (sources, source_votes): (Vec<i16>, Vec<i64>) = sources.into_iter().map(|(source, votes)| (source.0, votes)).unzip();
 
         let mut unplaced = self.head.unplaced.clone();
-        self.tally.unplaced().and_then(|more| tally::add_all(&mut unplaced, &more)).map_err(|e| refused(&e))?;
+        self.tally.unplaced().and_then(|more| tally::add_all(&mut unplaced, &more)).map_err(refused)?;
 
         let leader = flip::leader(self.head.lead.leader, &votes, settings::flip_margin());
         let lead = self.head.lead.after(leader, fold.at);
@@ -181,21 +181,21 @@ impl Change<'_> {
             Some(fold.at.into()),
             Some(born.into()),
             teams.to_vec().into_datum(),
-            Counts(votes).into_datum(),
+            Bigints(votes).into_datum(),
             (self.head.cells + self.new_cells).into_datum(),
             (self.head.countries + self.new_countries).into_datum(),
             self.tally.last_at().max(self.head.last_vote_at).map(Into::into),
             Some(recent.minute.into()),
-            Counts(recent.votes.to_vec()).into_datum(),
+            Bigints(recent.votes.to_vec()).into_datum(),
             number_of(lead.leader).into_datum(),
             lead.changes.into_datum(),
             lead.last.map(|last| last.at.into()),
             number_of(lead.last.map(|last| last.from)).into_datum(),
             number_of(lead.last.map(|last| last.to)).into_datum(),
             sources.into_datum(),
-            Counts(source_votes).into_datum(),
+            Bigints(source_votes).into_datum(),
             (self.head.emptied + self.emptied).into_datum(),
-            Counts(unplaced).into_datum(),
+            Bigints(unplaced).into_datum(),
             if self.is_rebuilt { message.seq } else { self.head.rebuilt }.into_datum(),
             body.as_str().into_datum(),
             doorbell.into_datum(),
@@ -228,7 +228,7 @@ impl Change<'_> {
             prev: self.head.seq,
             epoch: epoch.into(),
             at: fold.at_text.as_str().into(),
-            stats: message::Stats::new(teams, votes, per_minute).map_err(|e| refused(&e))?,
+            stats: message::Stats::new(teams, votes, per_minute).map_err(refused)?,
             cells: fits.then(cells),
             countries: Some(countries.collect()),
             new: fits.then(arrived),
@@ -239,7 +239,7 @@ impl Change<'_> {
         })
     }
 
-    /// Changes of the told leaders: of the match, of countries, and of cells where there is room for cells. The first leader
+    /// Changes of the announced leaders: of the match, of countries, and of cells where there is room for cells. The first leader
     /// of a cell is no news; that of the match or a country is, and that all votes there were taken back.
     fn flips<'m>(&'m self, leader: Option<usize>, with_cells: bool) -> Vec<Flip<'m>> {
         let teams = self.tally.teams();

@@ -4,17 +4,17 @@
 #![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
 
 use crate::error::{Result, broken, refused};
-use crate::fold::aggregate::{self, Sum, Table, Target};
+use crate::fold::aggregate::{self, Aggregate, Sum, Target};
 use crate::fold::drain::Drained;
-use crate::fold::ending::Ended;
 use crate::fold::feed::{Change, Fold};
+use crate::fold::finalize::EndedMatches;
 use crate::fold::{ballot_retention, retention};
+use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::OpenHeap;
 use crate::pending::low_water::{self, Writers};
-use crate::pending::state::State;
 use crate::pending::turn::Heap;
 use crate::pg::lock::Lock;
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::tables::Tables;
 use crate::pg::{clock, extension};
@@ -55,7 +55,7 @@ fn fold() -> Result<i64> {
     guards::require_read_committed("vote_agg.fold")?;
     let mut rows = 0;
     loop {
-        let done = once()?;
+        let done = run()?;
         rows += done.rows;
         if !done.more {
             return Ok(rows);
@@ -79,14 +79,14 @@ pub struct Done {
 /// # Errors
 /// XX000 naming a pending row that no vote can have written; 22003 when a total leaves 64 bits. The transaction is to be
 /// rolled back then, and every row is still pending.
-pub fn once() -> Result<Done> {
+pub fn run() -> Result<Done> {
     if !Lock::Fold.try_for_transaction() {
         return Ok(Done { rows: 0, more: false, to_vacuum: None });
     }
     commit_durably();
     extension::hold();
     let tables = Tables::find()?;
-    let mut state = State::newest(&tables, Latest::take().as_ptr())?;
+    let mut state = FoldLog::newest(&tables, Snapshot::latest().as_ptr())?;
     let before = state.clone();
     let heap = |heap: Heap| OpenHeap::open(heap.of(&tables), pg_sys::RowExclusiveLock);
     let (current, other) = (heap(state.current)?, heap(state.current.other())?);
@@ -96,7 +96,7 @@ pub fn once() -> Result<Done> {
         settings::pause(Pause::FoldSized);
         // The order matters: who is gone, then the snapshot that drains what they wrote.
         let writers = Writers::look(spi, &tables, &state)?;
-        let ended = Ended::look(spi, &tables, at)?;
+        let ended = EndedMatches::look(spi, &tables, at)?;
 
         let mut drained = Drained::default();
         if !state.drained {
@@ -167,7 +167,7 @@ pub fn note_failure(reason: &str) -> Result<()> {
     if !Lock::Fold.try_for_transaction() {
         return Ok(());
     }
-    let mut state = State::newest(&Tables::find()?, Latest::take().as_ptr())?;
+    let mut state = FoldLog::newest(&Tables::find()?, Snapshot::latest().as_ptr())?;
     state.id += 1;
     state.at = clock::now();
     state.last_error = Some(reason.to_owned());
@@ -218,12 +218,14 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
     let fold = history(spi, at)?;
     for (match_id, (head, tally)) in &drained.matches {
         let target = Target { match_id, teams: tally.teams().len(), seq: head.seq + 1 };
-        let (cells, new_cells, emptied_cells) = add(spi, Table::Cells, target, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
+        let (cells, new_cells, emptied_cells) =
+            add(spi, Aggregate::Cells, target, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
         let country_key = |country: &Country| i64::from(country.number());
-        let (countries, new_countries, emptied_countries) = add(spi, Table::Countries, target, tally.countries(), country_key)?;
-        add(spi, Table::Minutes, target, Ok(tally.minutes()), |start| start / MINUTE)?;
+        let (countries, new_countries, emptied_countries) =
+            add(spi, Aggregate::Countries, target, tally.countries(), country_key)?;
+        add(spi, Aggregate::Minutes, target, Ok(tally.minutes()), |start| start / MINUTE)?;
         let minute_key = |(start, country): &(i64, Country)| aggregate::country_minute(*start, country.number());
-        add(spi, Table::CountryMinutes, target, Ok(tally.country_minutes()), minute_key)?;
+        add(spi, Aggregate::CountryMinutes, target, Ok(tally.country_minutes()), minute_key)?;
         let change = Change {
             match_id,
             head: head.clone(),
@@ -245,25 +247,25 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
 /// many lost theirs.
 fn add<K>(
     spi: &Spi,
-    table: Table,
+    table: Aggregate,
     target: Target,
     changes: std::result::Result<Vec<(K, tally::Counts)>, vote_agg_core::Error>,
     key: impl Fn(&K) -> i64,
 ) -> Result<(Vec<(K, Sum)>, i64, i64)> {
-    let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(|e| refused(&e))?.into_iter().unzip();
+    let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(refused)?.into_iter().unzip();
     let changes: Vec<(i64, tally::Counts)> = keys.iter().map(key).zip(changes).collect();
     let totals = aggregate::add(spi, table, target, &changes)?;
     let (mut newly, mut emptied) = (0, 0);
     for (total, (_, change)) in totals.iter().zip(&changes) {
-        let total = tally::total(&total.votes).map_err(|e| refused(&e))?;
-        let had = total - tally::total(change).map_err(|e| refused(&e))?;
+        let total = tally::total(&total.votes).map_err(refused)?;
+        let had = total - tally::total(change).map_err(refused)?;
         newly += i64::from(total > 0) - i64::from(had > 0);
         emptied += i64::from(total <= 0 && had > 0);
     }
     Ok((keys.into_iter().zip(totals).collect(), newly, emptied))
 }
 
-fn log(spi: &Spi, state: &State) -> Result<()> {
+fn log(spi: &Spi, state: &FoldLog) -> Result<()> {
     let [one, two] = state.marks;
     let args = [
         state.id.into_datum(),

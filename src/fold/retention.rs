@@ -5,7 +5,7 @@
 //! a vote that comes late for an erased minute counts all the same, and is added to the balance next time.
 
 use crate::error::{Result, refused};
-use crate::pg::counts::{self, Counts, Entry};
+use crate::pg::bigints::{self, Bigints, Entry};
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::settings;
 use pgrx::datum::TimestampWithTimeZone;
@@ -48,7 +48,7 @@ pub fn apply(spi: &Spi, at: i64) -> Result<()> {
         let key = || [match_id.as_str().into_datum(), Some(horizon.into())];
         let (mut balance, mut kept_from) = (tally::Counts::new(), horizon);
         for row in spi.run(&ERASE, &key(), Sees::Now)?.iter() {
-            tally::add_all(&mut balance, &row.need::<Counts>(1)?.0).map_err(|e| refused(&e))?;
+            tally::add_all(&mut balance, &row.need::<Bigints>(1)?.0).map_err(refused)?;
             // What is gone stays gone when the setting is raised.
             kept_from = row.get::<TimestampWithTimeZone>(2).map_or(kept_from, |before| kept_from.max(before.into()));
         }
@@ -56,9 +56,9 @@ pub fn apply(spi: &Spi, at: i64) -> Result<()> {
 
         let mut balances: BTreeMap<u16, tally::Counts> = BTreeMap::new();
         for row in spi.run(&ERASE_COUNTRIES, &key(), Sees::Now)?.iter() {
-            let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
+            let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(refused)?;
             let balance = balances.entry(country.number()).or_default();
-            tally::add_all(balance, &row.need::<Counts>(2)?.0).map_err(|e| refused(&e))?;
+            tally::add_all(balance, &row.need::<Bigints>(2)?.0).map_err(refused)?;
         }
         open_countries(spi, &match_id, &balances)?;
         pgrx::check_for_interrupts!();
@@ -71,7 +71,7 @@ pub fn apply(spi: &Spi, at: i64) -> Result<()> {
 /// # Errors
 /// Those of the server.
 pub fn open(spi: &Spi, match_id: &str, kept_from: i64, balance: tally::Counts) -> Result<()> {
-    let args = [match_id.into_datum(), Some(kept_from.into()), Counts(balance).into_datum()];
+    let args = [match_id.into_datum(), Some(kept_from.into()), Bigints(balance).into_datum()];
     spi.run(&BALANCE, &args, Sees::Now).map(|_| ())
 }
 
@@ -83,6 +83,6 @@ pub fn open_countries(spi: &Spi, match_id: &str, balances: &BTreeMap<u16, tally:
     let nowhere = pg_sys::ItemPointerData::default();
     let entries: Vec<Entry> = balances.iter().map(|(country, votes)| (i64::from(*country), nowhere, votes)).collect();
     let teams = balances.values().map(Vec::len).max().unwrap_or(0);
-    let packed = counts::pack(teams, &entries);
+    let packed = bigints::pack(teams, &entries);
     spi.run(&BALANCE_COUNTRIES, &[match_id.into_datum(), packed.as_slice().into_datum()], Sees::Now).map(|_| ())
 }

@@ -12,9 +12,9 @@
 
 use crate::error::{Result, broken};
 use crate::pending::dead_pages::DeadPages;
-use crate::pending::row::Found;
-use crate::pending::row::{COLUMNS, Place};
-use crate::pending::state::Mark;
+use crate::pending::fold_log::Mark;
+use crate::pending::row::PendingRow;
+use crate::pending::row::{COLUMNS, RowPlace};
 use crate::pg::table::{Table, block_of};
 use crate::settings;
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
@@ -100,7 +100,7 @@ impl OpenHeap {
     }
 
     /// The same, with the place that the heaps of fills ask for.
-    pub fn insert_at(&self, match_id: &str, vote: &Vote, place: Option<Place>) {
+    pub fn insert_at(&self, match_id: &str, vote: &Vote, place: Option<RowPlace>) {
         self.append(
             match_id,
             vote.cell.map(cell::cell_to_bits),
@@ -131,7 +131,7 @@ impl OpenHeap {
         in_total: bool,
         team: &str,
         country: Option<&Country>,
-        place: Option<Place>,
+        place: Option<RowPlace>,
     ) -> u32 {
         let country = country.map(Country::as_str);
         let mut nulls = [false; COLUMNS];
@@ -169,7 +169,7 @@ impl OpenHeap {
     ///
     /// # Errors
     /// The visitor's, and XX000 naming a row that no vote can have written.
-    pub fn visit(&self, first: u32, snapshot: pg_sys::Snapshot, mut see: impl FnMut(&Found) -> Result<Next>) -> Result<()> {
+    pub fn visit(&self, first: u32, snapshot: pg_sys::Snapshot, mut see: impl FnMut(&PendingRow) -> Result<Next>) -> Result<()> {
         let end = self.blocks();
         let mut dead = DeadPages::take(&self.0, first);
         let mut start = first;
@@ -189,7 +189,7 @@ impl OpenHeap {
         blocks: Range<u32>,
         snapshot: pg_sys::Snapshot,
         dead: &mut DeadPages,
-        see: &mut impl FnMut(&Found) -> Result<Next>,
+        see: &mut impl FnMut(&PendingRow) -> Result<Next>,
     ) -> Result<Next> {
         // The first block that the scan has not told of yet.
         let mut untold = blocks.start;
@@ -217,7 +217,7 @@ impl OpenHeap {
                     pgrx::check_for_interrupts!();
                 }
                 pg_sys::heap_deform_tuple(tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
-                let found = Found::new((*tuple).t_self, &values, &nulls);
+                let found = PendingRow::new((*tuple).t_self, &values, &nulls);
                 if matches!(see(&found)?, Next::Stop) {
                     next = Next::Stop;
                     break;

@@ -3,8 +3,8 @@
 #![allow(unsafe_code, reason = "reads variables of the server")]
 
 use crate::error::Result;
+use crate::pending::fold_log::{FoldLog, Mark};
 use crate::pending::heap::{OpenHeap, SLACK};
-use crate::pending::state::{Mark, State};
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::table::block_of;
 use crate::pg::tables::Tables;
@@ -60,7 +60,7 @@ impl Writers {
     ///
     /// # Errors
     /// Those of the server.
-    pub fn look(spi: &Spi, tables: &Tables, state: &State) -> Result<Self> {
+    pub fn look(spi: &Spi, tables: &Tables, state: &FoldLog) -> Result<Self> {
         let gone = state.sized.is_some() && state.run == Some(server_run()) && {
             let current = writers_of(spi, state.current.of(tables))?;
             !state.waiting.iter().any(|writer| current.contains(writer))
@@ -78,7 +78,7 @@ impl Writers {
 pub fn move_mark(
     spi: &Spi,
     table: pg_sys::Oid,
-    state: &mut State,
+    state: &mut FoldLog,
     writers: &Writers,
     current: &OpenHeap,
     anchors: &[pg_sys::ItemPointerData],
@@ -110,7 +110,7 @@ pub fn move_mark(
     Ok(false)
 }
 
-fn forget_waiting(state: &mut State) {
+fn forget_waiting(state: &mut FoldLog) {
     state.sized = None;
     state.waiting = Vec::new();
     state.run = None;
@@ -118,7 +118,7 @@ fn forget_waiting(state: &mut State) {
 
 /// Gives the turn to the other heap, which is empty. Votes that did not hear of it yet still go into this one, which is
 /// drained until nobody is left in it.
-pub fn turn(state: &mut State, other: &OpenHeap) {
+pub fn turn(state: &mut FoldLog, other: &OpenHeap) {
     state.current = state.current.other();
     state.set_mark(state.current, Mark { file: other.file(), block: 0 });
     state.drained = false;

@@ -16,13 +16,13 @@ pub const COLUMNS: usize = 10;
 
 /// Where in an attached table a change was made.
 #[derive(Clone, Copy)]
-pub struct Place {
+pub struct RowPlace {
     pub relation: pg_sys::Oid,
     pub block: u32,
 }
 
 /// A row of a heap: a vote of a match, or the anchor.
-pub struct Found<'a> {
+pub struct PendingRow<'a> {
     pub tid: pg_sys::ItemPointerData,
     /// The match; empty for the anchor.
     pub match_id: &'a [u8],
@@ -30,7 +30,7 @@ pub struct Found<'a> {
     nulls: &'a [bool; COLUMNS],
 }
 
-impl<'a> Found<'a> {
+impl<'a> PendingRow<'a> {
     /// # Safety
     /// The values are those of a row of a heap, which stays where it is for `'a`.
     pub unsafe fn new(tid: pg_sys::ItemPointerData, values: &'a [pg_sys::Datum; COLUMNS], nulls: &'a [bool; COLUMNS]) -> Self {
@@ -44,9 +44,9 @@ impl<'a> Found<'a> {
     }
 
     /// Where the change was made, in a heap of fills.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> RowPlace {
         let relation = pg_sys::Oid::from(self.values[8].value() as u32);
-        Place { relation, block: self.values[9].value() as u32 }
+        RowPlace { relation, block: self.values[9].value() as u32 }
     }
 
     /// When the row was written, in microseconds since PostgreSQL's epoch.

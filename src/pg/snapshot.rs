@@ -5,11 +5,11 @@
 use pgrx::pg_sys;
 
 /// A snapshot of this very moment, whatever the transaction's isolation level.
-pub struct Latest(pg_sys::Snapshot);
+pub struct Snapshot(pg_sys::Snapshot);
 
-impl Latest {
+impl Snapshot {
     /// Takes it.
-    pub fn take() -> Self {
+    pub fn latest() -> Self {
         // SAFETY: called inside a transaction; registered, so that it lives until it is dropped.
         Self(unsafe { pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot()) })
     }
@@ -26,7 +26,7 @@ impl Latest {
     }
 }
 
-impl Drop for Latest {
+impl Drop for Snapshot {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: registered in `take`, given back once.

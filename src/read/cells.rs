@@ -1,7 +1,7 @@
 //! The cells of a match: all of them, those in a box, the top ones, and one in its surroundings.
 
 use crate::error::{Result, invalid, refused};
-use crate::pg::counts::Counts;
+use crate::pg::bigints::Bigints;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::read::moment::{Moment, named, resolution_of, votes_json};
@@ -39,15 +39,15 @@ type CellCounts = Vec<(CellIndex, tally::Counts)>;
 impl Moment {
     /// The votes of all stored cells in the ranges that `wanted` names for each resolution that has any, and all that are pending.
     fn cells_in(&self, spi: &Spi, match_id: &str, wanted: impl Fn(Resolution) -> Vec<(i64, i64)>) -> Result<CellCounts> {
-        let mut cells = self.pending.cells().map_err(|e| refused(&e))?;
+        let mut cells = self.pending.cells().map_err(refused)?;
         let (lows, highs) = (0..=15).filter_map(|r| Resolution::try_from(r).ok()).map(everything).unzip();
-        let args = [match_id.into_datum(), Counts(lows).into_datum(), Counts(highs).into_datum()];
+        let args = [match_id.into_datum(), Bigints(lows).into_datum(), Bigints(highs).into_datum()];
         let stored: Vec<i32> =
             spi.run(&STORED, &args, Sees::TheCallersMoment)?.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
         let stored = stored.into_iter().filter_map(|n| Resolution::try_from(u8::try_from(n - 1).ok()?).ok());
         let (lows, highs): (Vec<_>, Vec<_>) = stored.flat_map(wanted).unzip();
-        spi.each(&IN_RANGES, &[match_id.into_datum(), Counts(lows).into_datum(), Counts(highs).into_datum()], |row| {
-            cells.push((cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?, row.need::<Counts>(2)?.0));
+        spi.each(&IN_RANGES, &[match_id.into_datum(), Bigints(lows).into_datum(), Bigints(highs).into_datum()], |row| {
+            cells.push((cell_from_bits(row.need(1)?).map_err(refused)?, row.need::<Bigints>(2)?.0));
             Ok(())
         })?;
         Ok(cells)
@@ -71,13 +71,13 @@ impl Moment {
         if let Some(resolution) = resolution {
             cells.iter_mut().for_each(|(cell, _)| *cell = roll_up(*cell, resolution));
         }
-        merged(cells).map_err(|e| refused(&e))
+        merged(cells).map_err(refused)
     }
 }
 
 /// Parses `{west, south, east, north}`.
 pub fn bbox_of(degrees: Option<Vec<Option<f64>>>) -> Result<Option<Bbox>> {
-    degrees.map(|degrees| Bbox::parse(&degrees)).transpose().map_err(|e| refused(&e))
+    degrees.map(|degrees| Bbox::parse(&degrees)).transpose().map_err(refused)
 }
 
 /// Is the cell's centre in the box?
@@ -96,7 +96,7 @@ struct Shown {
 
 impl Shown {
     fn of(cell: CellIndex, votes: tally::Counts) -> Result<Self> {
-        let total = tally::total(&votes).map_err(|e| refused(&e))?;
+        let total = tally::total(&votes).map_err(refused)?;
         Ok(Self { cell, total, leader: dominance::leader(&votes), dominance: dominance::dominance(&votes), votes })
     }
 
@@ -139,9 +139,9 @@ fn get_match_aggregates(
 > {
     let (match_id, resolution, bbox) = (named(match_id)?, resolution_of(resolution)?, bbox_of(bbox)?);
     let (max, min_votes) = (how_many("max_cells", max_cells)?, min_votes.unwrap_or(1));
-    let leader = leader.map(|team| parse_name("leader", Some(team))).transpose().map_err(|e| refused(&e))?;
-    let rings = parse_number("smooth", Some(smooth_rings.unwrap_or(0)), 0, MAX_RINGS, "between 0 and 5 rings")
-        .map_err(|e| refused(&e))?;
+    let leader = leader.map(|team| parse_name("leader", Some(team))).transpose().map_err(refused)?;
+    let rings =
+        parse_number("smooth", Some(smooth_rings.unwrap_or(0)), 0, MAX_RINGS, "between 0 and 5 rings").map_err(refused)?;
     let rings = rings.unsigned_abs();
     let (teams, rows) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
@@ -154,7 +154,7 @@ fn get_match_aggregates(
             }
             let mut row = Shown::of(*cell, votes.clone())?;
             if let Some(around) = &around {
-                (row.leader, row.dominance) = around.smooth(*cell, rings).map_err(|e| refused(&e))?;
+                (row.leader, row.dominance) = around.smooth(*cell, rings).map_err(refused)?;
             }
             let leads = |team| row.leader.and_then(|place| moment.teams().get(place)).is_some_and(|name| name == team);
             if row.total >= min_votes && leader.is_none_or(leads) {
@@ -205,7 +205,7 @@ fn get_top_cells(
     >,
 > {
     let (match_id, max) = (named(match_id)?, how_many("n", n)?);
-    let team = team.map(|team| parse_name("team", Some(team))).transpose().map_err(|e| refused(&e))?;
+    let team = team.map(|team| parse_name("team", Some(team))).transpose().map_err(refused)?;
     let by_dominance = match by {
         Some("votes") => false,
         Some("dominance") => true,
@@ -250,8 +250,8 @@ fn get_cell(
         ),
     >,
 > {
-    let null = || refused(&vote_agg_core::Error::Null { what: "h3_index" });
-    surroundings(named(match_id)?, parse_cell(h3_index.ok_or_else(null)?).map_err(|e| refused(&e))?)
+    let null = || refused(vote_agg_core::Error::Null { what: "h3_index" });
+    surroundings(named(match_id)?, parse_cell(h3_index.ok_or_else(null)?).map_err(refused)?)
 }
 
 /// See the COMMENT in sql/map.sql.
@@ -273,8 +273,8 @@ fn get_cell_bits(
         ),
     >,
 > {
-    let null = || refused(&vote_agg_core::Error::Null { what: "h3_index" });
-    surroundings(named(match_id)?, cell_from_bits(h3_index.ok_or_else(null)?).map_err(|e| refused(&e))?)
+    let null = || refused(vote_agg_core::Error::Null { what: "h3_index" });
+    surroundings(named(match_id)?, cell_from_bits(h3_index.ok_or_else(null)?).map_err(refused)?)
 }
 
 type Surroundings = TableIterator<
@@ -293,7 +293,7 @@ type Surroundings = TableIterator<
 /// The cell, its parents up to resolution 0 and its neighbours, each with the votes of all cells in it.
 fn surroundings(match_id: &str, cell: CellIndex) -> Result<Surroundings> {
     let base = roll_up(cell, Resolution::Zero);
-    let neighbors = points::neighbors(cell, 1).map_err(|e| refused(&e))?;
+    let neighbors = points::neighbors(cell, 1).map_err(refused)?;
     let parents = (0..u8::from(cell.resolution())).rev().filter_map(|r| cell.parent(Resolution::try_from(r).ok()?));
     let mut places: Vec<(&str, CellIndex, tally::Counts)> = vec![("self", cell, Vec::new())];
     places.extend(parents.map(|parent| ("parent", parent, Vec::new())));
@@ -310,7 +310,7 @@ fn surroundings(match_id: &str, cell: CellIndex) -> Result<Surroundings> {
     for (stored, votes) in &cells {
         for (_, place, sums) in &mut places {
             if stored.parent(place.resolution()) == Some(*place) {
-                tally::add_all(sums, votes).map_err(|e| refused(&e))?;
+                tally::add_all(sums, votes).map_err(refused)?;
             }
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::error::{Result, invalid, refused};
 use crate::fold::feed::Head;
+use crate::pg::bigints::Bigints;
 use crate::pg::clock::now;
-use crate::pg::counts::Counts;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::read::moment::{Moment, named, resolution_of, time};
@@ -27,7 +27,7 @@ thread_local! {
 
 /// The seq that a follower has.
 fn since_of(since_seq: Option<i64>) -> Result<i64> {
-    match since_seq.ok_or_else(|| refused(&Error::Null { what: "since_seq" }))? {
+    match since_seq.ok_or_else(|| refused(Error::Null { what: "since_seq" }))? {
         since @ 0.. => Ok(since),
         since => Err(invalid(
             format!("since_seq must be at least 0, not {since}"),
@@ -87,7 +87,7 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
             at: at.map(Into::into),
             status: moment.status().into(),
             resolution: resolution.map(u8::from),
-            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(|e| refused(&e))?,
+            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(refused)?,
             cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
             countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
         };
@@ -109,13 +109,13 @@ fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<O
         if is_told && since < head.seq {
             let key = [match_id.into_datum(), since.into_datum()];
             spi.each(&CELLS, &key, |row| {
-                let cell = cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?;
-                cells.push((cell, row.need::<Counts>(2)?.0));
+                let cell = cell_from_bits(row.need(1)?).map_err(refused)?;
+                cells.push((cell, row.need::<Bigints>(2)?.0));
                 Ok(())
             })?;
             for row in spi.run(&COUNTRIES, &key, Sees::TheCallersMoment)?.iter() {
-                let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
-                countries.push((country, row.need::<Counts>(2)?.0));
+                let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(refused)?;
+                countries.push((country, row.need::<Bigints>(2)?.0));
             }
             cells.sort_unstable_by_key(|(cell, _)| u64::from(*cell));
             countries.sort_unstable_by_key(|(country, _)| country.number());
@@ -130,7 +130,7 @@ fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<O
             prev: since,
             epoch: epoch.into(),
             at: at.into(),
-            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(|e| refused(&e))?,
+            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(refused)?,
             cells: is_told.then(|| cells.collect()),
             countries: is_told.then(|| countries.collect()),
             new: None,

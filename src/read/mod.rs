@@ -3,8 +3,8 @@
 pub mod cells; // cells of a match, in a box, the top ones
 pub mod followers; // snapshots, changes and updates for followers
 pub mod geometry; // pure geometry of cells
-pub mod known; // keys known to have votes
 pub mod map; // GeoJSON, territories, tiles
 pub mod moment; // a match at one moment
+pub mod new_keys; // keys known to have votes
 pub mod stats; // numbers of a match, of all matches, of pending
 pub mod timeline; // votes by minute, the match at an earlier time

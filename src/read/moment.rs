@@ -2,10 +2,10 @@
 
 use crate::error::{Result, refused};
 use crate::fold::feed::Head;
+use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::{Next, OpenHeap};
-use crate::pending::state::State;
+use crate::pg::bigints::Bigints;
 use crate::pg::clock::now;
-use crate::pg::counts::Counts;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::snapshot::statement_snapshot;
 use crate::pg::spi::{Plan, Sees, Spi};
@@ -49,7 +49,7 @@ impl Moment {
             if row.match_id == match_id.as_bytes()
                 && let Some(vote) = row.vote()?
             {
-                moment.pending.add(&vote).map_err(|e| refused(&e))?;
+                moment.pending.add(&vote).map_err(refused)?;
             }
             Ok(())
         })?;
@@ -82,7 +82,7 @@ impl Moment {
 
     /// The votes that are pending.
     pub fn totals_pending(&self) -> Result<i64> {
-        self.pending.totals().and_then(|totals| tally::total(&totals)).map_err(|e| refused(&e))
+        self.pending.totals().and_then(|totals| tally::total(&totals)).map_err(refused)
     }
 
     /// The votes by team.
@@ -92,38 +92,38 @@ impl Moment {
     pub fn totals(&self) -> Result<tally::Counts> {
         let mut totals = self.head.votes.clone();
         let pending = self.pending.totals().and_then(|more| tally::add_all(&mut totals, &more));
-        pending.map_err(|e| refused(&e))?;
+        pending.map_err(refused)?;
         totals.resize(self.teams().len(), 0);
         Ok(totals)
     }
 
     /// The votes of the newest minutes.
     pub fn recent(&self) -> Result<Recent> {
-        self.head.recent.after(&self.pending.minutes()).map_err(|e| refused(&e))
+        self.head.recent.after(&self.pending.minutes()).map_err(refused)
     }
 
     /// Every cell's votes, rolled up, in order of cells.
     pub fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<Vec<(CellIndex, tally::Counts)>> {
-        let mut cells = self.pending.cells().map_err(|e| refused(&e))?;
+        let mut cells = self.pending.cells().map_err(refused)?;
         spi.each(&CELLS, &[match_id.into_datum()], |row| {
-            let cell = cell_from_bits(row.need(1)?).map_err(|e| refused(&e))?;
-            cells.push((cell, row.need::<Counts>(2)?.0));
+            let cell = cell_from_bits(row.need(1)?).map_err(refused)?;
+            cells.push((cell, row.need::<Bigints>(2)?.0));
             Ok(())
         })?;
         if let Some(resolution) = resolution {
             cells.iter_mut().for_each(|(cell, _)| *cell = roll_up(*cell, resolution));
         }
-        tally::merged(cells).map_err(|e| refused(&e))
+        tally::merged(cells).map_err(refused)
     }
 
     pub fn countries(&self, spi: &Spi, match_id: &str) -> Result<BTreeMap<Country, tally::Counts>> {
         let mut countries: BTreeMap<Country, tally::Counts> = BTreeMap::new();
         for row in spi.run(&COUNTRIES, &[match_id.into_datum()], Sees::TheCallersMoment)?.iter() {
-            let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
-            countries.insert(country, row.need::<Counts>(2)?.0);
+            let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(refused)?;
+            countries.insert(country, row.need::<Bigints>(2)?.0);
         }
-        for (country, votes) in self.pending.countries().map_err(|e| refused(&e))? {
-            tally::add_all(countries.entry(country).or_default(), &votes).map_err(|e| refused(&e))?;
+        for (country, votes) in self.pending.countries().map_err(refused)? {
+            tally::add_all(countries.entry(country).or_default(), &votes).map_err(refused)?;
         }
         countries.retain(|_, votes| votes.iter().any(|votes| *votes != 0));
         Ok(countries)
@@ -131,9 +131,9 @@ impl Moment {
 }
 
 /// Shows every pending row that the calling statement sees.
-pub fn each_pending(mut see: impl FnMut(&crate::pending::row::Found) -> Result<()>) -> Result<()> {
+pub fn each_pending(mut see: impl FnMut(&crate::pending::row::PendingRow) -> Result<()>) -> Result<()> {
     let (tables, snapshot) = (memory::tables()?, statement_snapshot());
-    let state = State::newest(&tables, snapshot)?;
+    let state = FoldLog::newest(&tables, snapshot)?;
     for heap in state.heaps() {
         let open = OpenHeap::open(heap.of(&tables), pg_sys::AccessShareLock)?;
         open.visit(open.first_block(state.mark(heap)), snapshot, |row| see(row).map(|()| Next::Go))?;
@@ -146,12 +146,12 @@ pub fn each_pending(mut see: impl FnMut(&crate::pending::row::Found) -> Result<(
 /// # Errors
 /// 22023 when it is none.
 pub fn named(match_id: Option<&[u8]>) -> Result<&str> {
-    parse_name("match_id", match_id).map_err(|e| refused(&e))
+    parse_name("match_id", match_id).map_err(refused)
 }
 
 /// Parses a resolution that may be missing.
 pub fn resolution_of(value: Option<i32>) -> Result<Option<Resolution>> {
-    value.map(|value| parse_resolution(value.into())).transpose().map_err(|e| refused(&e))
+    value.map(|value| parse_resolution(value.into())).transpose().map_err(refused)
 }
 
 /// A time as SQL has it.
@@ -178,7 +178,7 @@ pub fn ranked<K>(
 ) -> Result<Vec<(K, i64, tally::Counts)>> {
     let mut rows = Vec::new();
     for (place, votes) in places {
-        let total = tally::total(&votes).map_err(|e| refused(&e))?;
+        let total = tally::total(&votes).map_err(refused)?;
         if total >= min_votes.unwrap_or(1) {
             rows.push((place, total, votes));
         }

@@ -1,9 +1,9 @@
 //! Numbers of a match, of its countries, of all matches and of pending.
 
 use crate::error::{Result, invalid, refused};
-use crate::fold::aggregate::Table;
+use crate::fold::aggregate::Aggregate;
+use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::{Next, OpenHeap};
-use crate::pending::state::State;
 use crate::pending::turn::Heap;
 use crate::pg::clock::now;
 use crate::pg::jsonb_in;
@@ -11,8 +11,8 @@ use crate::pg::jsonb_out::Jsonb;
 use crate::pg::snapshot::statement_snapshot;
 use crate::pg::spi::Plan;
 use crate::pg::spi::{self, Sees};
-use crate::read::known;
 use crate::read::moment::{Moment, each_pending, named, ranked, time, votes_json};
+use crate::read::new_keys;
 use crate::session::memory;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::{SetOfIterator, TableIterator};
@@ -67,16 +67,16 @@ fn get_realtime_stats(
     spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
         let (recent, lead, now) = (moment.recent()?, moment.head.lead, now());
-        let last = |minutes| recent.last(minutes, now).map_err(|e| refused(&e));
+        let last = |minutes| recent.last(minutes, now).map_err(refused);
         let (teams, totals) = (moment.teams(), moment.totals()?);
-        let cells = moment.pending.totals_by(|vote| vote.cell.map(cell_to_bits)).map_err(|e| refused(&e))?;
+        let cells = moment.pending.totals_by(|vote| vote.cell.map(cell_to_bits)).map_err(refused)?;
         let countries = moment.pending.totals_by(|vote| vote.country.map(|country| country.number().into()));
-        let countries = countries.map_err(|e| refused(&e))?;
-        let new_cells = known::count_new(spi, Table::Cells, match_id, &moment.head, cells)?;
-        let new_countries = known::count_new(spi, Table::Countries, match_id, &moment.head, countries)?;
+        let countries = countries.map_err(refused)?;
+        let new_cells = new_keys::count(spi, Aggregate::Cells, match_id, &moment.head, cells)?;
+        let new_countries = new_keys::count(spi, Aggregate::Countries, match_id, &moment.head, countries)?;
         Ok(TableIterator::once((
             moment.status().to_owned(),
-            tally::total(&totals).map_err(|e| refused(&e))?,
+            tally::total(&totals).map_err(refused)?,
             Jsonb::of(&Votes::all(teams, &totals))?,
             dominance::leader(&totals).and_then(|place| teams.get(place).cloned()),
             dominance::dominance(&totals),
@@ -160,7 +160,7 @@ fn pending_stats() -> Result<
     >,
 > {
     let (tables, snapshot) = (memory::tables()?, statement_snapshot());
-    let state = State::newest(&tables, snapshot)?;
+    let state = FoldLog::newest(&tables, snapshot)?;
     let block_size = i64::from(pg_sys::BLCKSZ);
     let mut shown = Vec::new();
     for heap in [Heap::One, Heap::Two] {
@@ -191,7 +191,7 @@ fn pending_stats() -> Result<
 /// See the COMMENT in sql/read.sql.
 #[pg_extern(sql = false)]
 fn calculate_dominance(votes: jsonb_in::Jsonb<'_>) -> Result<f64> {
-    let votes = votes.numbers().map_err(|e| refused(&e))?;
+    let votes = votes.numbers().map_err(refused)?;
     match votes.iter().find(|votes| **votes < 0) {
         Some(negative) => Err(invalid(format!("votes must not be negative, not {negative}"), "Pass numbers of votes from 0 up.")),
         None => Ok(dominance::dominance(&votes)),

@@ -1,8 +1,8 @@
 //! Reading the time line: votes by bucket, and the match as it stood at an earlier time.
 
 use crate::error::{Result, invalid, quoted, refused};
+use crate::pg::bigints::Bigints;
 use crate::pg::clock::now;
-use crate::pg::counts::Counts;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::spi::{self, Plan, Spi};
 use crate::read::moment::{Moment, named, ranked, time, votes_json};
@@ -33,9 +33,9 @@ fn line_before(spi: &Spi, match_id: &str, moment: &Moment, end: i64) -> Result<(
     let (mut line, mut kept_from) = (Timeline::default(), None);
     let pending = moment.pending.minutes();
     let pending = pending.iter().filter(|(minute, _)| *minute < end);
-    pending.clone().try_for_each(|(minute, votes)| line.add(*minute, votes)).map_err(|e| refused(&e))?;
+    pending.clone().try_for_each(|(minute, votes)| line.add(*minute, votes)).map_err(refused)?;
     spi.each(&MINUTES, &[match_id.into_datum(), Some(end.max(EARLIEST).into())], |row| {
-        let votes = row.need::<Counts>(2)?.0;
+        let votes = row.need::<Bigints>(2)?.0;
         match row.get::<TimestampWithTimeZone>(3) {
             Some(start) => {
                 let start = start.into();
@@ -43,7 +43,7 @@ fn line_before(spi: &Spi, match_id: &str, moment: &Moment, end: i64) -> Result<(
                 line.open(start, votes);
                 Ok(())
             }
-            None => line.add(row.need::<TimestampWithTimeZone>(1)?.into(), &votes).map_err(|e| refused(&e)),
+            None => line.add(row.need::<TimestampWithTimeZone>(1)?.into(), &votes).map_err(refused),
         }
     })?;
     Ok((line, kept_from))
@@ -72,7 +72,7 @@ fn get_match_timeline(
     let (teams, buckets) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
         let (line, _) = line_before(spi, match_id, &moment, i64::MAX)?;
-        Ok((moment.teams().to_vec(), line.buckets(width, from, to).map_err(|e| refused(&e))?))
+        Ok((moment.teams().to_vec(), line.buckets(width, from, to).map_err(refused)?))
     })?;
     let of_team = |counts: &tally::Counts, team: usize| counts.get(team).copied().unwrap_or(0);
     // One by one as they are asked for: a long match with short buckets has many.
@@ -86,7 +86,7 @@ fn get_match_timeline(
 
 /// The microseconds of a bucket of whole minutes.
 fn width_of(bucket: Option<Interval>) -> Result<i64> {
-    let bucket = bucket.ok_or_else(|| refused(&Error::Null { what: "bucket" }))?;
+    let bucket = bucket.ok_or_else(|| refused(Error::Null { what: "bucket" }))?;
     let width = if bucket.months() == 0 { timeline::width(bucket.days(), bucket.micros()) } else { None };
     width.ok_or_else(|| {
         invalid(
@@ -117,7 +117,7 @@ fn get_match_at(
     >,
 > {
     let match_id = named(match_id)?;
-    let ts = ts.ok_or_else(|| refused(&Error::Null { what: "ts" }))?;
+    let ts = ts.ok_or_else(|| refused(Error::Null { what: "ts" }))?;
     let as_of = timeline::as_of(ts.into(), now());
     let rows = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
@@ -129,11 +129,11 @@ fn get_match_at(
                 "Ask for a later time. vote_agg.timeline_retention says how long a minute is kept.",
             ));
         }
-        let mut totals = line.total().map_err(|e| refused(&e))?;
+        let mut totals = line.total().map_err(refused)?;
         totals.resize(moment.teams().len(), 0);
         let teams = moment.teams();
         let name = |votes: &[i64]| dominance::leader(votes).map(|place| teams[place].clone());
-        let total = tally::total(&totals).map_err(|e| refused(&e))?;
+        let total = tally::total(&totals).map_err(refused)?;
         let all = Jsonb::of(&Votes::all(teams, &totals))?;
         let mut rows: Vec<Standing> = vec![(time(as_of), None, total, all, name(&totals), dominance::dominance(&totals))];
         for (country, total, votes) in ranked(countries_before(spi, match_id, &moment, as_of)?, None, |c| c.number().into())? {
@@ -147,13 +147,13 @@ fn get_match_at(
 
 fn countries_before(spi: &Spi, match_id: &str, moment: &Moment, end: i64) -> Result<BTreeMap<Country, tally::Counts>> {
     let mut countries: BTreeMap<Country, tally::Counts> = BTreeMap::new();
-    let mut add = |country, votes: &[i64]| tally::add_all(countries.entry(country).or_default(), votes).map_err(|e| refused(&e));
+    let mut add = |country, votes: &[i64]| tally::add_all(countries.entry(country).or_default(), votes).map_err(refused);
     for ((_, country), votes) in moment.pending.country_minutes().into_iter().filter(|((minute, _), _)| *minute < end) {
         add(country, &votes)?;
     }
     spi.each(&COUNTRY_MINUTES, &[match_id.into_datum(), Some(end.max(EARLIEST).into())], |row| {
-        let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(|e| refused(&e))?;
-        add(country, &row.need::<Counts>(2)?.0)
+        let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(refused)?;
+        add(country, &row.need::<Bigints>(2)?.0)
     })?;
     Ok(countries)
 }

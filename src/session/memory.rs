@@ -4,10 +4,10 @@
 #![allow(unsafe_code, reason = "invalidation callbacks are the server's own interface")]
 
 use crate::error::{Result, quoted, unknown};
-use crate::pending::state::State;
+use crate::pending::fold_log::FoldLog;
 use crate::pending::turn::Heap;
 use crate::pg::clock;
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::tables::Tables;
 use crate::session::{launch, match_row};
 use crate::settings;
@@ -38,7 +38,7 @@ impl Memory {
     fn current(&mut self) -> Result<(Heap, pg_sys::Oid)> {
         let heap = match self.current {
             Some(heap) => heap,
-            None => State::newest(&self.tables, Latest::take().as_ptr())?.current,
+            None => FoldLog::newest(&self.tables, Snapshot::latest().as_ptr())?.current,
         };
         self.current = Some(heap);
         Ok((heap, heap.of(&self.tables)))
@@ -110,7 +110,7 @@ pub fn check_match<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>, now
             if memory.matches.len() >= MAX_MATCHES {
                 memory.matches.clear();
             }
-            let found = match_row::find(memory.tables.matches, match_id, Latest::take().as_ptr())?;
+            let found = match_row::find(memory.tables.matches, match_id, Snapshot::latest().as_ptr())?;
             memory.matches.insert(match_id.to_owned(), found);
         }
         match &memory.matches[match_id] {

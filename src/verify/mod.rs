@@ -1,4 +1,4 @@
 //! Counting again.
 
 pub mod rebuild; // rebuild_match
-pub mod time_lines; // time lines put right
+pub mod timelines; // time lines put right

@@ -3,16 +3,16 @@
 #![allow(unsafe_code, reason = "reads in a snapshot of its own")]
 
 use crate::error::{Result, not_now, quoted, refused, unknown};
-use crate::fold::aggregate::{self, Table, Target};
+use crate::fold::aggregate::{self, Aggregate, Target};
 use crate::fold::feed::Change;
 use crate::fold::once;
 use crate::pg::lock::Lock;
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::{clock, extension};
 use crate::read::moment::Moment;
 use crate::session::guards;
-use crate::verify::time_lines::TimeLines;
+use crate::verify::timelines::Timelines;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::feed::timeline::Recent;
@@ -35,15 +35,15 @@ thread_local! {
 fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
     guards::prevent_read_only(c"rebuild_match()");
     guards::require_read_committed("rebuild_match")?;
-    let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
+    let match_id = parse_name("match_id", match_id).map_err(refused)?;
     // No fold writes meanwhile, so that what is read here stays true.
     Lock::Fold.wait_for_transaction();
     extension::hold();
     let at = clock::now();
     spi::connect(|spi| {
         let counted = {
-            let _moment = LatestMoment::begin();
-            Counted::read(spi, match_id)?
+            let _moment = LatestIsActive::begin();
+            Recount::read(spi, match_id)?
         };
         counted.write(spi, match_id, at)
     })
@@ -51,21 +51,21 @@ fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
 
 /// Makes this very moment the one that [`Sees::TheCallersMoment`] sees, instead of that of the calling statement, which may
 /// be older than the last fold.
-struct LatestMoment(#[allow(dead_code, reason = "kept as long as it is used")] Latest);
+struct LatestIsActive(#[allow(dead_code, reason = "kept as long as it is used")] Snapshot);
 
-impl LatestMoment {
+impl LatestIsActive {
     fn begin() -> Self {
         // SAFETY: what this statement did so far is to be seen; pushed once, popped once, or by an abort.
         unsafe {
             pg_sys::CommandCounterIncrement();
-            let latest = Latest::take();
+            let latest = Snapshot::latest();
             pg_sys::PushActiveSnapshot(latest.as_ptr());
             Self(latest)
         }
     }
 }
 
-impl Drop for LatestMoment {
+impl Drop for LatestIsActive {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             // SAFETY: pushed in `begin`.
@@ -75,14 +75,14 @@ impl Drop for LatestMoment {
 }
 
 /// What the sources add up to at one moment, less what is pending in it: what the aggregates have to be.
-struct Counted {
+struct Recount {
     moment: Moment,
     tally: Tally,
     sources: BTreeMap<Source, i64>,
-    lines: TimeLines,
+    lines: Timelines,
 }
 
-impl Counted {
+impl Recount {
     fn read(spi: &Spi, match_id: &str) -> Result<Self> {
         let moment = Moment::of(spi, match_id)?;
         refuse_lost(spi, match_id, &moment)?;
@@ -97,7 +97,7 @@ impl Counted {
             };
             let votes = row.need(5)?;
             let added = parse().and_then(|(cell, country)| tally.add(&vote(&team, cell, country, votes, Source(source))));
-            added.map_err(|e| refused(&e))
+            added.map_err(refused)
         })?;
         let mut sources = tally.sources().clone();
         for (source, votes) in moment.pending.sources() {
@@ -105,23 +105,23 @@ impl Counted {
         }
         for (arrival, votes) in moment.pending.arrivals() {
             let team = &moment.pending.teams()[arrival.team];
-            tally.add(&vote(team, arrival.cell, arrival.country, -votes, Source::CALL)).map_err(|e| refused(&e))?;
+            tally.add(&vote(team, arrival.cell, arrival.country, -votes, Source::CALL)).map_err(refused)?;
         }
-        Ok(Self { moment, tally, sources, lines: TimeLines::read(spi, match_id)? })
+        Ok(Self { moment, tally, sources, lines: Timelines::read(spi, match_id)? })
     }
 
     /// Replaces the aggregates, and tells the followers to start again.
     fn write(mut self, spi: &Spi, match_id: &str, at: i64) -> Result<i64> {
         spi.run(&CLEAR, &[match_id.into_datum()], Sees::Now)?;
-        let error = |e: Error| refused(&e);
+        let error = refused;
         let target = Target { match_id, teams: self.tally.teams().len(), seq: self.moment.head.seq + 1 };
         let cells = non_zero(self.tally.cells().map_err(error)?);
         let countries = non_zero(self.tally.countries().map_err(error)?);
         let keyed =
             |cells: &[(CellIndex, tally::Counts)]| cells.iter().map(|(c, v)| (cell_to_bits(*c), v.clone())).collect::<Vec<_>>();
-        aggregate::add(spi, Table::Cells, target, &keyed(&cells))?;
+        aggregate::add(spi, Aggregate::Cells, target, &keyed(&cells))?;
         let by_number: Vec<_> = countries.iter().map(|(c, v)| (i64::from(c.number()), v.clone())).collect();
-        aggregate::add(spi, Table::Countries, target, &by_number)?;
+        aggregate::add(spi, Aggregate::Countries, target, &by_number)?;
 
         let totals = self.tally.totals().map_err(error)?;
         let by_country = countries.iter().map(|(country, votes)| (Some(*country), votes.clone()));

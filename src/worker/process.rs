@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code, reason = "background workers, signals and transactions are the server's own interfaces")]
 
-use crate::attached::filler::Filler;
+use crate::attached::fill_process::Filler;
 use crate::fold::once;
 use crate::pending::low_water;
 use crate::pg::extension;
@@ -66,7 +66,7 @@ fn work() {
     loop {
         let started = Instant::now();
         let mut rest = settings::fold_interval();
-        match in_transaction(FOLDING, || if extension::hold() { once::once().map(Some) } else { Ok(None) }) {
+        match in_transaction(FOLDING, || if extension::hold() { once::run().map(Some) } else { Ok(None) }) {
             // DROP EXTENSION.
             Ok(None) => return,
             Ok(Some(done)) => {
@@ -102,7 +102,7 @@ fn work() {
             }
             Some(since) if since.elapsed() >= LINGER => {
                 let is_anybody_voting = in_transaction(FOLDING, low_water::is_anybody_voting).unwrap_or(true);
-                if !is_anybody_voting && matches!(in_transaction(FOLDING, once::once), Ok(done) if done.rows == 0) {
+                if !is_anybody_voting && matches!(in_transaction(FOLDING, once::run), Ok(done) if done.rows == 0) {
                     return;
                 }
             }

@@ -50,7 +50,7 @@ fn cast(
         let team = parse_name("team_choice", team)?.to_owned();
         Ok((voter, Choice { team, cell: cell?, country: country.map(Country::parse).transpose()? }))
     };
-    let (voter, choice) = parse().map_err(|e: Error| refused(&e))?;
+    let (voter, choice) = parse().map_err(refused)?;
     let heap = append::begin(voter.match_id, std::iter::once(choice.team.as_str()))?;
     let cast = BallotBox::open()?.cast(voter, &choice, memory::changes_allowed(voter.match_id)?)?;
     let at = clock::now();
@@ -72,7 +72,7 @@ fn cast(
 #[pg_extern(sql = false)]
 fn retract_vote(match_id: Option<&[u8]>, voter_id: Option<&[u8]>) -> Result<bool> {
     guards::prevent_read_only(c"retract_vote()");
-    let voter = voter(match_id, voter_id).map_err(|e| refused(&e))?;
+    let voter = voter(match_id, voter_id).map_err(refused)?;
     let heap = append::begin(voter.match_id, std::iter::empty())?;
     if !memory::changes_allowed(voter.match_id)? {
         let what = format!("match {} allows no vote to be retracted", quoted(voter.match_id));

@@ -100,10 +100,10 @@ impl BallotBox {
     /// # Errors
     /// XX000 for a ballot that nobody can have cast.
     pub fn cast(&self, voter: Voter, choice: &Choice, may_change: bool) -> Result<Cast> {
-        self.tidily(|| self.cast_untidily(voter, choice, may_change))
+        self.in_scratch(|| self.cast_in_scratch(voter, choice, may_change))
     }
 
-    fn cast_untidily(&self, voter: Voter, choice: &Choice, may_change: bool) -> Result<Cast> {
+    fn cast_in_scratch(&self, voter: Voter, choice: &Choice, may_change: bool) -> Result<Cast> {
         loop {
             pgrx::check_for_interrupts!();
             let Some(found) = self.find(voter, None) else {
@@ -168,7 +168,7 @@ impl BallotBox {
     }
 
     /// Frees what the server allocates meanwhile. After an error the abort does.
-    fn tidily<T>(&self, act: impl FnOnce() -> T) -> T {
+    fn in_scratch<T>(&self, act: impl FnOnce() -> T) -> T {
         // SAFETY: the context is this box's own; what `act` returns does not lie in it.
         unsafe {
             let before = pg_sys::MemoryContextSwitchTo(self.scratch);
@@ -329,8 +329,8 @@ impl BallotBox {
             let team = String::from_datum(values[3], nulls[3]).unwrap_or_default();
             (i64::from_datum(values[0], nulls[0]), team, String::from_datum(values[4], nulls[4]))
         };
-        let cell = bits.map(cell::cell_from_bits).transpose().map_err(|e| refused(&e))?;
-        let country = country.map(|code| Country::parse(code.as_bytes())).transpose().map_err(|e| refused(&e))?;
+        let cell = bits.map(cell::cell_from_bits).transpose().map_err(refused)?;
+        let country = country.map(|code| Country::parse(code.as_bytes())).transpose().map_err(refused)?;
         Ok(Choice { team, cell, country })
     }
 }

@@ -21,7 +21,7 @@ use vote_agg_core::{Country, Error};
 #[pg_extern(sql = false)]
 fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
     guards::prevent_read_only(c"bulk_increment()");
-    let votes = votes.ok_or_else(|| refused(&Error::Null { what: "votes" }))?;
+    let votes = votes.ok_or_else(|| refused(Error::Null { what: "votes" }))?;
     let at = clock::now();
     let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
     let mut position = 0;
@@ -33,7 +33,7 @@ fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
         }
         batches.get_mut(match_id).map_or(Ok(()), |batch| batch.add(position, element, at))
     });
-    added.map_err(|e| refused_at(e.position, &e.error))?;
+    added.map_err(|e| refused_at(e.position, e.error))?;
     append(&batches, at)
 }
 
@@ -84,7 +84,7 @@ impl Batch {
                 };
                 counted += i64::from(old.is_none());
                 for vote in moved(old.as_ref(), Some(choice), at) {
-                    moves.add(&vote).map_err(|e| refused(&e))?;
+                    moves.add(&vote).map_err(refused)?;
                 }
             }
         }
@@ -103,8 +103,8 @@ fn bulk_increment_arrays(
 ) -> Result<i64> {
     guards::prevent_read_only(c"bulk_increment()");
     let at = clock::now();
-    let match_id = parse_name("match_id", match_id).map_err(|e| refused(&e))?;
-    let teams = team_choices.ok_or_else(|| refused(&Error::Null { what: "team_choices" }))?;
+    let match_id = parse_name("match_id", match_id).map_err(refused)?;
+    let teams = team_choices.ok_or_else(|| refused(Error::Null { what: "team_choices" }))?;
     let expected = teams.len();
     for (name, length) in [
         ("h3_indexes", h3_indexes.as_ref().map(Array::len)),
@@ -114,7 +114,7 @@ fn bulk_increment_arrays(
         if let Some(length) = length
             && length != expected
         {
-            return Err(refused(&Error::Length { what: name, length, expected }));
+            return Err(refused(Error::Length { what: name, length, expected }));
         }
     }
     let (mut cells, mut countries) = (h3_indexes.as_ref().map(Array::iter), country_codes.as_ref().map(Array::iter));
@@ -135,7 +135,7 @@ fn bulk_increment_arrays(
                 at,
             })
         };
-        add().map_err(|error| refused_at(i + 1, &error))?;
+        add().map_err(|error| refused_at(i + 1, error))?;
         if i % 65_536 == 0 {
             pgrx::check_for_interrupts!();
         }
@@ -152,7 +152,7 @@ fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
         let mut moves = Tally::default();
         let voters = batch.cast(match_id, &mut moves, at)?;
         let votes = batch.votes.totals().and_then(|totals| tally::total(&totals));
-        counted = votes.and_then(|votes| tally::total(&[counted, voters, votes])).map_err(|e| refused(&e))?;
+        counted = votes.and_then(|votes| tally::total(&[counted, voters, votes])).map_err(refused)?;
         heap.look_at_end();
         for vote in batch.votes.votes(Source::CALL, at).chain(moves.votes(Source::BALLOT, at)) {
             heap.insert(match_id, &vote);

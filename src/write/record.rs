@@ -72,7 +72,7 @@ fn increment_country_aggregate(
     team_choice: Option<&[u8]>,
     votes: Option<i64>,
 ) -> Result<()> {
-    let country = country_code.ok_or_else(|| refused(&Error::Null { what: "country_code" }))?;
+    let country = country_code.ok_or_else(|| refused(Error::Null { what: "country_code" }))?;
     record(c"increment_country_aggregate()", match_id, team_choice, Ok(None), Some(country), votes, false)
 }
 
@@ -101,7 +101,7 @@ fn record(
         let country = country.map(Country::parse).transpose()?;
         Ok((match_id, Vote { team, cell: cell?, country, votes: parse_votes(votes)?, in_total, source: Source::CALL, at }))
     };
-    let (match_id, vote) = parse().map_err(|e: Error| refused(&e))?;
+    let (match_id, vote) = parse().map_err(refused)?;
     append::append(match_id, &[vote])?;
     launch::ensure(at);
     Ok(())

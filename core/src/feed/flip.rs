@@ -1,38 +1,38 @@
-//! Changes of leader, told with hysteresis: two sides that are level to a few votes overtake each other all the time, and
+//! changes of leader, announced with hysteresis: two sides that are level to a few votes overtake each other all the time, and
 //! only a lead that chance does not explain is news.
 //!
 //! Of `total` votes that fall to two teams like a coin, the difference has a standard deviation of the square root of `total`
 //! (a symmetric random walk). The margin is a multiple of that: the same number suits a cell of ten votes and a match of ten
-//! million, and the changes that are told grow with the logarithm of the votes instead of with their root.
+//! million, and the changes that are announced grow with the logarithm of the votes instead of with their root.
 
 use crate::vote::dominance;
 
-/// The leader that is told, by number of team, once `votes` are counted; `told` is the one told before.
+/// The announced leader, by number of team, once `votes` are counted; `before` is the one announced before.
 ///
-/// Another team takes over when it leads strictly, and is ahead of the one told before (where there is none: of the
-/// second) by at least `margin` times the square root of all votes. With a margin of 0 every strict leader is told. Where
+/// Another team takes over when it leads strictly, and is ahead of the one announced before (where there is none: of the
+/// second) by at least `margin` times the square root of all votes. With a margin of 0 every strict leader is announced. Where
 /// nobody has votes, nobody leads.
 #[must_use]
-pub fn leader(told: Option<usize>, votes: &[i64], margin: f64) -> Option<usize> {
+pub fn leader(before: Option<usize>, votes: &[i64], margin: f64) -> Option<usize> {
     let total: i128 = votes.iter().map(|votes| i128::from((*votes).max(0))).sum();
     if total == 0 {
         return None;
     }
-    let Some(first) = dominance::leader(votes) else { return told };
-    let rival = match told {
-        Some(told) if told == first => return Some(told),
-        Some(told) => votes.get(told).copied().unwrap_or(0),
+    let Some(first) = dominance::leader(votes) else { return before };
+    let rival = match before {
+        Some(before) if before == first => return Some(before),
+        Some(before) => votes.get(before).copied().unwrap_or(0),
         None => votes.iter().enumerate().filter(|(team, _)| *team != first).map(|(_, votes)| *votes).max().unwrap_or(0),
     };
     let lead = i128::from(votes[first]) - i128::from(rival.max(0));
     // 64 bits of votes in a double: the last digits of a total beyond 2^53 decide nothing here.
-    if lead as f64 >= margin * (total as f64).sqrt() { Some(first) } else { told }
+    if lead as f64 >= margin * (total as f64).sqrt() { Some(first) } else { before }
 }
 
-/// Who leads a match, as far as it was told, and how that came about.
+/// Who leads a match, as far as it was announced, and how that came about.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Lead {
-    /// The leader that was told last, by number of team.
+    /// The leader announced last, by number of team.
     pub leader: Option<usize>,
     /// How often one team took the lead from another.
     pub changes: i64,
@@ -50,7 +50,7 @@ pub struct LeadChange {
 }
 
 impl Lead {
-    /// The same once `leader` was told at `at`.
+    /// The same once `leader` was announced at `at`.
     #[must_use]
     pub fn after(self, leader: Option<usize>, at: i64) -> Self {
         match (self.leader, leader) {
@@ -66,7 +66,7 @@ impl Lead {
 mod tests {
     use super::*;
 
-    fn told(states: &[&[i64]], margin: f64) -> Vec<Option<usize>> {
+    fn announced(states: &[&[i64]], margin: f64) -> Vec<Option<usize>> {
         let mut leader_now = None;
         states
             .iter()
@@ -81,27 +81,27 @@ mod tests {
     fn a_hair_is_no_news_and_a_lead_is() {
         let race: &[&[i64]] = &[&[], &[0, 0], &[1, 0], &[1, 1], &[1, 2], &[1, 3], &[3, 3], &[4, 3], &[5, 3], &[6, 3]];
         let (home, away) = (Some(0), Some(1));
-        assert_eq!(told(race, 1.0), [None, None, home, home, home, away, away, away, away, home]);
-        assert_eq!(told(race, 0.0), [None, None, home, home, away, away, away, home, home, home]);
-        assert_eq!(told(race, 1e9), [None; 10]);
+        assert_eq!(announced(race, 1.0), [None, None, home, home, home, away, away, away, away, home]);
+        assert_eq!(announced(race, 0.0), [None, None, home, home, away, away, away, home, home, home]);
+        assert_eq!(announced(race, 1e9), [None; 10]);
     }
 
     #[test]
     fn the_first_leader_has_to_lead_the_second() {
-        assert_eq!(told(&[&[50, 49], &[60, 49]], 1.0), [None, Some(0)]);
-        assert_eq!(told(&[&[50, 49, 0]], 0.0), [Some(0)]);
+        assert_eq!(announced(&[&[50, 49], &[60, 49]], 1.0), [None, Some(0)]);
+        assert_eq!(announced(&[&[50, 49, 0]], 0.0), [Some(0)]);
     }
 
     #[test]
     fn who_is_beaten_by_two_that_are_level_leads_until_one_of_them_does() {
-        assert_eq!(told(&[&[50, 0, 0], &[50, 100, 100], &[50, 100, 101]], 1.0), [Some(0), Some(0), Some(2)]);
+        assert_eq!(announced(&[&[50, 0, 0], &[50, 100, 100], &[50, 100, 101]], 1.0), [Some(0), Some(0), Some(2)]);
     }
 
     #[test]
     fn votes_taken_back_leave_nobody() {
-        assert_eq!(told(&[&[3, 0], &[0, 0], &[0, 1]], 1.0), [Some(0), None, Some(1)]);
+        assert_eq!(announced(&[&[3, 0], &[0, 0], &[0, 1]], 1.0), [Some(0), None, Some(1)]);
         // below zero, as a cell may be whose clock went back: no panic, no leader without votes
-        assert_eq!(told(&[&[-3, -1], &[-3, 1], &[i64::MIN, i64::MAX]], 1.0), [None, Some(1), Some(1)]);
+        assert_eq!(announced(&[&[-3, -1], &[-3, 1], &[i64::MIN, i64::MAX]], 1.0), [None, Some(1), Some(1)]);
         // a team that is not in the list has none
         assert_eq!(leader(Some(7), &[4], 1.0), Some(0));
     }
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coin_flip_race_is_told_a_few_times() {
+    fn a_coin_flip_race_is_announced_a_few_times() {
         let (mut state, mut votes) = (1u64, [0i64; 2]);
         let (mut strict, mut hysteresis) = (Lead::default(), Lead::default());
         for at in 0..1_000_000 {

@@ -133,8 +133,8 @@ pub enum Scope {
     Cell,
 }
 
-/// A change of the told leader (see [`crate::feed::flip`]): where, which country or cell (none for the match), the leader before (none:
-/// nobody was told to lead yet) and after (none: all votes there were taken back).
+/// A change of the announced leader (see [`crate::feed::flip`]): where, which country or cell (none for the match), the leader before (none:
+/// no leader was announced yet) and after (none: all votes there were taken back).
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Flip<'a>(pub Scope, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>);
 

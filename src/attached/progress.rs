@@ -4,7 +4,7 @@
 //! partition any more is forgotten, and begun again if it is still there.
 
 use crate::error::Result;
-use crate::pending::row::Place;
+use crate::pending::row::RowPlace;
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::pg::table::Table;
 use crate::settings;
@@ -35,7 +35,7 @@ const END: u32 = pg_sys::InvalidBlockNumber;
 const MOST: u32 = 64;
 
 #[derive(Clone, Copy)]
-struct Counted {
+struct Progress {
     file: u32,
     /// The first ones of the file.
     blocks: u32,
@@ -52,7 +52,7 @@ pub struct Part {
 pub struct Parts {
     source: Source,
     /// By their number, which is the order in which they are counted.
-    tables: BTreeMap<u32, Counted>,
+    tables: BTreeMap<u32, Progress>,
 }
 
 impl Parts {
@@ -65,7 +65,7 @@ impl Parts {
         for relation in family {
             let table = Table::open(*relation, pg_sys::NoLock);
             if table.has_storage() {
-                tables.insert(relation.to_u32(), Counted { file: table.file().to_u32(), blocks: 0, rows: 0 });
+                tables.insert(relation.to_u32(), Progress { file: table.file().to_u32(), blocks: 0, rows: 0 });
             }
         }
         let mut worthless = Vec::new();
@@ -87,7 +87,7 @@ impl Parts {
     }
 
     /// Were rows in this place counted already?
-    pub fn have(&self, place: Place) -> bool {
+    pub fn have(&self, place: RowPlace) -> bool {
         self.tables.get(&place.relation.to_u32()).is_some_and(|table| place.block < table.blocks)
     }
 

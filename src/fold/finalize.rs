@@ -27,12 +27,12 @@ thread_local! {
 }
 
 /// Matches past their end that are not final yet.
-pub struct Ended {
+pub struct EndedMatches {
     /// Those whose last possible voters are gone.
     ready: Vec<String>,
 }
 
-impl Ended {
+impl EndedMatches {
     /// Looks before the snapshot that drains: what the writers of a match that is ready wrote is drained with it.
     pub fn look(spi: &Spi, tables: &Tables, at: i64) -> Result<Self> {
         type Ending = (String, Option<Vec<String>>, Option<TimestampWithTimeZone>);

@@ -16,16 +16,16 @@ use vote_agg_core::{CellIndex, Country, Error, Resolution, parse_cell, parse_res
 
 /// The columns that a vote is read from, by name.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Names {
+pub struct ColumnNames {
     pub match_id: CString,
     pub team: CString,
     pub country: Option<CString>,
-    pub place: Place<CString>,
+    pub place: PlaceColumns<CString>,
 }
 
 /// Where a vote comes from: nowhere, a cell, or a point whose cell is looked up.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place<C> {
+pub enum PlaceColumns<C> {
     None,
     Cell(C),
     Point { latitude: C, longitude: C, resolution: Resolution },
@@ -36,7 +36,7 @@ pub struct Columns {
     match_id: Column,
     team: Column,
     country: Option<Column>,
-    place: Place<Column>,
+    place: PlaceColumns<Column>,
     /// The last of them, so that a row is taken apart once.
     last: i16,
 }
@@ -46,7 +46,7 @@ impl Columns {
     ///
     /// # Errors
     /// 42703 for a missing column, 42804 for a type that can't be read.
-    pub fn find(table: pg_sys::Oid, names: &Names) -> Result<Self> {
+    pub fn find(table: pg_sys::Oid, names: &ColumnNames) -> Result<Self> {
         let text = |name: &CString| Column::find(table, name, &[Kind::Text], true);
         let number = |name: &CString| Column::find(table, name, &[Kind::Float], false);
         let columns = Self {
@@ -54,18 +54,18 @@ impl Columns {
             team: text(&names.team)?,
             country: names.country.as_ref().map(text).transpose()?,
             place: match &names.place {
-                Place::None => Place::None,
-                Place::Cell(name) => Place::Cell(Column::find(table, name, &[Kind::Bigint, Kind::Text], false)?),
-                Place::Point { latitude, longitude, resolution } => {
-                    Place::Point { latitude: number(latitude)?, longitude: number(longitude)?, resolution: *resolution }
+                PlaceColumns::None => PlaceColumns::None,
+                PlaceColumns::Cell(name) => PlaceColumns::Cell(Column::find(table, name, &[Kind::Bigint, Kind::Text], false)?),
+                PlaceColumns::Point { latitude, longitude, resolution } => {
+                    PlaceColumns::Point { latitude: number(latitude)?, longitude: number(longitude)?, resolution: *resolution }
                 }
             },
             last: 0,
         };
         let place = match &columns.place {
-            Place::None => [None, None],
-            Place::Cell(cell) => [Some(cell), None],
-            Place::Point { latitude, longitude, .. } => [Some(latitude), Some(longitude)],
+            PlaceColumns::None => [None, None],
+            PlaceColumns::Cell(cell) => [Some(cell), None],
+            PlaceColumns::Point { latitude, longitude, .. } => [Some(latitude), Some(longitude)],
         };
         let all = [Some(&columns.match_id), Some(&columns.team), columns.country.as_ref()].into_iter().chain(place);
         let last = all.flatten().map(|column| column.number).max().unwrap_or(0);
@@ -93,7 +93,7 @@ impl Kind {
 
 /// How a value becomes one of that kind.
 #[derive(Clone, Copy)]
-enum Way {
+enum Conversion {
     AsItIs,
     /// A cast's function, with how many arguments it takes.
     Cast(pg_sys::Oid, i32),
@@ -106,7 +106,7 @@ pub struct Column {
     number: i16,
     name: String,
     kind: Kind,
-    way: Way,
+    way: Conversion,
 }
 
 impl Column {
@@ -132,26 +132,26 @@ impl Column {
 }
 
 /// How values of type `given` become `kind`; `None` where they don't, or not in the same way at all times.
-fn way(given: pg_sys::Oid, kind: Kind, through_output: bool) -> Option<Way> {
+fn way(given: pg_sys::Oid, kind: Kind, through_output: bool) -> Option<Conversion> {
     // SAFETY: look-ups in the catalog by a type that a column has.
     unsafe {
         let base = pg_sys::getBaseType(given);
         if base == kind.oid() {
-            return Some(Way::AsItIs);
+            return Some(Conversion::AsItIs);
         }
         let is_immutable = |function| pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_IMMUTABLE;
         let mut function = pg_sys::InvalidOid;
         match pg_sys::find_coercion_pathway(kind.oid(), base, pg_sys::CoercionContext::COERCION_EXPLICIT, &mut function) {
-            pg_sys::CoercionPathType::COERCION_PATH_RELABELTYPE => Some(Way::AsItIs),
+            pg_sys::CoercionPathType::COERCION_PATH_RELABELTYPE => Some(Conversion::AsItIs),
             pg_sys::CoercionPathType::COERCION_PATH_FUNC if is_immutable(function) => {
-                Some(Way::Cast(function, pg_sys::get_func_nargs(function)))
+                Some(Conversion::Cast(function, pg_sys::get_func_nargs(function)))
             }
             pg_sys::CoercionPathType::COERCION_PATH_COERCEVIAIO if through_output => {
                 let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
                 pg_sys::getTypeOutputInfo(base, &mut output, &mut is_varlena);
                 // Labels of an enum can be renamed, so its output is not immutable; but nothing else changes them.
                 let is_enum = pg_sys::get_typtype(base) as u8 == pg_sys::TYPTYPE_ENUM;
-                (is_enum || is_immutable(output)).then_some(Way::Output(output))
+                (is_enum || is_immutable(output)).then_some(Conversion::Output(output))
             }
             _ => None,
         }
@@ -168,7 +168,7 @@ impl Slot {
         Self(slot)
     }
 
-    fn take_apart(&self, last: i16) {
+    fn deform(&self, last: i16) {
         // SAFETY: as promised to `new`; the table has that many columns.
         unsafe {
             if (*self.0).tts_nvalid < last {
@@ -186,14 +186,14 @@ impl Slot {
 
 /// A vote as a row tells it.
 #[derive(PartialEq)]
-pub struct Read<'a> {
+pub struct RowVote<'a> {
     pub match_id: &'a str,
     pub team: &'a str,
     pub cell: Option<CellIndex>,
     pub country: Option<Country>,
 }
 
-impl<'a> Read<'a> {
+impl<'a> RowVote<'a> {
     /// So many votes of this kind.
     pub const fn times(&self, votes: i64, source: Source, at: i64) -> Vote<'a> {
         Vote { team: self.team, cell: self.cell, country: self.country, votes, in_total: true, source, at }
@@ -213,8 +213,8 @@ impl<'c> Reader<'c> {
     /// Prepares for columns of a table.
     pub fn new(columns: &'c Columns) -> Self {
         let call = |column: &Column| match column.way {
-            Way::AsItIs => None,
-            Way::Cast(function, _) | Way::Output(function) => {
+            Conversion::AsItIs => None,
+            Conversion::Cast(function, _) | Conversion::Output(function) => {
                 let mut info = pg_sys::FmgrInfo::default();
                 // SAFETY: a function that exists; it lives as long as the statement's memory.
                 unsafe { pg_sys::fmgr_info(function, &mut info) };
@@ -222,9 +222,9 @@ impl<'c> Reader<'c> {
             }
         };
         let (place, longitude) = match &columns.place {
-            Place::None => (None, None),
-            Place::Cell(cell) => (call(cell), None),
-            Place::Point { latitude, longitude, .. } => (call(latitude), call(longitude)),
+            PlaceColumns::None => (None, None),
+            PlaceColumns::Cell(cell) => (call(cell), None),
+            PlaceColumns::Point { latitude, longitude, .. } => (call(latitude), call(longitude)),
         };
         let calls = [call(&columns.match_id), call(&columns.team), columns.country.as_ref().and_then(call), place, longitude];
         // SAFETY: a child of the current memory, so that an error frees it too.
@@ -244,7 +244,7 @@ impl<'c> Reader<'c> {
     ///
     /// # Errors
     /// 22023 naming the column and its value.
-    pub fn read(&mut self, slot: &Slot) -> Result<Option<Read<'_>>> {
+    pub fn read(&mut self, slot: &Slot) -> Result<Option<RowVote<'_>>> {
         const KEEP_ROWS: u32 = 256;
         self.read += 1;
         // SAFETY: the memory is ours; what was read before is not used any more.
@@ -260,27 +260,27 @@ impl<'c> Reader<'c> {
         read
     }
 
-    fn read_row(&mut self, slot: &Slot) -> Result<Option<Read<'_>>> {
+    fn read_row(&mut self, slot: &Slot) -> Result<Option<RowVote<'_>>> {
         let Self { columns, calls, .. } = self;
-        slot.take_apart(columns.last);
+        slot.deform(columns.last);
         let [matches, teams, countries, places, longitudes] = calls;
         let Some((match_id, team)) = text(&columns.match_id, matches, slot).zip(text(&columns.team, teams, slot)) else {
             return Ok(None);
         };
-        let name = |column: &Column, what, bytes| parse_name(what, Some(bytes)).map_err(|e| refused_in(&column.name, &e));
+        let name = |column: &Column, what, bytes| parse_name(what, Some(bytes)).map_err(|e| refused_in(&column.name, e));
         let country = match columns.country.as_ref().and_then(|column| Some((column, text(column, countries, slot)?))) {
             None => None,
-            Some((column, code)) => Some(Country::parse(code).map_err(|e| refused_in(&column.name, &e))?),
+            Some((column, code)) => Some(Country::parse(code).map_err(|e| refused_in(&column.name, e))?),
         };
         let cell = match &columns.place {
-            Place::None => None,
-            Place::Cell(column) => cell(column, places, slot).map_err(|e| refused_in(&column.name, &e))?,
-            Place::Point { latitude, longitude, resolution } => {
+            PlaceColumns::None => None,
+            PlaceColumns::Cell(column) => cell(column, places, slot).map_err(|e| refused_in(&column.name, e))?,
+            PlaceColumns::Point { latitude, longitude, resolution } => {
                 match (float(latitude, places, slot), float(longitude, longitudes, slot)) {
                     (Some(north), Some(east)) => {
                         Some(parse_point(north, east).map(|point| point.to_cell(*resolution)).map_err(|e| {
                             let column = if matches!(e, Error::Range { what: "lat", .. }) { latitude } else { longitude };
-                            refused_in(&column.name, &e)
+                            refused_in(&column.name, e)
                         })?)
                     }
                     _ => None,
@@ -288,7 +288,7 @@ impl<'c> Reader<'c> {
             }
         };
         let (match_id, team) = (name(&columns.match_id, "match_id", match_id)?, name(&columns.team, "team_choice", team)?);
-        Ok(Some(Read { match_id, team, cell, country }))
+        Ok(Some(RowVote { match_id, team, cell, country }))
     }
 }
 
@@ -305,7 +305,7 @@ impl Drop for Reader<'_> {
 /// The value as its kind's datum.
 fn value(column: &Column, call: &mut Option<pg_sys::FmgrInfo>, slot: &Slot) -> Option<pg_sys::Datum> {
     let given = slot.get(column.number)?;
-    let (Some(info), Way::Cast(_, arguments)) = (call, column.way) else { return Some(given) };
+    let (Some(info), Conversion::Cast(_, arguments)) = (call, column.way) else { return Some(given) };
     // SAFETY: the cast's function takes the value, then the type modifier (none) and whether it is explicit.
     unsafe {
         let collation = pg_sys::DEFAULT_COLLATION_OID;
@@ -321,7 +321,7 @@ fn value(column: &Column, call: &mut Option<pg_sys::FmgrInfo>, slot: &Slot) -> O
 fn text<'a>(column: &Column, call: &mut Option<pg_sys::FmgrInfo>, slot: &Slot) -> Option<&'a [u8]> {
     // SAFETY: a text as the column's way makes it; it stays until the reader's memory is reset or the row moves on.
     unsafe {
-        if let (Some(info), Way::Output(_)) = (call.as_mut(), column.way) {
+        if let (Some(info), Conversion::Output(_)) = (call.as_mut(), column.way) {
             return Some(CStr::from_ptr(pg_sys::OutputFunctionCall(info, slot.get(column.number)?)).to_bytes());
         }
         let datum = value(column, call, slot)?;
@@ -346,5 +346,5 @@ fn float(column: &Column, call: &mut Option<pg_sys::FmgrInfo>, slot: &Slot) -> O
 /// # Errors
 /// 22023 outside 0 to 15.
 pub fn resolution(value: i32) -> Result<Resolution> {
-    parse_resolution(value.into()).map_err(|e| crate::error::refused(&e))
+    parse_resolution(value.into()).map_err(crate::error::refused)
 }

@@ -19,7 +19,7 @@ pub struct Mark {
 
 /// A row of `vote_agg.fold_log`. Times are microseconds since PostgreSQL's epoch.
 #[derive(Clone, Debug, PartialEq)]
-pub struct State {
+pub struct FoldLog {
     pub id: i64,
     pub at: i64,
     pub folds: i64,
@@ -42,7 +42,7 @@ pub struct State {
     pub run: Option<i64>,
 }
 
-impl State {
+impl FoldLog {
     /// The newest row in `snapshot`; where there is none, nothing was folded yet.
     ///
     /// # Errors

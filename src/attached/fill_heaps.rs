@@ -4,8 +4,8 @@
 use crate::attached::counter::Counter;
 use crate::error::{Result, no_extension};
 use crate::pending::heap::{Next, OpenHeap};
-use crate::pending::row::{Found, Place};
-use crate::pg::snapshot::Latest;
+use crate::pending::row::{PendingRow, RowPlace};
+use crate::pg::snapshot::Snapshot;
 use crate::pg::{clock, tables};
 use crate::session::memory;
 use pgrx::pg_sys;
@@ -23,7 +23,7 @@ fn open(name: &CStr) -> Result<OpenHeap> {
 ///
 /// # Errors
 /// Those of [`memory::check_votes`].
-pub fn note(changes: Vec<(&str, Vote, Place)>, check: bool) -> Result<()> {
+pub fn note(changes: Vec<(&str, Vote, RowPlace)>, check: bool) -> Result<()> {
     let heap = open(DELTAS)?;
     for (match_id, vote, place) in changes {
         if check {
@@ -38,7 +38,7 @@ pub fn note(changes: Vec<(&str, Vote, Place)>, check: bool) -> Result<()> {
 ///
 /// # Errors
 /// Those of `see`, and XX000 naming a row that no trigger can have written.
-pub fn take(source: Source, snapshot: &Latest, mut see: impl FnMut(&Found, &Vote) -> Result<()>) -> Result<()> {
+pub fn take(source: Source, snapshot: &Snapshot, mut see: impl FnMut(&PendingRow, &Vote) -> Result<()>) -> Result<()> {
     let heap = open(DELTAS)?;
     heap.visit(0, snapshot.as_ptr(), |row| {
         if let Some(vote) = row.vote()?
@@ -59,7 +59,7 @@ pub fn keep(relation: pg_sys::Oid, counter: Counter) -> Result<()> {
     let (heap, source, at) = (open(SUMS)?, counter.source(), clock::now());
     for (match_id, tally) in counter.tallies() {
         for vote in tally.votes(source, at) {
-            heap.insert_at(&match_id, &vote, Some(Place { relation, block: 0 }));
+            heap.insert_at(&match_id, &vote, Some(RowPlace { relation, block: 0 }));
         }
     }
     Ok(())
@@ -71,7 +71,7 @@ pub fn keep(relation: pg_sys::Oid, counter: Counter) -> Result<()> {
 /// XX000 naming a row that no fill can have written, 22003 when a sum leaves 64 bits.
 pub fn kept(source: Source) -> Result<Counter> {
     let mut counter = Counter::new(source);
-    open(SUMS)?.visit(0, Latest::take().as_ptr(), |row| {
+    open(SUMS)?.visit(0, Snapshot::latest().as_ptr(), |row| {
         if let Some(vote) = row.vote()?
             && vote.source == source
         {

@@ -8,9 +8,9 @@
 #![allow(unsafe_code, reason = "reads the transaction's state")]
 
 use crate::error::{Result, refused};
-use crate::fold::aggregate::Table;
+use crate::fold::aggregate::Aggregate;
 use crate::fold::feed::Head;
-use crate::pg::counts::Counts;
+use crate::pg::bigints::Bigints;
 use crate::pg::spi::{Plan, Sees, Spi};
 use foldhash::{HashMap, HashSet};
 use pgrx::{IntoDatum, pg_sys};
@@ -36,11 +36,11 @@ thread_local! {
             SELECT k.key, pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer) AS code
             FROM pg_catalog.unnest($2) AS k(key)) c",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
-    static KNOWN: RefCell<HashMap<(Table, String), Known>> = RefCell::new(HashMap::with_hasher(foldhash::fast::RandomState::default()));
+    static SEEN: RefCell<HashMap<(Aggregate, String), SeenKeys>> = RefCell::new(HashMap::with_hasher(foldhash::fast::RandomState::default()));
 }
 
 #[derive(Default)]
-struct Known {
+struct SeenKeys {
     born: Option<i64>,
     /// They were seen when the match was at this seq: an older snapshot may not have them.
     seq: i64,
@@ -49,20 +49,20 @@ struct Known {
     keys: HashSet<i64>,
 }
 
-/// How many keys (as in [`Table`]) have votes with what is pending that had none folded, less those that lose their last.
+/// How many keys (as in [`Aggregate`]) have votes with what is pending that had none folded, less those that lose their last.
 /// `pending`: the votes of each key.
 ///
 /// # Errors
 /// Those of the server; 22003 when a sum leaves 64 bits.
-pub fn count_new(spi: &Spi, table: Table, match_id: &str, head: &Head, pending: HashMap<i64, i64>) -> Result<i64> {
+pub fn count(spi: &Spi, table: Aggregate, match_id: &str, head: &Head, pending: HashMap<i64, i64>) -> Result<i64> {
     // Taken out while in use, so that an error that passes through leaves nothing borrowed.
-    let mut matches = KNOWN.take();
+    let mut matches = SEEN.take();
     if matches.values().map(|known| known.keys.len()).sum::<usize>() > MAX_KEYS {
         matches.clear();
     }
     let known = matches.entry((table, match_id.to_owned())).or_default();
     if known.born != head.born || head.seq < known.seq || known.emptied != head.emptied {
-        *known = Known { born: head.born, emptied: head.emptied, ..Known::default() };
+        *known = SeenKeys { born: head.born, emptied: head.emptied, ..SeenKeys::default() };
     }
     // What this transaction itself folded may never be.
     // SAFETY: reads the transaction's state.
@@ -76,18 +76,18 @@ pub fn count_new(spi: &Spi, table: Table, match_id: &str, head: &Head, pending: 
     if head.seq == 0 {
         new = open.values().filter(|votes| **votes > 0).count() as i64;
     } else if !open.is_empty() {
-        let find = if table == Table::Cells { &FIND_CELLS } else { &FIND_COUNTRIES };
-        let keys = Counts(open.keys().copied().collect());
+        let find = if table == Aggregate::Cells { &FIND_CELLS } else { &FIND_COUNTRIES };
+        let keys = Bigints(open.keys().copied().collect());
         for row in spi.run(find, &[match_id.into_datum(), keys.into_datum()], Sees::TheCallersMoment)?.iter() {
             let key = row.need(1)?;
-            let folded = row.get::<Counts>(2).map_or(Ok(0), |votes| tally::total(&votes.0)).map_err(|e| refused(&e))?;
-            let total = tally::total(&[folded, open[&key]]).map_err(|e| refused(&e))?;
+            let folded = row.get::<Bigints>(2).map_or(Ok(0), |votes| tally::total(&votes.0)).map_err(refused)?;
+            let total = tally::total(&[folded, open[&key]]).map_err(refused)?;
             new += i64::from(total > 0) - i64::from(folded > 0);
             if may_remember && folded > 0 {
                 known.keys.insert(key);
             }
         }
     }
-    KNOWN.set(matches);
+    SEEN.set(matches);
     Ok(new)
 }

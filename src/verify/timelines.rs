@@ -2,9 +2,9 @@
 //! comes in the minute of the rebuild.
 
 use crate::error::{Result, refused};
-use crate::fold::aggregate::{self, Table, Target};
+use crate::fold::aggregate::{self, Aggregate, Target};
 use crate::fold::retention;
-use crate::pg::counts::Counts;
+use crate::pg::bigints::Bigints;
 use crate::pg::spi::{Plan, Sees, Spi};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
@@ -23,19 +23,19 @@ thread_local! {
          DELETE FROM vote_agg.timeline WHERE match_id = $1", &[pg_sys::TEXTOID]) };
 }
 
-/// Counts by country; those of the whole match have none.
+/// Bigints by country; those of the whole match have none.
 type ByCountry = BTreeMap<Option<Country>, tally::Counts>;
 
 /// The time lines of a match and of its countries.
 #[derive(Default)]
-pub struct TimeLines {
+pub struct Timelines {
     /// Where they start, when retention has erased their beginning.
     kept_from: Option<i64>,
     opening: ByCountry,
     minutes: BTreeMap<i64, ByCountry>,
 }
 
-impl TimeLines {
+impl Timelines {
     /// As they are, with rows of the same key added up; those of no country that there is are left out.
     ///
     /// # Errors
@@ -50,8 +50,8 @@ impl TimeLines {
                 None => &mut lines.opening,
                 Some(start) => lines.minutes.entry(start - start.rem_euclid(MINUTE)).or_default(),
             };
-            let votes = row.need::<Counts>(3)?.0;
-            tally::add_all(line.entry(country).or_default(), &votes).map_err(|e| refused(&e))?;
+            let votes = row.need::<Bigints>(3)?.0;
+            tally::add_all(line.entry(country).or_default(), &votes).map_err(refused)?;
             lines.kept_from = lines.kept_from.max(row.get::<TimestampWithTimeZone>(4).map(i64::from));
         }
         if lines.kept_from.is_none() {
@@ -70,13 +70,13 @@ impl TimeLines {
             for (country, votes) in line {
                 votes.truncate(teams);
                 let less: tally::Counts = votes.iter().map(|votes| votes.wrapping_neg()).collect();
-                tally::add_all(lacking.entry(*country).or_default(), &less).map_err(|e| refused(&e))?;
+                tally::add_all(lacking.entry(*country).or_default(), &less).map_err(refused)?;
             }
         }
         lacking.retain(|_, votes| votes.iter().any(|votes| *votes != 0));
         for (country, votes) in lacking {
             let minute = self.minutes.entry(at - at.rem_euclid(MINUTE)).or_default();
-            tally::add_all(minute.entry(country).or_default(), &votes).map_err(|e| refused(&e))?;
+            tally::add_all(minute.entry(country).or_default(), &votes).map_err(refused)?;
         }
         Ok(())
     }
@@ -99,13 +99,13 @@ impl TimeLines {
         let balances = self.opening.iter().filter_map(|(country, votes)| Some((country.as_ref()?.number(), votes.clone())));
         retention::open_countries(spi, match_id, &balances.collect())?;
         let minutes: Vec<_> = self.whole().map(|(start, votes)| (start / MINUTE, votes.clone())).collect();
-        aggregate::add(spi, Table::Minutes, target, &minutes)?;
+        aggregate::add(spi, Aggregate::Minutes, target, &minutes)?;
         let countries = self.minutes.iter().flat_map(|(start, line)| {
             let mut line: Vec<_> = line.iter().filter_map(|(country, votes)| Some((country.as_ref()?.number(), votes))).collect();
             line.sort_unstable_by_key(|(number, _)| *number);
             line.into_iter().map(|(number, votes)| (aggregate::country_minute(*start, number), votes.clone()))
         });
-        aggregate::add(spi, Table::CountryMinutes, target, &countries.collect::<Vec<_>>()).map(|_| ())
+        aggregate::add(spi, Aggregate::CountryMinutes, target, &countries.collect::<Vec<_>>()).map(|_| ())
     }
 
     fn whole(&self) -> impl Iterator<Item = (i64, &tally::Counts)> {

@@ -2,15 +2,15 @@
 
 #![allow(unsafe_code, reason = "triggers, tuple stores and scans are the server's own interfaces")]
 
-use crate::attached::column::{Reader, Slot};
+use crate::attached::columns::{Reader, Slot};
 use crate::attached::counter::{Counter, WHOLE, about_rows};
-use crate::attached::delta;
-use crate::attached::source::{self, State};
+use crate::attached::fill_heaps;
+use crate::attached::registry::{self, SourceState};
 use crate::attached::triggers::{ROW_TRIGGER, TRIGGERS};
 use crate::error::{Result, forbidden, not_now, shown};
-use crate::pending::row::Place;
+use crate::pending::row::RowPlace;
 use crate::pg::clock;
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::table::{self, Table};
 use crate::session::launch;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
@@ -41,8 +41,8 @@ impl Fired<'_> {
         };
         // SAFETY: the trigger's own name.
         let is_ours = unsafe { CStr::from_ptr((*data.tg_trigger).tgname) } == name && is_whole;
-        let Some(attached) = source::find(table)?.filter(|_| is_ours) else { return Err(no_such_trigger(table)) };
-        let is_filling = attached.state == State::Filling;
+        let Some(attached) = registry::find(table)?.filter(|_| is_ours) else { return Err(no_such_trigger(table)) };
+        let is_filling = attached.state == SourceState::Filling;
         if is_filling && name != TRIGGERS[3] {
             return Ok(());
         }
@@ -51,7 +51,7 @@ impl Fired<'_> {
             // Every partition that is emptied has its own call. Nobody else is at the table now: the latest snapshot sees
             // all that goes, in a transaction with an older one too.
             let table = Table::open(table, pg_sys::NoLock);
-            counter.add_table(&table, WHOLE, &attached, Latest::take().as_ptr(), -1, None, |_| ())?;
+            counter.add_table(&table, WHOLE, &attached, Snapshot::latest().as_ptr(), -1, None, |_| ())?;
             if is_filling {
                 // Another file, so the fill of this table begins again.
                 return counter.check();
@@ -71,8 +71,8 @@ impl Fired<'_> {
         let data = self.data;
         // SAFETY: the trigger's own name.
         let is_ours = unsafe { CStr::from_ptr((*data.tg_trigger).tgname) } == ROW_TRIGGER && !is_before;
-        let Some(attached) = source::find(table)?.filter(|_| is_ours) else { return Err(no_such_trigger(table)) };
-        if attached.state != State::Filling {
+        let Some(attached) = registry::find(table)?.filter(|_| is_ours) else { return Err(no_such_trigger(table)) };
+        if attached.state != SourceState::Filling {
             return Ok(());
         }
         let (first, second) = (data.tg_trigslot, data.tg_newslot);
@@ -88,12 +88,12 @@ impl Fired<'_> {
         let new_row = new.map_or(Ok(None), |new| new_reader.read(&slot(new)))?;
         // SAFETY: as above; they are stored in the table.
         let place =
-            |slot: *mut pg_sys::TupleTableSlot| Place { relation: table, block: table::block_of(unsafe { &(*slot).tts_tid }) };
+            |slot: *mut pg_sys::TupleTableSlot| RowPlace { relation: table, block: table::block_of(unsafe { &(*slot).tts_tid }) };
         let at = clock::now();
         let gone = old.zip(old_row.as_ref()).map(|(slot, row)| (row.match_id, row.times(-1, attached.source, at), place(slot)));
         let came = new.zip(new_row.as_ref()).map(|(slot, row)| (row.match_id, row.times(1, attached.source, at), place(slot)));
         // The same vote in another place changes nothing of a match, which may be closed.
-        delta::note(gone.into_iter().chain(came).collect(), old_row != new_row).map_err(about_rows)?;
+        fill_heaps::note(gone.into_iter().chain(came).collect(), old_row != new_row).map_err(about_rows)?;
         launch::ensure(at);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Counts by team as SQL stores them: `bigint[]` with one number a team.
+//! Bigints by team as SQL stores them: `bigint[]` with one number a team.
 
 #![allow(unsafe_code, reason = "reads and builds arrays in the server's own format")]
 
@@ -10,13 +10,13 @@ use vote_agg_core::feed::flip;
 use vote_agg_core::vote::tally;
 
 /// A `bigint[]` without NULLs and with at most one dimension.
-pub struct Counts(pub tally::Counts);
+pub struct Bigints(pub tally::Counts);
 
 /// Bytes of an array's header after its length word, for one dimension without NULLs: dimensions, offset of the data (0),
 /// element type, size, lower bound (`ArrayType` in PostgreSQL's utils/array.h).
 const HEADER: usize = 20;
 
-impl FromDatum for Counts {
+impl FromDatum for Bigints {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
         if is_null {
             return None;
@@ -35,7 +35,7 @@ impl FromDatum for Counts {
     }
 }
 
-impl IntoDatum for Counts {
+impl IntoDatum for Bigints {
     fn into_datum(self) -> Option<pg_sys::Datum> {
         let length = 4 + HEADER + 8 * self.0.len();
         // SAFETY: the allocation has `length` bytes, aligned for any type, and each is written.
@@ -55,7 +55,7 @@ impl IntoDatum for Counts {
 }
 
 // SAFETY: a plain value in, a plain value out.
-unsafe impl<'fcx> ArgAbi<'fcx> for Counts {
+unsafe impl<'fcx> ArgAbi<'fcx> for Bigints {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
         // SAFETY: the install script declares the argument as bigint[].
         unsafe { arg.unbox_arg_using_from_datum().unwrap_or(Self(Vec::new())) }
@@ -63,7 +63,7 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Counts {
 }
 
 // SAFETY: as above.
-unsafe impl BoxRet for Counts {
+unsafe impl BoxRet for Bigints {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> pgrx::datum::Datum<'fcx> {
         // SAFETY: the datum lives in the caller's memory context.
         match self.into_datum() {
@@ -73,27 +73,27 @@ unsafe impl BoxRet for Counts {
     }
 }
 
-pgrx::impl_sql_translatable!(Counts, "bigint[]");
+pgrx::impl_sql_translatable!(Bigints, "bigint[]");
 
 /// The sum of two lists, team by team.
 #[pg_extern(sql = false)]
-fn add_votes(mut votes: Counts, more: Counts) -> error::Result<Counts> {
-    tally::add_all(&mut votes.0, &more.0).map_err(|e| refused(&e))?;
+fn add_votes(mut votes: Bigints, more: Bigints) -> error::Result<Bigints> {
+    tally::add_all(&mut votes.0, &more.0).map_err(refused)?;
     Ok(votes)
 }
 
-/// The leader that is told once `change` is added to `votes`, as a number of its team; `leader`: the one told before.
+/// the announced leader once `change` is added to `votes`, as a number of its team; `leader`: the one announced before.
 #[pg_extern(sql = false)]
 fn leader_after(
-    votes: Option<Counts>,
-    change: Option<Counts>,
+    votes: Option<Bigints>,
+    change: Option<Bigints>,
     leader: Option<i32>,
     margin: Option<f64>,
 ) -> error::Result<Option<i32>> {
     let (mut votes, Some(change), Some(margin)) = (votes.map_or_else(Vec::new, |votes| votes.0), change, margin) else {
         return Ok(leader);
     };
-    tally::add_all(&mut votes, &change.0).map_err(|e| refused(&e))?;
+    tally::add_all(&mut votes, &change.0).map_err(refused)?;
     Ok(number_of(flip::leader(team_of(leader), &votes, margin)))
 }
 
@@ -107,7 +107,7 @@ pub fn number_of(team: Option<usize>) -> Option<i32> {
     team.and_then(|team| i32::try_from(team).ok())
 }
 
-/// Counts of a key, and where its row lies (anywhere for a new one).
+/// Bigints of a key, and where its row lies (anywhere for a new one).
 pub type Entry<'a> = (i64, pg_sys::ItemPointerData, &'a tally::Counts);
 
 /// Packs entries for `unpack`: the number of teams, then the key, the place and one number a team for each entry.
@@ -126,7 +126,7 @@ pub fn pack(teams: usize, entries: &[Entry]) -> Vec<u8> {
 #[pg_extern(sql = false)]
 fn unpack(
     packed: &[u8],
-) -> pgrx::iter::TableIterator<'static, (name!(key, i64), name!(place, pg_sys::ItemPointerData), name!(votes, Counts))> {
+) -> pgrx::iter::TableIterator<'static, (name!(key, i64), name!(place, pg_sys::ItemPointerData), name!(votes, Bigints))> {
     let numbers: Vec<i64> = packed.chunks_exact(8).filter_map(|n| n.try_into().ok().map(i64::from_ne_bytes)).collect();
     let width = numbers.first().map_or(0, |teams| usize::try_from(*teams).unwrap_or(0)) + 2;
     let mut at = 1;
@@ -135,6 +135,6 @@ fn unpack(
         at += width;
         let mut place = pg_sys::ItemPointerData::default();
         u64_to_item_pointer(entry[1].cast_unsigned(), &mut place);
-        Some((entry[0], place, Counts(entry[2..].to_vec())))
+        Some((entry[0], place, Bigints(entry[2..].to_vec())))
     }))
 }

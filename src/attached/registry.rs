@@ -5,9 +5,9 @@
 
 #![allow(unsafe_code, reason = "invalidation callbacks and the partition tree are the server's own interfaces")]
 
-use crate::attached::column::{self, Columns, Names, Place};
+use crate::attached::columns::{self, ColumnNames, Columns, PlaceColumns};
 use crate::error::{Result, broken, no_extension};
-use crate::pg::snapshot::Latest;
+use crate::pg::snapshot::Snapshot;
 use crate::pg::table::{Row, Table};
 use crate::pg::tables;
 use pgrx::pg_sys;
@@ -32,7 +32,7 @@ struct Memory {
 
 /// Whether a table's rows are counted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum State {
+pub enum SourceState {
     /// Changes are noted in `source_delta`, until what was in the table before has been counted.
     Filling,
     /// Changes are counted as they come.
@@ -41,7 +41,7 @@ pub enum State {
     Detached,
 }
 
-impl State {
+impl SourceState {
     /// As the registry spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -56,8 +56,8 @@ impl State {
 pub struct Registered {
     pub relation: pg_sys::Oid,
     pub source: Source,
-    pub state: State,
-    pub names: Names,
+    pub state: SourceState,
+    pub names: ColumnNames,
     pub voter: Option<std::ffi::CString>,
 }
 
@@ -68,20 +68,20 @@ impl Registered {
         let need = |column| name(column).ok_or_else(|| broken(format!("column {column} of vote_agg.source is null")));
         let state: String = row.need(3)?;
         let place = match (name(6), name(9), name(10), row.get::<i16>(11)) {
-            (Some(cell), ..) => Place::Cell(cell),
+            (Some(cell), ..) => PlaceColumns::Cell(cell),
             (None, Some(latitude), Some(longitude), Some(resolution)) => {
-                Place::Point { latitude, longitude, resolution: column::resolution(resolution.into())? }
+                PlaceColumns::Point { latitude, longitude, resolution: columns::resolution(resolution.into())? }
             }
-            _ => Place::None,
+            _ => PlaceColumns::None,
         };
         Ok(Self {
             relation: row.need(1)?,
             source: Source(row.need(2)?),
-            state: [State::Filling, State::Counting, State::Detached]
+            state: [SourceState::Filling, SourceState::Counting, SourceState::Detached]
                 .into_iter()
                 .find(|known| known.as_str() == state)
                 .ok_or_else(|| broken(format!("vote_agg.source knows no state {state}")))?,
-            names: Names { match_id: need(4)?, team: need(5)?, country: name(7), place },
+            names: ColumnNames { match_id: need(4)?, team: need(5)?, country: name(7), place },
             voter: name(8),
         })
     }
@@ -93,7 +93,7 @@ impl Registered {
 /// XX000 when a row makes no sense.
 pub fn attached(snapshot: pg_sys::Snapshot) -> Result<Vec<Registered>> {
     let mut all = registered(snapshot)?;
-    all.retain(|one| one.state != State::Detached);
+    all.retain(|one| one.state != SourceState::Detached);
     Ok(all)
 }
 
@@ -112,7 +112,7 @@ pub fn registered(snapshot: pg_sys::Snapshot) -> Result<Vec<Registered>> {
 /// What a trigger needs to know of the table that it fired for.
 pub struct Attached {
     pub source: Source,
-    pub state: State,
+    pub state: SourceState,
     /// In the table that the trigger fired for, which may be a partition.
     pub columns: Columns,
 }
@@ -162,7 +162,7 @@ pub fn find(table: pg_sys::Oid) -> Result<Option<Rc<Attached>>> {
     // A message that comes while we look clears the flag, and the next look starts anew.
     let registry = tables::find(c"source").ok_or_else(no_extension).inspect_err(|_| VALID.set(false))?;
     let family = std::iter::once(table).chain(ancestors(table)).collect::<Vec<_>>();
-    let all = attached(Latest::take().as_ptr()).inspect_err(|_| VALID.set(false))?;
+    let all = attached(Snapshot::latest().as_ptr()).inspect_err(|_| VALID.set(false))?;
     let Some(one) = all.into_iter().find(|one| family.contains(&one.relation)) else { return Ok(None) };
     let columns = Columns::find(table, &one.names)?;
     let known = Rc::new(Attached { source: one.source, state: one.state, columns });

@@ -2,12 +2,12 @@
 
 #![allow(unsafe_code, reason = "look-ups in the catalog")]
 
-use crate::attached::column::{Columns, Names};
-use crate::attached::source;
+use crate::attached::columns::{ColumnNames, Columns};
+use crate::attached::registry;
 use crate::error::{Result, forbidden, no_column, not_now, quoted, shown};
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::table::Table;
-use crate::pg::{tables, user};
+use crate::pg::{role, tables};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgSqlErrorCode, function_name, pg_sys};
 use std::ffi::{CStr, CString};
@@ -30,7 +30,7 @@ pub fn check_owner(table: pg_sys::Oid) -> Result<()> {
         let code = PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE;
         return Err(ErrorReport::new(code, format!("table {} does not exist", table.to_u32()), function_name!()));
     }
-    if !user::owns(table) {
+    if !role::owns(table) {
         return Err(forbidden(
             format!("must be owner of table {}", shown(table)),
             "Only a table's owner may attach or detach it.",
@@ -44,9 +44,9 @@ pub fn check_owner(table: pg_sys::Oid) -> Result<()> {
 /// # Errors
 /// 42809 for what is no plain or partitioned table, 42703 and 42804 for its columns, 55000 where the key for one voter,
 /// one vote is missing.
-pub fn check(family: &[pg_sys::Oid], names: &Names, voter: Option<&CString>) -> Result<()> {
+pub fn check(family: &[pg_sys::Oid], names: &ColumnNames, voter: Option<&CString>) -> Result<()> {
     let Some((table, parts)) = family.split_first() else { return Ok(()) };
-    if source::is_child(*table) {
+    if registry::is_child(*table) {
         // SAFETY: a look-up in the catalog.
         return Err(if unsafe { pg_sys::get_rel_relispartition(*table) } {
             wrong(*table, "is a partition", "Attach the partitioned table, which counts its partitions with it.")
