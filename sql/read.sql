@@ -33,7 +33,7 @@ COMMENT ON FUNCTION @extschema@.get_match_changes(text, bigint) IS
 'The feed past since_seq; where that is no longer (or not yet) known, one row with resync = true: start from a snapshot';
 
 CREATE FUNCTION @extschema@.get_match_snapshot(match_id text, resolution integer DEFAULT NULL)
-RETURNS jsonb LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURNS json LANGUAGE c STABLE PARALLEL RESTRICTED COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'get_match_snapshot_wrapper';
 COMMENT ON FUNCTION @extschema@.get_match_snapshot(text, integer) IS
 'The folded state of the match with its seq and epoch: what a follower starts from, then applying changes past that seq';

@@ -24,7 +24,7 @@ SELECT status, total_votes, votes, leader, round(dominance::numeric, 4), active_
 SELECT votes_per_minute <= total_votes AS rate, last_vote_at > now() - interval '1 hour' AS recent FROM get_realtime_stats('read');
 SELECT team_choice, sum(votes), max(running_total) FROM get_match_timeline('read', '1 day') GROUP BY 1 ORDER BY 1;
 -- a snapshot is the folded state; its pending vote is not in it
-SELECT s - 'epoch' - 'at' - 'stats' AS snapshot, s -> 'stats' -> 'total' AS total FROM get_match_snapshot('read') s;
+SELECT s::jsonb - 'epoch' - 'at' - 'stats' AS snapshot, s -> 'stats' -> 'total' AS total FROM get_match_snapshot('read') s;
 SELECT s -> 'cells' AS cells, s -> 'resolution' AS resolution FROM get_match_snapshot('read', 3) s;
 SELECT s ->> 'epoch' = (SELECT epoch FROM get_realtime_stats('read')) AS same FROM get_match_snapshot('read') s;
 -- a transaction that has voted reads its own votes, all from one moment

@@ -4,7 +4,6 @@ use crate::error::{Result, invalid, refused};
 use crate::fold::feed::Head;
 use crate::pg::bigints::Bigints;
 use crate::pg::clock::now;
-use crate::pg::jsonb_out::Jsonb;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::read::moment::{Moment, named, resolution_of, time};
 use pgrx::datum::TimestampWithTimeZone;
@@ -68,7 +67,7 @@ fn get_match_changes(
 
 /// See the COMMENT in sql/read.sql.
 #[pg_extern(sql = false)]
-fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Result<Jsonb> {
+fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Result<String> {
     let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
     spi::connect(|spi| {
         let moment = Moment::folded(spi, match_id)?;
@@ -91,7 +90,8 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
             cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
             countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
         };
-        Jsonb::of(&snapshot)
+        // The install script declares json, which is stored as its text.
+        Ok(message::to_json(&snapshot))
     })
 }
 
