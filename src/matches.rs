@@ -50,7 +50,7 @@ thread_local! {
         &[pg_sys::TEXTOID]) };
 }
 
-/// See the COMMENT in sql/match.sql.
+/// See the COMMENT in sql/30-match.sql.
 #[pg_extern(sql = false)]
 fn open_match(
     match_id: Option<&[u8]>,
@@ -100,7 +100,7 @@ fn parse_teams(teams: Vec<Option<String>>) -> Result<Vec<String>> {
     Ok(known)
 }
 
-/// See the COMMENT in sql/match.sql.
+/// See the COMMENT in sql/30-match.sql.
 #[pg_extern(sql = false)]
 fn close_match(match_id: Option<&[u8]>) -> Result<()> {
     guards::prevent_read_only(c"close_match()");
@@ -146,7 +146,7 @@ fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
     Ok(())
 }
 
-/// See the COMMENT in sql/match.sql.
+/// See the COMMENT in sql/30-match.sql.
 #[pg_extern(sql = false)]
 fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     guards::prevent_read_only(c"purge_match()");

@@ -48,7 +48,7 @@ thread_local! {
         &[pg_sys::INT2OID]) };
 }
 
-/// See the COMMENT in sql/source.sql.
+/// See the COMMENT in sql/60-source.sql.
 #[pg_extern(sql = false)]
 #[allow(clippy::too_many_arguments, reason = "one a column")]
 fn attach_votes(
@@ -202,7 +202,7 @@ fn register(spi: &Spi, one: &Registered) -> Result<()> {
     spi.run(&REGISTER, &args, Sees::Now).map(|_| ())
 }
 
-/// See the COMMENT in sql/source.sql.
+/// See the COMMENT in sql/60-source.sql.
 #[pg_extern(sql = false)]
 fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
     guards::prevent_read_only(c"detach_votes()");

@@ -106,7 +106,7 @@ fn no_such_trigger(table: pg_sys::Oid) -> ErrorReport {
     )
 }
 
-/// See the COMMENT in sql/source.sql. Written out, because it takes a trigger's or no arguments.
+/// See the COMMENT in sql/60-source.sql. Written out, because it takes a trigger's or no arguments.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn count_rows_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {

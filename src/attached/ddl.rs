@@ -164,7 +164,7 @@ unsafe fn call(call: pg_sys::FunctionCallInfo, act: unsafe fn(*mut pg_sys::Node)
     pg_sys::Datum::null()
 }
 
-/// See the COMMENT in sql/source.sql. Written out, because it takes an event's or no arguments.
+/// See the COMMENT in sql/60-source.sql. Written out, because it takes an event's or no arguments.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn watch_tables_wrapper(info: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
@@ -172,7 +172,7 @@ pub extern "C-unwind" fn watch_tables_wrapper(info: pg_sys::FunctionCallInfo) ->
     unsafe { call(info, after) }
 }
 
-/// See the COMMENT in sql/source.sql.
+/// See the COMMENT in sql/60-source.sql.
 #[pg_guard]
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn before_drop_wrapper(info: pg_sys::FunctionCallInfo) -> pg_sys::Datum {

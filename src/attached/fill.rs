@@ -74,7 +74,7 @@ fn count(
     role::as_owner_of(part.relation, || counter.add_table(&table, blocks, &attached, snapshot.as_ptr(), 1, only, progress))
 }
 
-/// See the COMMENT in sql/source.sql.
+/// See the COMMENT in sql/60-source.sql.
 #[pg_extern(sql = false)]
 fn fill(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> {
     guards::prevent_read_only(c"fill()");
@@ -242,7 +242,7 @@ pub fn note_failure(reason: &str) -> Result<()> {
     spi::connect(|spi| spi.run(&NOTE, &[reason.into_datum()], Sees::Now).map(|_| ()))
 }
 
-/// See the COMMENT in sql/source.sql.
+/// See the COMMENT in sql/60-source.sql.
 #[pg_extern(sql = false)]
 fn recount_sources(
     match_id: Option<&[u8]>,

@@ -62,7 +62,7 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// The columns as in sql/source.sql: relation, number, state, then names.
+    /// The columns as in sql/60-source.sql: relation, number, state, then names.
     fn from_row(row: &Row) -> Result<Self> {
         let name = |column| row.get::<&CStr>(column).map(CStr::to_owned);
         let need = |column| name(column).ok_or_else(|| broken(format!("column {column} of vote_agg.source is null")));

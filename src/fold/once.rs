@@ -48,7 +48,7 @@ thread_local! {
           pg_sys::TIMESTAMPTZOID]) };
 }
 
-/// See the COMMENT in sql/fold.sql.
+/// See the COMMENT in sql/35-fold.sql.
 #[pg_extern(sql = false)]
 fn fold() -> Result<i64> {
     guards::prevent_read_only(c"fold()");

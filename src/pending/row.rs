@@ -10,8 +10,8 @@ use vote_agg_core::vote::cell;
 use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{Source, Vote};
 
-/// The columns of a heap, in the order of sql/tables.sql: h3_index, votes, at, source, in_total, match_id, team_choice,
-/// country_code; and those that only the heaps of fills have (sql/source.sql): relation, block.
+/// The columns of a heap, in the order of sql/10-tables.sql: h3_index, votes, at, source, in_total, match_id, team_choice,
+/// country_code; and those that only the heaps of fills have (sql/60-source.sql): relation, block.
 pub const COLUMNS: usize = 10;
 
 /// Where in an attached table a change was made.

@@ -114,7 +114,7 @@ fn how_many(what: &str, number: Option<i32>) -> Result<usize> {
     })
 }
 
-/// See the COMMENT in sql/read.sql.
+/// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn get_match_aggregates(
     match_id: Option<&[u8]>,
@@ -184,7 +184,7 @@ fn shown<K: Ord>(mut rows: Vec<Shown>, max: usize, teams: &[String], order: impl
     Ok(TableIterator::new(rows.iter().map(|row| row.row(teams)).collect::<Result<Vec<_>>>()?))
 }
 
-/// See the COMMENT in sql/map.sql.
+/// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
 fn get_top_cells(
     match_id: Option<&[u8]>,
@@ -231,7 +231,7 @@ fn get_top_cells(
     })
 }
 
-/// See the COMMENT in sql/map.sql.
+/// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
 fn get_cell(
     match_id: Option<&[u8]>,
@@ -254,7 +254,7 @@ fn get_cell(
     surroundings(named(match_id)?, parse_cell(h3_index.ok_or_else(null)?).map_err(refused)?)
 }
 
-/// See the COMMENT in sql/map.sql.
+/// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
 fn get_cell_bits(
     match_id: Option<&[u8]>,

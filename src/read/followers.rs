@@ -37,7 +37,7 @@ fn since_of(since_seq: Option<i64>) -> Result<i64> {
 
 type ChangeRow = (i64, Option<TimestampWithTimeZone>, Option<String>, bool);
 
-/// See the COMMENT in sql/read.sql.
+/// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn get_match_changes(
     match_id: Option<&[u8]>,
@@ -65,7 +65,7 @@ fn get_match_changes(
     Ok(TableIterator::new(rows))
 }
 
-/// See the COMMENT in sql/read.sql.
+/// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Result<String> {
     let (match_id, resolution) = (named(match_id)?, resolution_of(resolution)?);
@@ -95,7 +95,7 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
     })
 }
 
-/// See the COMMENT in sql/read.sql.
+/// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<Option<String>> {
     let (match_id, since) = (named(match_id)?, since_of(since_seq)?);

@@ -17,7 +17,7 @@ use vote_agg_core::vote::tally::{self, Counts};
 /// The longest text that PostgreSQL holds, nearly.
 const MAX_BYTES: usize = 1_000_000_000;
 
-/// See the COMMENT in sql/map.sql.
+/// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
 fn get_match_geojson(
     match_id: Option<&[u8]>,
@@ -68,7 +68,7 @@ fn check(collection: &Collection, done: usize) -> Result<()> {
     Ok(())
 }
 
-/// See the COMMENT in sql/map.sql.
+/// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
 fn get_match_tile(
     match_id: Option<&[u8]>,

@@ -35,7 +35,7 @@ thread_local! {
         &[]) };
 }
 
-/// See the COMMENT in sql/read.sql.
+/// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn get_realtime_stats(
     match_id: Option<&[u8]>,
@@ -96,7 +96,7 @@ fn get_realtime_stats(
     })
 }
 
-/// See the COMMENT in sql/read.sql.
+/// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn get_country_aggregates(
     match_id: Option<&[u8]>,
@@ -126,7 +126,7 @@ fn get_country_aggregates(
     Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
 }
 
-/// See the COMMENT in sql/views.sql.
+/// See the COMMENT in sql/70-views.sql.
 #[pg_extern(sql = false)]
 fn matches() -> Result<SetOfIterator<'static, String>> {
     let mut names = BTreeSet::new();
@@ -144,7 +144,7 @@ fn matches() -> Result<SetOfIterator<'static, String>> {
     Ok(SetOfIterator::new(names))
 }
 
-/// See the COMMENT in sql/views.sql.
+/// See the COMMENT in sql/70-views.sql.
 #[pg_extern(sql = false)]
 fn pending_stats() -> Result<
     TableIterator<
@@ -188,7 +188,7 @@ fn pending_stats() -> Result<
     Ok(TableIterator::new(shown))
 }
 
-/// See the COMMENT in sql/read.sql.
+/// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn calculate_dominance(votes: jsonb_in::Jsonb<'_>) -> Result<f64> {
     let votes = votes.numbers().map_err(refused)?;

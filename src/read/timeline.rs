@@ -49,7 +49,7 @@ fn line_before(spi: &Spi, match_id: &str, moment: &Moment, end: i64) -> Result<(
     Ok((line, kept_from))
 }
 
-/// See the COMMENT in sql/timeline.sql.
+/// See the COMMENT in sql/45-timeline.sql.
 #[pg_extern(sql = false)]
 fn get_match_timeline(
     match_id: Option<&[u8]>,
@@ -98,7 +98,7 @@ fn width_of(bucket: Option<Interval>) -> Result<i64> {
 
 type Standing = (Option<TimestampWithTimeZone>, Option<String>, i64, Jsonb, Option<String>, f64);
 
-/// See the COMMENT in sql/timeline.sql.
+/// See the COMMENT in sql/45-timeline.sql.
 #[pg_extern(sql = false)]
 fn get_match_at(
     match_id: Option<&[u8]>,

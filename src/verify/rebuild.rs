@@ -30,7 +30,7 @@ thread_local! {
          DELETE FROM vote_agg.country_aggregate WHERE match_id = $1", &[pg_sys::TEXTOID]) };
 }
 
-/// See the COMMENT in sql/verify.sql.
+/// See the COMMENT in sql/65-verify.sql.
 #[pg_extern(sql = false)]
 fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
     guards::prevent_read_only(c"rebuild_match()");
@@ -191,13 +191,13 @@ fn refuse_lost(spi: &Spi, match_id: &str, moment: &Moment) -> Result<()> {
     ))
 }
 
-/// See the COMMENT in sql/verify.sql.
+/// See the COMMENT in sql/65-verify.sql.
 #[pg_extern(sql = false)]
 fn is_cell(h3_index: i64) -> bool {
     cell_from_bits(h3_index).is_ok()
 }
 
-/// See the COMMENT in sql/verify.sql.
+/// See the COMMENT in sql/65-verify.sql.
 #[pg_extern(sql = false)]
 fn is_country(country_code: &str) -> bool {
     Country::parse(country_code.as_bytes()).is_ok_and(|country| country.as_str() == country_code)

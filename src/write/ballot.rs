@@ -13,7 +13,7 @@ use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{Source, Vote};
 use vote_agg_core::{CellIndex, Country, Error, parse_cell};
 
-/// See the COMMENT in sql/ballot.sql.
+/// See the COMMENT in sql/25-ballot.sql.
 #[pg_extern(sql = false)]
 fn cast_vote(
     match_id: Option<&[u8]>,
@@ -25,7 +25,7 @@ fn cast_vote(
     cast(match_id, voter_id, team_choice, h3_index.map(parse_cell).transpose(), country_code)
 }
 
-/// See the COMMENT in sql/ballot.sql.
+/// See the COMMENT in sql/25-ballot.sql.
 #[pg_extern(sql = false)]
 fn cast_vote_bigint(
     match_id: Option<&[u8]>,
@@ -68,7 +68,7 @@ fn cast(
     Ok(outcome)
 }
 
-/// See the COMMENT in sql/ballot.sql.
+/// See the COMMENT in sql/25-ballot.sql.
 #[pg_extern(sql = false)]
 fn retract_vote(match_id: Option<&[u8]>, voter_id: Option<&[u8]>) -> Result<bool> {
     guards::prevent_read_only(c"retract_vote()");

@@ -17,7 +17,7 @@ use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{self, Source, Tally, Vote, parse_votes};
 use vote_agg_core::{Country, Error};
 
-/// See the COMMENT in sql/write.sql.
+/// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
     guards::prevent_read_only(c"bulk_increment()");
@@ -92,7 +92,7 @@ impl Batch {
     }
 }
 
-/// See the COMMENT in sql/write.sql.
+/// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn bulk_increment_arrays(
     match_id: Option<&[u8]>,

@@ -10,7 +10,7 @@ use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{Source, Vote, parse_votes};
 use vote_agg_core::{CellIndex, Country, Error, parse_cell, parse_resolution};
 
-/// See the COMMENT in sql/write.sql.
+/// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn record_vote(
     match_id: Option<&[u8]>,
@@ -23,7 +23,7 @@ fn record_vote(
     record(c"record_vote()", match_id, team_choice, cell, country_code, votes, true)
 }
 
-/// See the COMMENT in sql/write.sql.
+/// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn record_vote_bigint(
     match_id: Option<&[u8]>,
@@ -36,7 +36,7 @@ fn record_vote_bigint(
     record(c"record_vote()", match_id, team_choice, cell, country_code, votes, true)
 }
 
-/// See the COMMENT in sql/write.sql.
+/// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn increment_h3_aggregate(
     match_id: Option<&[u8]>,
@@ -50,7 +50,7 @@ fn increment_h3_aggregate(
     record(c"increment_h3_aggregate()", match_id, team_choice, cell, None, votes, true)
 }
 
-/// See the COMMENT in sql/write.sql.
+/// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn increment_h3_aggregate_bigint(
     match_id: Option<&[u8]>,
@@ -64,7 +64,7 @@ fn increment_h3_aggregate_bigint(
     record(c"increment_h3_aggregate()", match_id, team_choice, cell, None, votes, true)
 }
 
-/// See the COMMENT in sql/write.sql.
+/// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn increment_country_aggregate(
     match_id: Option<&[u8]>,

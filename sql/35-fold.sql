@@ -10,8 +10,10 @@ COMMENT ON FUNCTION vote_agg.leader_after(bigint[], bigint[], integer, double pr
 'The leader that is told once change is added to votes; leader: the one told before (internal)';
 
 CREATE FUNCTION vote_agg.unpack(packed bytea)
-RETURNS TABLE (key bigint, place tid, votes bigint[]) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'unpack_wrapper';
-COMMENT ON FUNCTION vote_agg.unpack(bytea) IS 'The lists of counts that a fold passes to its statements in one value (internal)';
+RETURNS TABLE (key bigint, place tid, votes bigint[]) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+AS 'MODULE_PATHNAME', 'unpack_wrapper';
+COMMENT ON FUNCTION vote_agg.unpack(bytea) IS
+'The lists of counts that a fold passes to its statements in one value (internal)';
 
 CREATE FUNCTION vote_agg.fold()
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -17,7 +17,8 @@ CREATE TABLE vote_agg.source (
 );
 COMMENT ON TABLE vote_agg.source IS 'Tables that are or were attached';
 COMMENT ON COLUMN vote_agg.source.number IS 'What feed.sources calls it; no other table gets the same';
-COMMENT ON COLUMN vote_agg.source.state IS 'filling: what was in it before is not counted yet; counting; detached: what was counted stays so';
+COMMENT ON COLUMN vote_agg.source.state IS
+'filling: what was in it before is not counted yet; counting; detached: what was counted stays so';
 COMMENT ON COLUMN vote_agg.source.last_error IS 'Why the last fill failed';
 
 CREATE SEQUENCE vote_agg.source_number AS smallint MINVALUE 2;
@@ -25,14 +26,7 @@ COMMENT ON SEQUENCE vote_agg.source_number IS 'Numbers of sources, each used onc
 
 -- The columns of pending_1, and two more: it is written and read in the same way.
 CREATE TABLE vote_agg.source_delta (
-    h3_index bigint,
-    votes bigint NOT NULL,
-    at timestamptz NOT NULL,
-    source smallint NOT NULL,
-    in_total boolean NOT NULL,
-    match_id text COLLATE "C" NOT NULL,
-    team_choice text COLLATE "C" NOT NULL,
-    country_code text COLLATE "C",
+    LIKE vote_agg.pending_1,
     relation oid NOT NULL,
     block bigint NOT NULL
 );
@@ -48,9 +42,11 @@ CREATE TABLE vote_agg.source_part (
     blocks bigint NOT NULL,
     rows bigint NOT NULL
 );
-COMMENT ON TABLE vote_agg.source_part IS 'How far fills are: tables and partitions that are counted in part or as a whole';
+COMMENT ON TABLE vote_agg.source_part IS
+'How far fills are: tables and partitions that are counted in part or as a whole';
 COMMENT ON COLUMN vote_agg.source_part.file IS 'The file that this is about; in another one nothing is counted yet';
-COMMENT ON COLUMN vote_agg.source_part.blocks IS 'How many from the first on are counted; 4294967295: all, and those to come';
+COMMENT ON COLUMN vote_agg.source_part.blocks IS
+'How many from the first on are counted; 4294967295: all, and those to come';
 COMMENT ON COLUMN vote_agg.source_part.rows IS 'The rows that were in them';
 
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.source', '');
@@ -61,19 +57,24 @@ SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_sum', 'WHERE false')
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_part', 'WHERE false');
 
 -- The caller's own rights decide whose table it is; so no SECURITY DEFINER.
-CREATE FUNCTION @extschema@.attach_votes(source regclass, match_id name DEFAULT 'match_id', team_choice name DEFAULT 'team_choice',
+CREATE FUNCTION @extschema@.attach_votes(source regclass, match_id name DEFAULT 'match_id',
+    team_choice name DEFAULT 'team_choice',
     h3_index name DEFAULT NULL, country_code name DEFAULT NULL, voter_id name DEFAULT NULL,
     latitude name DEFAULT NULL, longitude name DEFAULT NULL, resolution integer DEFAULT NULL)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'attach_votes_wrapper';
 COMMENT ON FUNCTION @extschema@.attach_votes(regclass, name, name, name, name, name, name, name, integer) IS
-'Counts a table of the caller''s, each row one vote: what is in it, and from now on every change of it; the names are those of its columns';
+'Counts a table of the caller''s, each row one vote: what is in it, and from '
+'now on every change of it; the names are those of its columns';
+REVOKE ALL ON FUNCTION
+    @extschema@.attach_votes(regclass, name, name, name, name, name, name, name, integer) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.detach_votes(source regclass)
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'detach_votes_wrapper';
 COMMENT ON FUNCTION @extschema@.detach_votes(regclass) IS
 'Stops counting a table of the caller''s; what was counted stays counted';
+REVOKE ALL ON FUNCTION @extschema@.detach_votes(regclass) FROM PUBLIC;
 
 -- It runs no SQL, and needs no rights but to be called: by triggers that attach_votes made, or it refuses.
 CREATE FUNCTION vote_agg.count_rows()
@@ -81,7 +82,8 @@ RETURNS trigger LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'count
 COMMENT ON FUNCTION vote_agg.count_rows() IS 'Counts what a statement did to an attached table';
 
 CREATE FUNCTION vote_agg.lock_source(source oid)
-RETURNS boolean LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET lock_timeout = '300ms' AS $$
+RETURNS boolean LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog,
+    pg_temp SET lock_timeout = '300ms' AS $$
 BEGIN
     -- Shorter than deadlock_timeout: a writer that has one partition and waits for another is let go, not ended.
     EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source::regclass);
@@ -90,13 +92,15 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION vote_agg.lock_source(oid) IS 'Locks writers out of a table and its partitions; false where that would take long (internal)';
+COMMENT ON FUNCTION vote_agg.lock_source(oid) IS
+'Locks writers out of a table and its partitions; false where that would take long (internal)';
 
 CREATE FUNCTION vote_agg.fill(source regclass DEFAULT NULL, parts integer DEFAULT NULL)
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'fill_wrapper';
 COMMENT ON FUNCTION vote_agg.fill(regclass, integer) IS
-'Counts what was in an attached table before (NULL: in the next one that waits), or so many parts of it (NULL: all that are left); returns the rows that it read, NULL when there is nothing to do';
+'Counts what was in an attached table before (NULL: in the next one that waits), or so many parts of it '
+'(NULL: all that are left); returns the rows that it read, NULL when there is nothing to do';
 
 CREATE FUNCTION vote_agg.recount_sources(match_id text)
 RETURNS TABLE (source smallint, team_choice text, h3_index bigint, country_code text, votes bigint)
@@ -105,9 +109,11 @@ AS 'MODULE_PATHNAME', 'recount_sources_wrapper';
 COMMENT ON FUNCTION vote_agg.recount_sources(text) IS
 'What the attached tables hold for a match, counted anew; without those that are being filled';
 
-CREATE FUNCTION vote_agg.attach_stats(OUT source regclass, OUT state text, OUT rows_read bigint, OUT rows_expected bigint,
+CREATE FUNCTION vote_agg.attach_stats(OUT source regclass, OUT state text, OUT rows_read bigint,
+    OUT rows_expected bigint,
     OUT percent numeric, OUT rows_kept bigint, OUT attached_at timestamptz, OUT pid integer, OUT last_error text)
-RETURNS SETOF record LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS SETOF record LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10 SECURITY DEFINER SET search_path = pg_catalog,
+    pg_temp AS $$
     SELECT s.relation, s.state, f.rows_read, e.rows,
            CASE WHEN f.rows_read >= e.rows THEN 100 ELSE pg_catalog.round(100.0 * f.rows_read / e.rows, 1) END,
            k.rows, s.attached_at, f.pid, s.last_error
@@ -116,8 +122,10 @@ RETURNS SETOF record LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 10 SECURITY DE
         SELECT pg_catalog.sum(c.reltuples)::bigint AS rows FROM pg_catalog.pg_class c
         WHERE c.reltuples >= 0 AND c.relkind = 'r' AND (c.oid = s.relation
             OR c.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(s.relation) t))) AS e
-    CROSS JOIN LATERAL (SELECT pg_catalog.sum(p.rows)::bigint AS rows FROM vote_agg.source_part p WHERE p.source = s.number) AS k
-    -- A fill reports as a COPY of neither direction (parameter 5); parameter 3 are its rows, those of the parts before too.
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.sum(p.rows)::bigint AS rows FROM vote_agg.source_part p WHERE p.source = s.number) AS k
+    -- A fill reports as a COPY of neither direction (parameter 5); parameter 3 are its rows, those of the parts before
+    -- too.
     LEFT JOIN pg_catalog.pg_stat_get_progress_info('COPY') AS p
            ON p.relid = s.relation AND p.param5 = 0 AND s.state = 'filling'
           AND p.datid = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database())
@@ -128,31 +136,39 @@ $$;
 COMMENT ON FUNCTION vote_agg.attach_stats() IS 'Attached tables, and how far their fills are';
 
 CREATE VIEW vote_agg.stat_attach AS
-SELECT a.source, a.state, a.rows_read, a.rows_expected, a.percent, a.rows_kept, a.attached_at, a.pid, a.last_error FROM vote_agg.attach_stats() AS a;
+SELECT a.source, a.state, a.rows_read, a.rows_expected, a.percent, a.rows_kept, a.attached_at, a.pid,
+    a.last_error FROM vote_agg.attach_stats() AS a;
 COMMENT ON VIEW vote_agg.stat_attach IS
-'Attached tables: whether what was in them before is counted, and while that is being done its rows so far, an estimate of all, those of parts that are done and stay so, and the process to cancel';
+'Attached tables: whether what was in them before is counted, and while that is being done its rows so '
+'far, an estimate of all, those of parts that are done and stay so, and the process to cancel';
 
 CREATE FUNCTION vote_agg.watch_tables()
 RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'watch_tables_wrapper';
 COMMENT ON FUNCTION vote_agg.watch_tables() IS
-'Gives triggers to partitions that come to an attached table, takes them from those that go, refuses what would make it uncountable';
+'Gives triggers to partitions that come to an attached table, takes them '
+'from those that go, refuses what would make it uncountable';
 CREATE EVENT TRIGGER vote_agg_watch_tables ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE') EXECUTE FUNCTION vote_agg.watch_tables();
+    WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE')
+    EXECUTE FUNCTION vote_agg.watch_tables();
 COMMENT ON EVENT TRIGGER vote_agg_watch_tables IS 'Keeps up with partitions of attached tables';
 
 CREATE FUNCTION vote_agg.before_drop()
 RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'before_drop_wrapper';
-COMMENT ON FUNCTION vote_agg.before_drop() IS 'Locks the attached tables before the extension is dropped, so that no writer is waited for in a circle';
+COMMENT ON FUNCTION vote_agg.before_drop() IS
+'Locks the attached tables before the extension is dropped, so that no writer is waited for in a circle';
 CREATE EVENT TRIGGER vote_agg_before_drop ON ddl_command_start
     WHEN TAG IN ('DROP EXTENSION') EXECUTE FUNCTION vote_agg.before_drop();
 COMMENT ON EVENT TRIGGER vote_agg_before_drop IS 'Locks attached tables before ours';
 
 CREATE FUNCTION vote_agg.forget_dropped()
-RETURNS event_trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS event_trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog,
+    pg_temp AS $$
 BEGIN
-    IF EXISTS (SELECT FROM vote_agg.source s WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation)) THEN
+    IF EXISTS (
+        SELECT FROM vote_agg.source s
+        WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation)) THEN
         WITH gone AS (
             DELETE FROM vote_agg.source s
             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation) RETURNING s.number)
@@ -162,6 +178,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION vote_agg.forget_dropped() IS 'Forgets attached tables that are dropped; what was counted stays counted';
+COMMENT ON FUNCTION vote_agg.forget_dropped() IS
+'Forgets attached tables that are dropped; what was counted stays counted';
 CREATE EVENT TRIGGER vote_agg_forget_dropped ON sql_drop EXECUTE FUNCTION vote_agg.forget_dropped();
 COMMENT ON EVENT TRIGGER vote_agg_forget_dropped IS 'Forgets attached tables that are dropped';

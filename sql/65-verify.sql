@@ -1,4 +1,5 @@
--- Proof on demand: a match counted again from what remembers its votes, by SQL that shares nothing with the code that counts.
+-- Proof on demand: a match counted again from what remembers its votes, by SQL that shares nothing with the code that
+-- counts.
 
 CREATE FUNCTION vote_agg.is_cell(h3_index bigint)
 RETURNS boolean LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'is_cell_wrapper';
@@ -12,7 +13,8 @@ CREATE FUNCTION vote_agg.recountable(match_id text)
 RETURNS TABLE (source smallint, name text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT 1::smallint, 'ballots' WHERE NOT EXISTS (
-        SELECT FROM vote_agg.match m WHERE m.match_id OPERATOR(pg_catalog.=) $1 AND m.ballots OPERATOR(pg_catalog.<>) 'kept')
+        SELECT FROM vote_agg.match m
+        WHERE m.match_id OPERATOR(pg_catalog.=) $1 AND m.ballots OPERATOR(pg_catalog.<>) 'kept')
     UNION ALL
     SELECT s.number, s.relation::pg_catalog.text FROM vote_agg.source s WHERE s.state OPERATOR(pg_catalog.=) 'counting'
 $$;
@@ -78,27 +80,42 @@ WITH head AS (
 ), recounted AS MATERIALIZED (
     SELECT k.kind, k.key, r.team_choice AS team, sum(r.votes) AS votes
     FROM recount r, LATERAL (VALUES
-        ('team', ''), ('no cell', CASE WHEN r.h3_index IS NULL THEN '' END), ('cell', r.h3_index::text), ('country', r.country_code)
+        ('team', ''), ('no cell', CASE WHEN r.h3_index IS NULL THEN '' END),
+        ('cell', r.h3_index::text), ('country', r.country_code)
     ) AS k(kind, key) WHERE k.key IS NOT NULL
     GROUP BY 1, 2, 3
 ), difference AS (
-    SELECT kind, count(*) AS keys, min(concat_ws(' ', kind, CASE kind WHEN 'cell' THEN to_hex(key::bigint) ELSE nullif(key, '') END, team) || ': ' || coalesce(r.votes, 0) || ', not ' || coalesce(c.votes, 0)) AS example
-    FROM (SELECT * FROM counted WHERE kind NOT LIKE '%minute') c FULL JOIN recounted r USING (kind, key, team)
+    SELECT kind, count(*) AS keys,
+           min(concat_ws(' ', kind, CASE kind WHEN 'cell' THEN to_hex(key::bigint) ELSE nullif(key, '') END, team)
+               || ': ' || coalesce(r.votes, 0) || ', not ' || coalesce(c.votes, 0)) AS example
+    FROM (SELECT * FROM counted WHERE kind NOT LIKE '%minute') c
+    FULL JOIN recounted r USING (kind, key, team)
     WHERE c.votes IS DISTINCT FROM r.votes GROUP BY kind
 ), line AS (
-    SELECT coalesce(sum(c.votes), 0) AS expected, coalesce(sum(m.votes), 0) AS found, count(*) FILTER (WHERE c.votes IS DISTINCT FROM m.votes) AS keys,
+    SELECT coalesce(sum(c.votes), 0) AS expected, coalesce(sum(m.votes), 0) AS found,
+           count(*) FILTER (WHERE c.votes IS DISTINCT FROM m.votes) AS keys,
            min(concat_ws(' ', key, team)) FILTER (WHERE c.votes IS DISTINCT FROM m.votes) AS example
-    FROM (SELECT * FROM counted WHERE kind = 'country') c FULL JOIN (SELECT * FROM counted WHERE kind = 'country minute') m USING (key, team)
+    FROM (SELECT * FROM counted WHERE kind = 'country') c
+    FULL JOIN (SELECT * FROM counted WHERE kind = 'country minute') m USING (key, team)
 ), twice AS (
     SELECT coalesce(sum(n - 1), 0) AS rows, min(what) AS example FROM (
-        SELECT 'cell ' || to_hex(h.h3_index) AS what, count(*) AS n FROM vote_agg.h3_aggregate h WHERE h.match_id = $1 GROUP BY 1
-        UNION ALL SELECT 'country ' || c.country_code, count(*) FROM vote_agg.country_aggregate c WHERE c.match_id = $1 GROUP BY 1
-        UNION ALL SELECT 'minute ' || t.bucket, count(*) FROM vote_agg.timeline t WHERE t.match_id = $1 GROUP BY 1
-        UNION ALL SELECT concat('minute ', t.bucket, ' in ', t.country_code), count(*) FROM vote_agg.country_timeline t WHERE t.match_id = $1 GROUP BY 1) AS k
+        SELECT 'cell ' || to_hex(h.h3_index) AS what, count(*) AS n
+        FROM vote_agg.h3_aggregate h WHERE h.match_id = $1 GROUP BY 1
+        UNION ALL SELECT 'country ' || c.country_code, count(*)
+        FROM vote_agg.country_aggregate c WHERE c.match_id = $1 GROUP BY 1
+        UNION ALL SELECT 'minute ' || t.bucket, count(*)
+        FROM vote_agg.timeline t WHERE t.match_id = $1 GROUP BY 1
+        UNION ALL SELECT concat('minute ', t.bucket, ' in ', t.country_code), count(*)
+        FROM vote_agg.country_timeline t WHERE t.match_id = $1 GROUP BY 1) AS k
     WHERE n > 1
 ), wrong AS (
-    SELECT count(*) AS rows, min(c.kind || ' ' || CASE c.kind WHEN 'cell' THEN to_hex(c.key::bigint) ELSE c.key END || ': ' || c.votes) AS example FROM counted c
-    WHERE c.votes < 0 OR c.team IS NULL OR (c.kind = 'cell' AND NOT vote_agg.is_cell(c.key::bigint)) OR (c.kind LIKE 'country%' AND NOT vote_agg.is_country(c.key))
+    SELECT count(*) AS rows,
+           min(c.kind || ' ' || CASE c.kind WHEN 'cell' THEN to_hex(c.key::bigint) ELSE c.key END || ': ' || c.votes)
+               AS example
+    FROM counted c
+    WHERE c.votes < 0 OR c.team IS NULL
+       OR (c.kind = 'cell' AND NOT vote_agg.is_cell(c.key::bigint))
+       OR (c.kind LIKE 'country%' AND NOT vote_agg.is_country(c.key))
 ), place AS (
     SELECT f.kind, count(*) AS n FROM folded f
     WHERE f.kind IN ('cell', 'country') AND (SELECT sum(v) FROM unnest(f.votes) AS v) > 0 GROUP BY f.kind
@@ -106,9 +123,12 @@ WITH head AS (
     SELECT c.key::bigint AS cell, (c.key::bigint >> 52 & 15)::integer AS resolution, c.votes
     FROM counted c WHERE c.kind = 'cell' AND (SELECT rows FROM wrong) = 0
 ), parent AS (
-    -- A parent keeps the digits down to its resolution; 7 (three bits set) fills the rest (https://h3geo.org/docs/core-library/h3Indexing).
-    SELECT r.resolution, CASE WHEN c.resolution <= r.resolution THEN c.cell ELSE
-               (c.cell & ~(15::bigint << 52)) | (r.resolution::bigint << 52) | ((1::bigint << (3 * (15 - r.resolution))) - 1) END AS cell,
+    -- A parent keeps the digits down to its resolution; 7 (three bits set) fills the rest
+    -- (https://h3geo.org/docs/core-library/h3Indexing).
+    SELECT r.resolution,
+           CASE WHEN c.resolution <= r.resolution THEN c.cell
+                ELSE (c.cell & ~(15::bigint << 52)) | (r.resolution::bigint << 52)
+                     | ((1::bigint << (3 * (15 - r.resolution))) - 1) END AS cell,
            sum(c.votes) AS votes
     FROM cell c, generate_series(0, 15) AS r(resolution)
     WHERE r.resolution < (SELECT max(x.resolution) FROM cell x) GROUP BY 1, 2
@@ -116,37 +136,75 @@ WITH head AS (
     SELECT r.resolution, a.h3_index, a.total_votes
     FROM (SELECT DISTINCT p.resolution FROM parent p) AS r, @extschema@.get_match_aggregates($1, r.resolution) AS a
 ), rolled AS (
-    SELECT resolution, sum(p.votes) AS expected, sum(a.total_votes) AS found, count(*) FILTER (WHERE p.votes IS DISTINCT FROM a.total_votes) AS keys
+    SELECT resolution, sum(p.votes) AS expected, sum(a.total_votes) AS found,
+           count(*) FILTER (WHERE p.votes IS DISTINCT FROM a.total_votes) AS keys
     FROM (SELECT p.resolution, lpad(to_hex(p.cell), 15, '0') AS h3_index, p.votes FROM parent p WHERE p.votes <> 0) AS p
     FULL JOIN asked a USING (resolution, h3_index) GROUP BY resolution
 ), checks(position, check_name, expected, found, ok, detail) AS (
     SELECT 1, 'one row a cell, country and minute', 0, t.rows, t.rows = 0, t.example FROM twice t
-    UNION ALL SELECT 2, 'no count below zero, no unknown team, cell or country', 0, w.rows, w.rows = 0, w.example FROM wrong w
-    UNION ALL SELECT 3, 'time line = teams', t.teams, t.minutes, NOT EXISTS (SELECT FROM by_team x WHERE x.minutes <> x.teams), NULL FROM by_team t WHERE t.is_all
-    UNION ALL SELECT 4, 'time lines of countries = countries', l.expected, l.found, l.keys = 0, l.example FROM line l
-    UNION ALL SELECT 5, 'cells and votes without one = teams', t.teams, t.cells, NOT EXISTS (SELECT FROM by_team x WHERE x.cells <> x.teams), NULL FROM by_team t WHERE t.is_all
-    UNION ALL SELECT 6, 'countries <= teams', t.teams, t.countries, NOT EXISTS (SELECT FROM by_team x WHERE x.countries > x.teams), NULL FROM by_team t WHERE t.is_all
-    UNION ALL SELECT 7, 'number of ' || k.name || ' with votes', coalesce(p.n, 0), k.n, coalesce(p.n, 0) = k.n, NULL
-        FROM head h, LATERAL (VALUES ('cell', 'cells', h.cells), ('country', 'countries', h.countries)) AS k(kind, name, n) LEFT JOIN place p USING (kind)
-    UNION ALL SELECT 8, 'message = teams', (SELECT sum(v) FROM unnest(h.votes) AS v), (h.body::json #>> '{stats,total}')::numeric,
-        NOT EXISTS (SELECT FROM unnest(h.teams, h.votes) AS t(team, votes) WHERE (h.body::json #> '{stats,votes}' ->> t.team)::numeric IS DISTINCT FROM t.votes), NULL FROM head h
-    UNION ALL SELECT 9, 'seq without a gap', max(f.seq) - min(f.seq) + 1, count(*), max(f.seq) - min(f.seq) + 1 = count(*), NULL FROM vote_agg.feed f WHERE f.match_id = $1 HAVING count(*) > 0
-    UNION ALL SELECT 20 + r.resolution, 'parents = children at resolution ' || r.resolution, coalesce(r.expected, 0), coalesce(r.found, 0), r.keys = 0, NULL FROM rolled r
-    UNION ALL SELECT 40 + r.source, r.name || ' recounted', coalesce(x.votes, 0), coalesce(s.votes, 0), coalesce(x.votes, 0) = coalesce(s.votes, 0), NULL
-        FROM recountable r LEFT JOIN (SELECT x.source, sum(x.votes) AS votes FROM recount x GROUP BY 1) AS x USING (source) LEFT JOIN source s USING (source)
-        WHERE x.votes IS NOT NULL OR s.votes IS NOT NULL
-    UNION ALL SELECT 40000, 'votes that nothing remembers', NULL, l.votes, true, 'They cannot be recounted, nor the match rebuilt.' FROM lost l WHERE l.votes <> 0
-    UNION ALL SELECT 40001 + k.position, k.name || ' that differ from the recount', 0, coalesce(d.keys, 0), d.keys IS NULL, d.example
-        FROM (VALUES (0, 'team', 'teams'), (1, 'cell', 'cells'), (2, 'no cell', 'teams without a cell'), (3, 'country', 'countries')) AS k(position, kind, name)
-        LEFT JOIN difference d USING (kind) WHERE (SELECT l.votes FROM lost l) = 0 AND EXISTS (SELECT FROM counted)
+    UNION ALL
+    SELECT 2, 'no count below zero, no unknown team, cell or country', 0, w.rows, w.rows = 0, w.example FROM wrong w
+    UNION ALL
+    SELECT 3, 'time line = teams', t.teams, t.minutes,
+           NOT EXISTS (SELECT FROM by_team x WHERE x.minutes <> x.teams), NULL
+    FROM by_team t WHERE t.is_all
+    UNION ALL
+    SELECT 4, 'time lines of countries = countries', l.expected, l.found, l.keys = 0, l.example FROM line l
+    UNION ALL
+    SELECT 5, 'cells and votes without one = teams', t.teams, t.cells,
+           NOT EXISTS (SELECT FROM by_team x WHERE x.cells <> x.teams), NULL
+    FROM by_team t WHERE t.is_all
+    UNION ALL
+    SELECT 6, 'countries <= teams', t.teams, t.countries,
+           NOT EXISTS (SELECT FROM by_team x WHERE x.countries > x.teams), NULL
+    FROM by_team t WHERE t.is_all
+    UNION ALL
+    SELECT 7, 'number of ' || k.name || ' with votes', coalesce(p.n, 0), k.n, coalesce(p.n, 0) = k.n, NULL
+    FROM head h, LATERAL (VALUES ('cell', 'cells', h.cells), ('country', 'countries', h.countries)) AS k(kind, name, n)
+    LEFT JOIN place p USING (kind)
+    UNION ALL
+    SELECT 8, 'message = teams', (SELECT sum(v) FROM unnest(h.votes) AS v),
+           (h.body::json #>> '{stats,total}')::numeric, NOT EXISTS (
+               SELECT FROM unnest(h.teams, h.votes) AS t(team, votes)
+               WHERE (h.body::json #> '{stats,votes}' ->> t.team)::numeric IS DISTINCT FROM t.votes), NULL
+    FROM head h
+    UNION ALL
+    SELECT 9, 'seq without a gap', max(f.seq) - min(f.seq) + 1, count(*), max(f.seq) - min(f.seq) + 1 = count(*), NULL
+    FROM vote_agg.feed f WHERE f.match_id = $1 HAVING count(*) > 0
+    UNION ALL
+    SELECT 20 + r.resolution, 'parents = children at resolution ' || r.resolution, coalesce(r.expected, 0),
+           coalesce(r.found, 0), r.keys = 0, NULL
+    FROM rolled r
+    UNION ALL
+    SELECT 40 + r.source, r.name || ' recounted', coalesce(x.votes, 0), coalesce(s.votes, 0),
+           coalesce(x.votes, 0) = coalesce(s.votes, 0), NULL
+    FROM recountable r
+    LEFT JOIN (SELECT x.source, sum(x.votes) AS votes FROM recount x GROUP BY 1) AS x USING (source)
+    LEFT JOIN source s USING (source)
+    WHERE x.votes IS NOT NULL OR s.votes IS NOT NULL
+    UNION ALL
+    SELECT 40000, 'votes that nothing remembers', NULL, l.votes, true,
+           'They cannot be recounted, nor the match rebuilt.'
+    FROM lost l WHERE l.votes <> 0
+    UNION ALL
+    SELECT 40001 + k.position, k.name || ' that differ from the recount', 0, coalesce(d.keys, 0), d.keys IS NULL,
+           d.example
+    FROM (VALUES (0, 'team', 'teams'), (1, 'cell', 'cells'), (2, 'no cell', 'teams without a cell'),
+                 (3, 'country', 'countries')) AS k(position, kind, name)
+    LEFT JOIN difference d USING (kind)
+    WHERE (SELECT l.votes FROM lost l) = 0 AND EXISTS (SELECT FROM counted)
 )
 SELECT c.check_name, c.expected::bigint, c.found::bigint, c.ok, c.detail FROM checks c ORDER BY c.position, c.check_name
 $$;
 COMMENT ON FUNCTION @extschema@.verify_match(text) IS
-'Checks that a match adds up, one row a check: totals, time line, cells at every resolution, countries, and a recount of ballots and attached tables';
+'Checks that a match adds up, one row a check: totals, time line, cells at every '
+'resolution, countries, and a recount of ballots and attached tables';
+REVOKE ALL ON FUNCTION @extschema@.verify_match(text) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.rebuild_match(match_id text)
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'rebuild_match_wrapper';
 COMMENT ON FUNCTION @extschema@.rebuild_match(text) IS
-'Counts a match again from its ballots and attached tables, at once for readers and while votes go on; returns its votes. Refused where a vote has no source';
+'Counts a match again from its ballots and attached tables, at once for readers and '
+'while votes go on; returns its votes. Refused where a vote has no source';
+REVOKE ALL ON FUNCTION @extschema@.rebuild_match(text) FROM PUBLIC;

@@ -1,7 +1,8 @@
 -- Views for people: one row each thing, made for \watch.
 
 CREATE FUNCTION vote_agg.matches()
-RETURNS SETOF text LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+RETURNS SETOF text LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 100 COST 1000 SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'matches_wrapper';
 COMMENT ON FUNCTION vote_agg.matches() IS 'Every match that was opened or has votes';
 
@@ -13,8 +14,10 @@ CROSS JOIN LATERAL @extschema@.get_realtime_stats(m.match_id) AS s
 ORDER BY s.total_votes DESC, m.match_id;
 COMMENT ON VIEW vote_agg.live IS 'Every match at this moment';
 
-CREATE FUNCTION vote_agg.pending_stats(OUT heap text, OUT is_current boolean, OUT rows bigint, OUT bytes bigint, OUT low_water_bytes bigint, OUT oldest_at timestamptz)
-RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 2 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION vote_agg.pending_stats(OUT heap text, OUT is_current boolean, OUT rows bigint, OUT bytes bigint,
+    OUT low_water_bytes bigint, OUT oldest_at timestamptz)
+RETURNS SETOF record LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 2 COST 1000 SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'pending_stats_wrapper';
 COMMENT ON FUNCTION vote_agg.pending_stats() IS 'What is pending in each of the two heaps';
 
@@ -33,9 +36,13 @@ LEFT JOIN LATERAL (
     SELECT l.pid FROM pg_catalog.pg_locks l
     WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_catalog.=) 21 AND l.granted
       AND l.database OPERATOR(pg_catalog.=) (
-          SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+          SELECT d.oid FROM pg_catalog.pg_database d
+          WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
     LIMIT 1) AS w ON true;
 COMMENT ON VIEW vote_agg.stat_fold IS
-'The folder: folds and rows so far, the last fold''s rows, duration and lag (age of its oldest vote when it was done), the worker''s process, the last error';
-COMMENT ON COLUMN vote_agg.stat_fold.lag_ms IS 'Age in milliseconds of the oldest vote of the last fold when that fold was done';
-COMMENT ON COLUMN vote_agg.stat_fold.worker_pid IS 'Process id of the background worker of this database; NULL: none is running';
+'The folder: folds and rows so far, the last fold''s rows, duration and lag (age of its '
+'oldest vote when it was done), the worker''s process, the last error';
+COMMENT ON COLUMN vote_agg.stat_fold.lag_ms IS
+'Age in milliseconds of the oldest vote of the last fold when that fold was done';
+COMMENT ON COLUMN vote_agg.stat_fold.worker_pid IS
+'Process id of the background worker of this database; NULL: none is running';

@@ -1,5 +1,5 @@
--- Cells and points: pure functions, which anybody may run. Each that takes a cell as text has a twin that takes its 64 bits,
--- without a default up to that argument, so that no call is ambiguous.
+-- Cells and points: pure functions, which anybody may run. Each that takes a cell as text has a twin that takes its
+-- 64 bits, without a default up to that argument, so that no call is ambiguous.
 
 CREATE FUNCTION @extschema@.h3_neighbors(h3_index text, k integer DEFAULT 1)
 RETURNS SETOF text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 6 AS 'MODULE_PATHNAME', 'h3_neighbors_wrapper';
@@ -13,11 +13,13 @@ COMMENT ON FUNCTION @extschema@.h3_neighbors(bigint, integer) IS
 
 CREATE FUNCTION @extschema@.h3_parent(h3_index text, resolution integer)
 RETURNS text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'h3_parent_wrapper';
-COMMENT ON FUNCTION @extschema@.h3_parent(text, integer) IS 'The cell of a resolution (0 up to the cell''s own) that the cell belongs to';
+COMMENT ON FUNCTION @extschema@.h3_parent(text, integer) IS
+'The cell of a resolution (0 up to the cell''s own) that the cell belongs to';
 
 CREATE FUNCTION @extschema@.h3_parent(h3_index bigint, resolution integer)
 RETURNS bigint LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'h3_parent_bits_wrapper';
-COMMENT ON FUNCTION @extschema@.h3_parent(bigint, integer) IS 'The cell of a resolution (0 up to the cell''s own) that the cell belongs to';
+COMMENT ON FUNCTION @extschema@.h3_parent(bigint, integer) IS
+'The cell of a resolution (0 up to the cell''s own) that the cell belongs to';
 
 CREATE FUNCTION @extschema@.h3_from_lat_lng(lat double precision, lng double precision, resolution integer)
 RETURNS text LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'h3_from_lat_lng_wrapper';

@@ -17,22 +17,27 @@ CREATE TABLE vote_agg.match (
     waiting text[] COLLATE "C",
     run timestamptz,
     changes_allowed boolean NOT NULL DEFAULT true,
-    ballots text COLLATE "C" NOT NULL DEFAULT 'kept' CHECK (ballots OPERATOR(pg_catalog.=) ANY ('{kept,leaving,erased}'))
+    ballots text COLLATE "C" NOT NULL DEFAULT 'kept'
+        CHECK (ballots OPERATOR(pg_catalog.=) ANY ('{kept,leaving,erased}'))
 );
 COMMENT ON TABLE vote_agg.match IS 'Matches that were opened or closed by name';
 COMMENT ON COLUMN vote_agg.match.teams IS 'The only teams that can be voted for; NULL: any';
 COMMENT ON COLUMN vote_agg.match.closed_at IS 'When close_match was called';
-COMMENT ON COLUMN vote_agg.match.finalized_at IS 'When every vote cast before the end was counted; the totals are final';
-COMMENT ON COLUMN vote_agg.match.waiting IS 'Transactions that may hold votes from before the end; the totals are final once they are gone';
+COMMENT ON COLUMN vote_agg.match.finalized_at IS
+'When every vote cast before the end was counted; the totals are final';
+COMMENT ON COLUMN vote_agg.match.waiting IS
+'Transactions that may hold votes from before the end; the totals are final once they are gone';
 COMMENT ON COLUMN vote_agg.match.run IS 'The server run in which waiting means something';
 COMMENT ON COLUMN vote_agg.match.changes_allowed IS 'May voters change their ballots?';
-COMMENT ON COLUMN vote_agg.match.ballots IS 'kept, or being erased or erased after vote_agg.ballot_retention: what they counted can be verified and rebuilt no more';
+COMMENT ON COLUMN vote_agg.match.ballots IS
+'kept, or being erased or erased after vote_agg.ballot_retention: '
+'what they counted can be verified and rebuilt no more';
 CREATE INDEX match_ending ON vote_agg.match (match_id)
     WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at IS NOT NULL);
 COMMENT ON INDEX vote_agg.match_ending IS 'Matches that a fold may have to finalise';
 
--- Two heaps take turns. No index, no constraint that reads another row: an append waits for nobody. A row without a match
--- is the anchor of the low-water mark (see ARCHITECTURE.md), no vote.
+-- Two heaps take turns. No index, no constraint that reads another row: an append waits for nobody. A row without a
+-- match is the anchor of the low-water mark (see ARCHITECTURE.md), no vote.
 CREATE TABLE vote_agg.pending_1 (
     h3_index bigint,
     votes bigint NOT NULL,
@@ -44,16 +49,7 @@ CREATE TABLE vote_agg.pending_1 (
     country_code text COLLATE "C"
 );
 COMMENT ON TABLE vote_agg.pending_1 IS 'Votes that are not folded yet: the first of two heaps that take turns';
-CREATE TABLE vote_agg.pending_2 (
-    h3_index bigint,
-    votes bigint NOT NULL,
-    at timestamptz NOT NULL,
-    source smallint NOT NULL,
-    in_total boolean NOT NULL,
-    match_id text COLLATE "C" NOT NULL,
-    team_choice text COLLATE "C" NOT NULL,
-    country_code text COLLATE "C"
-);
+CREATE TABLE vote_agg.pending_2 (LIKE vote_agg.pending_1);
 COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the second of two heaps that take turns';
 
 -- Written below SQL (src/ballot_box.rs): the key is the only arbiter of one voter, one vote. fillfactor: as below.
@@ -65,11 +61,13 @@ CREATE TABLE vote_agg.ballot (
     country_code text COLLATE "C",
     PRIMARY KEY (match_id, voter_id)
 ) WITH (fillfactor = 90);
-COMMENT ON TABLE vote_agg.ballot IS 'Where the vote of each voter counts: what is needed to move or retract it, no more';
+COMMENT ON TABLE vote_agg.ballot IS
+'Where the vote of each voter counts: what is needed to move or retract it, no more';
 
 -- Numbers first: nothing is lost to alignment, and a row is 8 bytes shorter.
--- fillfactor: room on its page for each row's next version, and for those that an old snapshot keeps: what moves to another
--- page costs an index entry. Beside such a snapshot a fold took 1.29 times as long with 50 as without, 1.12 with 25.
+-- fillfactor: room on its page for each row's next version, and for those that an old snapshot keeps: what moves to
+-- another page costs an index entry. Beside such a snapshot a fold took 1.29 times as long with 50 as without, 1.12
+-- with 25.
 CREATE TABLE vote_agg.h3_aggregate (
     h3_index bigint NOT NULL,
     seq bigint NOT NULL,
@@ -79,11 +77,16 @@ CREATE TABLE vote_agg.h3_aggregate (
     votes bigint[] NOT NULL
 ) WITH (fillfactor = 25);
 COMMENT ON TABLE vote_agg.h3_aggregate IS 'Folded votes by match and cell';
-COMMENT ON COLUMN vote_agg.h3_aggregate.seq IS 'The fold that changed this row last. In no index, so that updates stay HOT: who asks what changed reads the match''s rows';
-COMMENT ON COLUMN vote_agg.h3_aggregate.leader IS 'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
-COMMENT ON COLUMN vote_agg.h3_aggregate.leader_before IS 'The same before the last fold that changed this row: where they differ, that fold told of it';
+COMMENT ON COLUMN vote_agg.h3_aggregate.seq IS
+'The fold that changed this row last. In no index, so that updates '
+'stay HOT: who asks what changed reads the match''s rows';
+COMMENT ON COLUMN vote_agg.h3_aggregate.leader IS
+'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
+COMMENT ON COLUMN vote_agg.h3_aggregate.leader_before IS
+'The same before the last fold that changed this row: where they differ, that fold told of it';
 CREATE INDEX h3_aggregate_key ON vote_agg.h3_aggregate (match_id, h3_index);
-COMMENT ON INDEX vote_agg.h3_aggregate_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
+COMMENT ON INDEX vote_agg.h3_aggregate_key IS
+'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 
 CREATE TABLE vote_agg.country_aggregate (
     match_id text COLLATE "C" NOT NULL,
@@ -95,10 +98,13 @@ CREATE TABLE vote_agg.country_aggregate (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE vote_agg.country_aggregate IS 'Folded votes by match and country';
 COMMENT ON COLUMN vote_agg.country_aggregate.seq IS 'The fold that changed this row last';
-COMMENT ON COLUMN vote_agg.country_aggregate.leader IS 'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
-COMMENT ON COLUMN vote_agg.country_aggregate.leader_before IS 'The same before the last fold that changed this row: where they differ, that fold told of it';
+COMMENT ON COLUMN vote_agg.country_aggregate.leader IS
+'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
+COMMENT ON COLUMN vote_agg.country_aggregate.leader_before IS
+'The same before the last fold that changed this row: where they differ, that fold told of it';
 CREATE INDEX country_aggregate_key ON vote_agg.country_aggregate (match_id, country_code);
-COMMENT ON INDEX vote_agg.country_aggregate_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
+COMMENT ON INDEX vote_agg.country_aggregate_key IS
+'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 
 CREATE TABLE vote_agg.timeline (
     match_id text COLLATE "C" NOT NULL,
@@ -107,23 +113,28 @@ CREATE TABLE vote_agg.timeline (
     kept_from timestamptz
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE vote_agg.timeline IS
-'Folded votes by match and minute, by the clock of the call that recorded them. Bucket -infinity is the opening balance: the sum of what retention erased';
+'Folded votes by match and minute, by the clock of the call that recorded them. '
+'Bucket -infinity is the opening balance: the sum of what retention erased';
 COMMENT ON COLUMN vote_agg.timeline.kept_from IS 'In the opening balance: where the buckets that are kept start';
 CREATE INDEX timeline_key ON vote_agg.timeline (match_id, bucket);
-COMMENT ON INDEX vote_agg.timeline_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
+COMMENT ON INDEX vote_agg.timeline_key IS
+'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 CREATE INDEX timeline_bucket ON vote_agg.timeline USING brin (bucket);
 COMMENT ON INDEX vote_agg.timeline_bucket IS 'Finds buckets older than vote_agg.timeline_retention';
 
--- A table of its own and not a wider key of timeline: the chart of a match reads a row a minute, not one a minute and country.
+-- A table of its own and not a wider key of timeline: the chart of a match reads a row a minute, not one a minute and
+-- country.
 CREATE TABLE vote_agg.country_timeline (
     match_id text COLLATE "C" NOT NULL,
     bucket timestamptz NOT NULL,
     country_code text COLLATE "C" NOT NULL,
     votes bigint[] NOT NULL
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE vote_agg.country_timeline IS 'Folded votes by match, minute and country; bucket -infinity is the opening balance of each country';
+COMMENT ON TABLE vote_agg.country_timeline IS
+'Folded votes by match, minute and country; bucket -infinity is the opening balance of each country';
 CREATE INDEX country_timeline_key ON vote_agg.country_timeline (match_id, bucket, country_code);
-COMMENT ON INDEX vote_agg.country_timeline_key IS 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
+COMMENT ON INDEX vote_agg.country_timeline_key IS
+'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
 CREATE INDEX country_timeline_bucket ON vote_agg.country_timeline USING brin (bucket);
 COMMENT ON INDEX vote_agg.country_timeline_bucket IS 'Finds buckets older than vote_agg.timeline_retention';
 
@@ -159,18 +170,21 @@ CREATE TABLE vote_agg.feed (
 COMMENT ON TABLE vote_agg.feed IS 'One row a match a fold: the match''s totals and the message that tells what changed';
 COMMENT ON COLUMN vote_agg.feed.seq IS 'Counts 1, 2, 3 … per match, in commit order';
 COMMENT ON COLUMN vote_agg.feed.epoch IS 'Names the history that seq belongs to';
-COMMENT ON COLUMN vote_agg.feed.born IS 'When the match was first folded, part of the epoch: a purged match that comes back starts a new history';
+COMMENT ON COLUMN vote_agg.feed.born IS
+'When the match was first folded, part of the epoch: a purged match that comes back starts a new history';
 COMMENT ON COLUMN vote_agg.feed.unplaced IS 'The part of votes that has no cell';
 COMMENT ON COLUMN vote_agg.feed.cells IS 'How many cells have votes';
 COMMENT ON COLUMN vote_agg.feed.countries IS 'How many countries have votes';
 COMMENT ON COLUMN vote_agg.feed.sources IS 'Where the votes came from: 0 calls, 1 ballots, others see vote_agg.source';
 COMMENT ON COLUMN vote_agg.feed.source_votes IS 'How many votes of each source are counted';
 COMMENT ON COLUMN vote_agg.feed.emptied IS 'How often a cell or country lost its last vote';
-COMMENT ON COLUMN vote_agg.feed.rebuilt IS 'The seq of the last rebuild, which may have removed rows that nothing remembers; 0: none';
+COMMENT ON COLUMN vote_agg.feed.rebuilt IS
+'The seq of the last rebuild, which may have removed rows that nothing remembers; 0: none';
 COMMENT ON COLUMN vote_agg.feed.minute IS 'The newest minute with votes';
 COMMENT ON COLUMN vote_agg.feed.minute_votes IS 'Votes of that minute and of the five before it, newest first';
 COMMENT ON COLUMN vote_agg.feed.leader IS 'The leader that was told last, by its place in teams from 0; NULL: nobody';
-COMMENT ON COLUMN vote_agg.feed.lead_changes IS 'How often one team took the lead from another; when it last did, from whom and to whom are the columns after it';
+COMMENT ON COLUMN vote_agg.feed.lead_changes IS
+'How often one team took the lead from another; when it last did, from whom and to whom are the columns after it';
 COMMENT ON COLUMN vote_agg.feed.doorbell IS 'What NOTIFY carries where the body has no room';
 CREATE INDEX feed_at ON vote_agg.feed USING brin (at);
 COMMENT ON INDEX vote_agg.feed_at IS 'Finds rows older than vote_agg.feed_retention';
@@ -197,14 +211,16 @@ CREATE TABLE vote_agg.fold_log (
     waiting text[] COLLATE "C",
     run timestamptz
 );
-COMMENT ON TABLE vote_agg.fold_log IS 'One row a fold that did something; the newest is the state of pending and of the folder';
+COMMENT ON TABLE vote_agg.fold_log IS
+'One row a fold that did something; the newest is the state of pending and of the folder';
 COMMENT ON COLUMN vote_agg.fold_log.last_error IS 'Why the last fold failed; NULL once one succeeded';
 COMMENT ON COLUMN vote_agg.fold_log.pruned_at IS 'When rows past their time were last deleted from feed and fold_log';
 COMMENT ON COLUMN vote_agg.fold_log.current_heap IS 'Which of pending_1 and pending_2 takes new votes';
 COMMENT ON COLUMN vote_agg.fold_log.drained IS 'The other heap holds nothing and gets nothing until its turn comes';
 COMMENT ON COLUMN vote_agg.fold_log.file_1 IS 'The file of pending_1 that mark_1 is about; another file means mark 0';
 COMMENT ON COLUMN vote_agg.fold_log.mark_1 IS 'Low water: no row below this block of pending_1 counts, now or ever';
-COMMENT ON COLUMN vote_agg.fold_log.sized IS 'Blocks of the current heap when the transactions of waiting held it: the next mark, once they are gone';
+COMMENT ON COLUMN vote_agg.fold_log.sized IS
+'Blocks of the current heap when the transactions of waiting held it: the next mark, once they are gone';
 COMMENT ON COLUMN vote_agg.fold_log.waiting IS 'Virtual transaction ids';
 COMMENT ON COLUMN vote_agg.fold_log.run IS 'The server run in which waiting means something';
 
