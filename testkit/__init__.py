@@ -10,4 +10,5 @@ debugger   sessions held at named points of the code
 oracle     what counting must return, computed from a journal
 follower   a follower of one match, over SQL
 rig        relays, swarms of clients, a proxy that misbehaves, and the comparison with SQL
+documents  README.md and docs/: their blocks of code
 """

@@ -6,6 +6,7 @@ import { cleanup, render, screen, waitFor } from "@testing-library/react";
 import { EventSource } from "eventsource";
 import type { PropsWithChildren } from "react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Protected } from "../build/snippets/Protected.js";
 import { Score } from "../build/snippets/Score.js";
 import { show } from "../build/snippets/show.js";
 import { Status } from "../build/snippets/Status.js";
@@ -32,9 +33,9 @@ afterEach(async () => {
 
 const shown = (text: string) => waitFor(() => screen.getByText(text), { timeout: 5_000 });
 
-test("every block of the README is here", () => {
+test("every block of the READMEs and of docs is here", () => {
   expect(readdirSync(join(import.meta.dirname, "../build/snippets")).sort()).toEqual(
-    ["Score", "Status", "show", "useMatchQuery", "useMatchSubscription", "views"].map((name) => `${name}.tsx`));
+    ["Protected", "Score", "Status", "show", "useMatchQuery", "useMatchSubscription", "views"].map((name) => `${name}.tsx`));
 });
 
 test("five lines", async () => {
@@ -47,6 +48,19 @@ test("a token by function", async () => {
   render(<Status url={relay.url} />);
   await shown("live");
   await waitFor(() => expect(relay.tokens).toEqual(["token from /vote-token"]));
+});
+
+test("a token by function, on the page", async () => {
+  vi.stubGlobal("fetch", async (path: string) => new Response(`token from ${path}`));
+  render(<Protected url={relay.url} />);
+  await shown("4 votes");
+  expect(relay.tokens).toEqual(["token from /vote-token"]);
+});
+
+test("no token", async () => {
+  vi.stubGlobal("fetch", async () => new Response("", { status: 401 }));
+  render(<Protected url={relay.url} />);
+  await shown("no token: the server answers 401");
 });
 
 test("without React", async () => {
