@@ -1,7 +1,5 @@
 //! Opening, closing and purging matches.
 
-#![allow(unsafe_code, reason = "counts commands")]
-
 use crate::attached::attach;
 use crate::error::{Result, invalid, not_now, quoted, refused, unknown};
 use crate::pending::fold_log::FoldLog;
@@ -11,8 +9,8 @@ use crate::pg::lock::Lock;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::tables::Tables;
-use crate::pg::{clock, extension};
-use crate::session::{guards, match_row, memory};
+use crate::pg::{clock, extension, transaction};
+use crate::session::{match_row, memory};
 use crate::write::ballot::moved;
 use crate::write::ballot_box::BallotBox;
 use pgrx::datum::TimestampWithTimeZone;
@@ -59,7 +57,7 @@ fn open_match(
     closes_at: Option<TimestampWithTimeZone>,
     changes_allowed: Option<bool>,
 ) -> Result<()> {
-    guards::prevent_read_only(c"open_match()");
+    transaction::prevent_read_only(c"open_match()");
     let match_id = parse_name("match_id", match_id).map_err(refused)?;
     let teams = teams.map(parse_teams).transpose()?;
     if let (Some(opens), Some(closes)) = (opens_at, closes_at)
@@ -103,7 +101,7 @@ fn parse_teams(teams: Vec<Option<String>>) -> Result<Vec<String>> {
 /// See the COMMENT in sql/30-match.sql.
 #[pg_extern(sql = false)]
 fn close_match(match_id: Option<&[u8]>) -> Result<()> {
-    guards::prevent_read_only(c"close_match()");
+    transaction::prevent_read_only(c"close_match()");
     let match_id = parse_name("match_id", match_id).map_err(refused)?;
     let tables = Tables::find()?;
     if match_row::find(tables.matches, match_id, Snapshot::latest().as_ptr())?.is_none() && !has_votes(match_id)? {
@@ -149,16 +147,15 @@ fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
 /// See the COMMENT in sql/30-match.sql.
 #[pg_extern(sql = false)]
 fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
-    guards::prevent_read_only(c"purge_match()");
-    guards::require_read_committed("purge_match")?;
+    transaction::prevent_read_only(c"purge_match()");
+    transaction::require_read_committed("purge_match")?;
     let match_id = parse_name("match_id", match_id).map_err(refused)?;
     // No fold may count a vote while it is being erased.
     Lock::Fold.wait_for_transaction();
     extension::hold();
     let tables = Tables::find()?;
     // What this very statement recorded is erased too.
-    // SAFETY: makes it visible to the snapshots that come.
-    unsafe { pg_sys::CommandCounterIncrement() };
+    transaction::see_own_changes();
     let mut erased = 0i64;
     let mut by_source: BTreeMap<Source, i64> = BTreeMap::new();
     {

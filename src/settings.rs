@@ -1,5 +1,6 @@
 //! Settings, all named `vote_agg.…`.
 
+use crate::pg::database;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
 use std::ffi::CString;
 use std::time::Duration;
@@ -161,19 +162,19 @@ pub fn define() {
         GucContext::Suset,
         GucFlags::NO_SHOW_ALL,
     );
-    // SAFETY: a flag of the server, read in its only thread; the name is a constant.
-    #[allow(unsafe_code, reason = "server variable and a call with a constant")]
+    if database::is_preloading() {
+        GucRegistry::define_string_guc(
+            c"vote_agg.databases",
+            c"Databases whose workers start with the server, separated by commas.",
+            c"Needs vote_agg in shared_preload_libraries.",
+            &DATABASES,
+            GucContext::Postmaster,
+            GucFlags::empty(),
+        );
+    }
+    // SAFETY: a call with a constant.
+    #[allow(unsafe_code, reason = "pgrx has no safe function for it")]
     unsafe {
-        if pg_sys::process_shared_preload_libraries_in_progress {
-            GucRegistry::define_string_guc(
-                c"vote_agg.databases",
-                c"Databases whose workers start with the server, separated by commas.",
-                c"Needs vote_agg in shared_preload_libraries.",
-                &DATABASES,
-                GucContext::Postmaster,
-                GucFlags::empty(),
-            );
-        }
         pg_sys::MarkGUCPrefixReserved(c"vote_agg".as_ptr());
     }
 }

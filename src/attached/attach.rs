@@ -1,18 +1,17 @@
 //! Attaching tables, so that their rows are counted, and detaching them.
 
-#![allow(unsafe_code, reason = "locks, and names as the server's own values")]
-
 use crate::attached::columns::{self, ColumnNames, PlaceColumns};
 use crate::attached::registry::{self, Registered, SourceState};
 use crate::attached::{eligibility, fill, fill_heaps, progress, triggers};
-use crate::error::{Result, invalid, no_extension, not_now, quoted, refused, shown};
+use crate::error::{Result, invalid, no_extension, not_now, quoted, refused};
 use crate::pending::heap::{Next, OpenHeap};
+use crate::pg::catalog::{self, shown};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::table::Table;
 use crate::pg::tables::Tables;
-use crate::pg::{clock, extension, role};
-use crate::session::{guards, launch};
+use crate::pg::{clock, extension, family, role, transaction};
+use crate::session::launch;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{IntoDatum, PgSqlErrorCode, function_name, pg_extern, pg_sys};
 use std::collections::BTreeMap;
@@ -62,7 +61,7 @@ fn attach_votes(
     longitude: Option<&CStr>,
     resolution: Option<i32>,
 ) -> Result<()> {
-    guards::prevent_read_only(c"attach_votes()");
+    transaction::prevent_read_only(c"attach_votes()");
     let need = |what, name: Option<&CStr>| name.map(CStr::to_owned).ok_or_else(|| refused(Error::Null { what }));
     let table = source.ok_or_else(|| refused(Error::Null { what: "source" }))?;
     let place = place(h3_index, latitude, longitude, resolution)?;
@@ -76,7 +75,7 @@ fn attach_votes(
 
     // Nobody may lock what isn't theirs. The lock is that of CREATE TRIGGER: who writes has ended, who comes waits.
     eligibility::check_owner(table)?;
-    let family = registry::family(table, pg_sys::ShareRowExclusiveLock);
+    let family = family::family(table, pg_sys::ShareRowExclusiveLock);
     eligibility::check_owner(table)?;
     if !extension::hold() {
         return Err(no_extension());
@@ -84,8 +83,8 @@ fn attach_votes(
     eligibility::check(&family, &names, voter.as_ref())?;
     for member in &family {
         let member = Table::open(*member, pg_sys::NoLock);
-        // SAFETY: the open table. A statement that is changing it has no triggers of ours and rows that nobody sees yet.
-        unsafe { pg_sys::CheckTableNotInUse(member.as_ptr(), c"attach_votes".as_ptr()) };
+        // A statement that is changing it has no triggers of ours and rows that nobody sees yet.
+        member.check_not_in_use(c"attach_votes");
     }
     let known = registry::registered(Snapshot::latest().as_ptr())?.into_iter().find(|one| one.relation == table);
     match &known {
@@ -179,8 +178,7 @@ fn pending_of(source: Source) -> Result<Option<String>> {
 }
 
 fn register(spi: &Spi, one: &Registered) -> Result<()> {
-    // SAFETY: a name as text, in the database's encoding whatever that is.
-    let text = |name: Option<&CString>| name.map(|name| unsafe { pg_sys::cstring_to_text(name.as_ptr()) }.into());
+    let text = |name: Option<&CString>| name.map(|name| catalog::text_of(name));
     let (cell, latitude, longitude, resolution) = match &one.names.place {
         PlaceColumns::None => (None, None, None, None),
         PlaceColumns::Cell(cell) => (Some(cell), None, None, None),
@@ -205,7 +203,7 @@ fn register(spi: &Spi, one: &Registered) -> Result<()> {
 /// See the COMMENT in sql/60-source.sql.
 #[pg_extern(sql = false)]
 fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
-    guards::prevent_read_only(c"detach_votes()");
+    transaction::prevent_read_only(c"detach_votes()");
     let table = source.ok_or_else(|| refused(Error::Null { what: "source" }))?;
     eligibility::check_owner(table)?;
     // First the registry's row, which a fill holds; then the table.
@@ -216,7 +214,7 @@ fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
             "The attached tables are listed in vote_agg.stat_attach.".into(),
         ));
     }
-    let family = registry::family(table, pg_sys::AccessExclusiveLock);
+    let family = family::family(table, pg_sys::AccessExclusiveLock);
     eligibility::check_owner(table)?;
     let found = registry::attached(Snapshot::latest().as_ptr())?.into_iter().find(|one| one.relation == table);
     role::as_extension(|| {

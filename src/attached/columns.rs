@@ -5,7 +5,8 @@
 
 #![allow(unsafe_code, reason = "values of any type are read through the server's own functions")]
 
-use crate::error::{Result, mismatched, no_column, refused_in};
+use crate::attached::errors::{mismatched, no_column, refused_in};
+use crate::error::Result;
 use pgrx::{FromDatum, pg_sys};
 use std::ffi::{CStr, CString};
 use vote_agg_core::geo::points::parse_point;

@@ -6,9 +6,9 @@
 
 use crate::attached::{eligibility, progress, registry, triggers};
 use crate::error::Result;
-use crate::pg::role;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
+use crate::pg::{family, role};
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::{pg_guard, pg_sys};
 use std::ffi::CStr;
@@ -100,8 +100,8 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
         spi::connect(|spi| spi.run(&CHANGED, &[], Sees::Now)?.iter().map(|row| row.need(1)).collect())?;
     let mut all = Vec::new();
     for one in attached {
-        let family = registry::family(one.relation, pg_sys::NoLock);
-        let concerned = family.iter().chain(&registry::ancestors(one.relation)).any(|table| changed.contains(table));
+        let family = family::family(one.relation, pg_sys::NoLock);
+        let concerned = family.iter().chain(&family::ancestors(one.relation)).any(|table| changed.contains(table));
         if concerned && (effect.comes || effect.changes) {
             let checked = eligibility::check(&family, &one.names, one.voter.as_ref());
             checked.map_err(|e| e.set_hint("It is attached to vote_agg: detach it first with detach_votes."))?;
@@ -145,7 +145,7 @@ unsafe fn before_drop(tree: *mut pg_sys::Node) -> Result<()> {
     };
     if is_ours && role::owns_extension() {
         for one in registry::attached(Snapshot::latest().as_ptr())? {
-            registry::family(one.relation, pg_sys::AccessExclusiveLock);
+            family::family(one.relation, pg_sys::AccessExclusiveLock);
         }
     }
     Ok(())

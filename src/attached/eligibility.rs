@@ -1,13 +1,12 @@
 //! Which tables can be attached: those whose every change can be seen by a statement's trigger.
 
-#![allow(unsafe_code, reason = "look-ups in the catalog")]
-
 use crate::attached::columns::{ColumnNames, Columns};
-use crate::attached::registry;
-use crate::error::{Result, forbidden, no_column, not_now, quoted, shown};
+use crate::attached::errors::no_column;
+use crate::error::{Result, forbidden, not_now, quoted};
+use crate::pg::catalog::{self, shown};
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::table::Table;
-use crate::pg::{role, tables};
+use crate::pg::{family, role, tables};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgSqlErrorCode, function_name, pg_sys};
 use std::ffi::{CStr, CString};
@@ -26,7 +25,7 @@ thread_local! {
 /// # Errors
 /// 42P01 where there is none, 42501.
 pub fn check_owner(table: pg_sys::Oid) -> Result<()> {
-    if kind(table) == 0 {
+    if catalog::kind(table) == 0 {
         let code = PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE;
         return Err(ErrorReport::new(code, format!("table {} does not exist", table.to_u32()), function_name!()));
     }
@@ -46,15 +45,14 @@ pub fn check_owner(table: pg_sys::Oid) -> Result<()> {
 /// one vote is missing.
 pub fn check(family: &[pg_sys::Oid], names: &ColumnNames, voter: Option<&CString>) -> Result<()> {
     let Some((table, parts)) = family.split_first() else { return Ok(()) };
-    if registry::is_child(*table) {
-        // SAFETY: a look-up in the catalog.
-        return Err(if unsafe { pg_sys::get_rel_relispartition(*table) } {
+    if family::is_child(*table) {
+        return Err(if catalog::is_partition(*table) {
             wrong(*table, "is a partition", "Attach the partitioned table, which counts its partitions with it.")
         } else {
             wrong(*table, "inherits from another table", "A statement on that one would change rows here unseen.")
         });
     }
-    if kind(*table) == pg_sys::RELKIND_RELATION && !parts.is_empty() {
+    if catalog::kind(*table) == pg_sys::RELKIND_RELATION && !parts.is_empty() {
         return Err(wrong(*table, "has tables that inherit from it", "Use a partitioned table instead."));
     }
     for member in family {
@@ -74,7 +72,7 @@ fn check_member(table: pg_sys::Oid) -> Result<()> {
         (pg_sys::RELKIND_PARTITIONED_INDEX, "is an index"),
         (pg_sys::RELKIND_COMPOSITE_TYPE, "is a type"),
     ];
-    if let Some((_, is)) = KINDS.iter().find(|(known, _)| *known == kind(table)) {
+    if let Some((_, is)) = KINDS.iter().find(|(known, _)| *known == catalog::kind(table)) {
         return Err(wrong(table, is, "Attach the table in which the votes are stored."));
     }
     let storage = Table::open(table, pg_sys::AccessShareLock);
@@ -82,26 +80,21 @@ fn check_member(table: pg_sys::Oid) -> Result<()> {
         return Err(wrong(table, "is stored by another access method", "Only tables of the access method heap can be read."));
     }
     let ours = tables::find(c"source");
-    // SAFETY: look-ups in the catalog.
-    unsafe {
-        let is_ours = ours.is_some_and(|ours| pg_sys::get_rel_namespace(ours) == pg_sys::get_rel_namespace(table));
-        if is_ours || pg_sys::IsCatalogRelationOid(table) || pg_sys::IsToastNamespace(pg_sys::get_rel_namespace(table)) {
-            return Err(wrong(table, "is a table of the system", "Attach a table of your own."));
+    if catalog::is_system(table, ours) {
+        return Err(wrong(table, "is a table of the system", "Attach a table of your own."));
+    }
+    match catalog::persistence(table) {
+        pg_sys::RELPERSISTENCE_PERMANENT => Ok(()),
+        pg_sys::RELPERSISTENCE_TEMP => {
+            Err(wrong(table, "is temporary", "Its rows would go without a trace; use a permanent table."))
         }
-        match pg_sys::get_rel_persistence(table) as u8 {
-            pg_sys::RELPERSISTENCE_PERMANENT => Ok(()),
-            pg_sys::RELPERSISTENCE_TEMP => {
-                Err(wrong(table, "is temporary", "Its rows would go without a trace; use a permanent table."))
-            }
-            _ => Err(wrong(table, "is unlogged", "A crash would empty it unseen; use ALTER TABLE … SET LOGGED first.")),
-        }
+        _ => Err(wrong(table, "is unlogged", "A crash would empty it unseen; use ALTER TABLE … SET LOGGED first.")),
     }
 }
 
 /// One voter, one vote is the table's own business: its unique key decides.
 fn check_key(table: pg_sys::Oid, match_id: &CStr, voter: &CStr) -> Result<()> {
-    // SAFETY: look-ups in the catalog.
-    let numbers = [match_id, voter].map(|name| unsafe { pg_sys::get_attnum(table, name.as_ptr()) });
+    let numbers = [match_id, voter].map(|name| catalog::column_number(table, name));
     if numbers[1] <= 0 {
         return Err(no_column(table, &voter.to_string_lossy()));
     }
@@ -115,11 +108,6 @@ fn check_key(table: pg_sys::Oid, match_id: &CStr, voter: &CStr) -> Result<()> {
         format!("It has no unique key over exactly ({match_id}, {voter}) that is valid and not partial, with {voter} NOT NULL."),
         "Add such a key, or leave voter_id out: then every row counts.",
     ))
-}
-
-fn kind(table: pg_sys::Oid) -> u8 {
-    // SAFETY: a look-up in the catalog; 0 where there is no such table.
-    unsafe { pg_sys::get_rel_relkind(table) as u8 }
 }
 
 fn wrong(table: pg_sys::Oid, is: &str, hint: &str) -> ErrorReport {

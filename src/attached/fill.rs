@@ -6,20 +6,18 @@
 //! counted there, the others are in the rows that this part or a later one counts. The last part locks the table for a
 //! moment, adds the changes that were committed meanwhile, appends the sums, and lets the triggers count from now on.
 
-#![allow(unsafe_code, reason = "locks and progress reports")]
-
 use crate::attached::columns::{ColumnNames, Columns};
 use crate::attached::counter::{Counter, WHOLE};
 use crate::attached::progress::{self, Part, Parts};
 use crate::attached::registry::{self, Attached, Registered, SourceState};
 use crate::attached::{fill_heaps, triggers};
 use crate::error::{Result, refused};
+use crate::pg::copy_progress;
 use crate::pg::process::pause;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
-use crate::pg::table::Table;
-use crate::pg::{extension, role};
-use crate::session::guards;
+use crate::pg::table::{self, Table};
+use crate::pg::{extension, family, role, transaction};
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::HashMap;
@@ -77,8 +75,8 @@ fn count(
 /// See the COMMENT in sql/60-source.sql.
 #[pg_extern(sql = false)]
 fn fill(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> {
-    guards::prevent_read_only(c"fill()");
-    guards::require_read_committed("vote_agg.fill")?;
+    transaction::prevent_read_only(c"fill()");
+    transaction::require_read_committed("vote_agg.fill")?;
     next(source, parts.map(|parts| parts.max(1)))
 }
 
@@ -97,8 +95,7 @@ pub fn next(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i6
     let Some(table) = found else { return Ok(None) };
     let one = registry::attached(Snapshot::latest().as_ptr())?.into_iter().find(|one| one.relation == table);
     let Some(one) = one else { return Ok(None) };
-    // SAFETY: shows the fill among the running copies, where vote_agg.stat_attach finds it; ends with the transaction.
-    unsafe { pg_sys::pgstat_progress_start_command(pg_sys::ProgressCommandType::PROGRESS_COMMAND_COPY, table) };
+    copy_progress::start(table);
     let mut rows = None;
     for _ in 0..parts.unwrap_or(i32::MAX) {
         let Some(done) = fill_part(&one)? else { break };
@@ -107,8 +104,7 @@ pub fn next(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i6
             break;
         }
     }
-    // SAFETY: as above.
-    unsafe { pg_sys::pgstat_progress_end_command() };
+    copy_progress::end();
     Ok(rows)
 }
 
@@ -122,8 +118,8 @@ fn fill_part(one: &Registered) -> Result<Option<Done>> {
     // Locks first, then the snapshot: TRUNCATE empties a table for older snapshots too.
     let Some(family) = lock_for_reading(one.relation) else { return Ok(None) };
     let mut parts = spi::connect(|spi| Parts::load(spi, one.source, &family))?;
-    // SAFETY: so that the next snapshot sees what an earlier part in the same transaction did.
-    unsafe { pg_sys::CommandCounterIncrement() };
+    // So that the next snapshot sees what an earlier part in the same transaction did.
+    transaction::see_own_changes();
     let snapshot = Snapshot::latest();
     crate::settings::pause(crate::settings::Pause::FillSeen);
     let mut counted = PartSums { source: one.source, tables: HashMap::new() };
@@ -132,12 +128,12 @@ fn fill_part(one: &Registered) -> Result<Option<Done>> {
     let mut rows = 0;
     for part in &next {
         let counter = counted.of(part.relation);
-        count(counter, part, &one.names, &snapshot, None, |more| report(before + rows + more))?;
+        count(counter, part, &one.names, &snapshot, None, |more| copy_progress::update(before + rows + more))?;
         parts.add(part, counter.rows);
         rows += counter.rows;
     }
     drop(snapshot);
-    report(before + rows);
+    copy_progress::update(before + rows);
     let mut is_last = parts.are_all();
     if is_last {
         let kept = fill_heaps::kept(one.source)?;
@@ -145,7 +141,7 @@ fn fill_part(one: &Registered) -> Result<Option<Done>> {
         lock_for_good(one.relation, || counted.take_new_deltas(&parts))?;
         counted.take_new_deltas(&parts)?;
         // A partition may have come or gone until there was the lock.
-        is_last = registry::family(one.relation, pg_sys::NoLock) == family;
+        is_last = family::family(one.relation, pg_sys::NoLock) == family;
         if is_last {
             return finish(one, &family, kept, counted).map(|()| Some(Done { rows, is_last }));
         }
@@ -190,8 +186,8 @@ impl PartSums {
     }
 
     fn take_new_deltas(&mut self, parts: &Parts) -> Result<()> {
-        // SAFETY: so that the snapshot sees what the ones before deleted.
-        unsafe { pg_sys::CommandCounterIncrement() };
+        // So that the snapshot sees what the ones before deleted.
+        transaction::see_own_changes();
         self.take_deltas(parts, &Snapshot::latest())
     }
 
@@ -200,18 +196,11 @@ impl PartSums {
     }
 }
 
-/// Tells vote_agg.stat_attach the rows so far.
-fn report(rows: i64) {
-    // SAFETY: a number in this process's own entry.
-    unsafe { pg_sys::pgstat_progress_update_param(pg_sys::PROGRESS_COPY_TUPLES_PROCESSED as i32, rows) };
-}
-
 /// Locks a table and its partitions against being emptied or dropped; `None` where that would mean waiting, which might
 /// be for somebody who waits for the registry's row.
 fn lock_for_reading(table: pg_sys::Oid) -> Option<Vec<pg_sys::Oid>> {
-    let family = registry::family(table, pg_sys::NoLock);
-    // SAFETY: locks of tables; one that is gone by now is no table to be found when it is opened.
-    let got = family.iter().all(|member| unsafe { pg_sys::ConditionalLockRelationOid(*member, pg_sys::AccessShareLock as i32) });
+    let family = family::family(table, pg_sys::NoLock);
+    let got = family.iter().all(|member| table::try_lock(*member, pg_sys::AccessShareLock));
     got.then_some(family)
 }
 
@@ -263,7 +252,7 @@ fn recount_sources(
     let mut rows = Vec::new();
     for one in registry::attached(snapshot.as_ptr())?.iter().filter(|one| one.state == SourceState::Counting) {
         let mut counter = Counter::new(one.source);
-        let family = registry::family(one.relation, pg_sys::AccessShareLock);
+        let family = family::family(one.relation, pg_sys::AccessShareLock);
         for relation in family {
             count(&mut counter, &Part { relation, blocks: WHOLE }, &one.names, &snapshot, Some(match_id), |_| ())?;
         }

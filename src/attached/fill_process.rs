@@ -1,16 +1,16 @@
 //! The process that fills attached tables, one after the other. It is not the worker, so that the feed goes on meanwhile; the
 //! worker starts it.
 
-#![allow(unsafe_code, reason = "background workers are the server's own interface")]
-
 use crate::attached::fill;
-use crate::pg::process::{FOLDING, MAX_BACK_OFF, connect, in_transaction, note, process, report};
+use crate::pg::database;
+use crate::pg::process::{FOLDING, MAX_BACK_OFF, connect, exit, in_transaction, note, process, report};
 use pgrx::{IntoDatum, pg_guard, pg_sys};
 use std::time::{Duration, Instant};
 
 /// Its process. The argument is the database.
 #[pg_guard]
 #[unsafe(no_mangle)]
+#[allow(unsafe_code, reason = "the server finds it by its name")]
 pub extern "C-unwind" fn vote_agg_filler_main(database: pg_sys::Datum) {
     connect(database);
     loop {
@@ -24,8 +24,7 @@ pub extern "C-unwind" fn vote_agg_filler_main(database: pg_sys::Datum) {
             }
         }
     }
-    // SAFETY: ends this process; 0 tells the server not to start it again.
-    unsafe { pg_sys::proc_exit(0) };
+    exit();
 }
 
 /// Sees to it that attached tables are filled.
@@ -57,10 +56,8 @@ impl Filler {
             None => Duration::from_secs(1),
         };
         self.started = Some((Instant::now(), wait));
-        // SAFETY: set when the process connected.
-        let database = unsafe { pg_sys::MyDatabaseId };
         // Where no slot is free now, one may be later.
-        let _ = process("vote_agg filler", "vote_agg_filler_main").set_argument(database.into_datum()).load_dynamic();
+        let _ = process("vote_agg filler", "vote_agg_filler_main").set_argument(database::oid().into_datum()).load_dynamic();
         true
     }
 }

@@ -6,6 +6,7 @@ pub mod count_rows; // the counting trigger
 pub mod counter; // sums by match of rows that came and went
 pub mod ddl; // event triggers: partitions that come and go
 pub mod eligibility; // which tables can be attached
+pub mod errors; // mistakes in columns
 pub mod fill; // counts the rows that were there before
 pub mod fill_heaps; // changes and sums kept while a table is filled
 pub mod fill_process; // the process that fills

@@ -3,15 +3,12 @@
 //! Only a table that the registry names is counted, and only by the triggers that `attach_votes` made for it, whoever else
 //! makes a trigger with the same function.
 
-#![allow(unsafe_code, reason = "invalidation callbacks and the partition tree are the server's own interfaces")]
-
 use crate::attached::columns::{self, ColumnNames, Columns, PlaceColumns};
 use crate::error::{Result, broken, no_extension};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::table::{Row, Table};
-use crate::pg::tables;
+use crate::pg::{family, relcache, tables};
 use pgrx::pg_sys;
-use pgrx::pg_sys::ffi::pg_guard_ffi_boundary as guarded;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -119,8 +116,7 @@ pub struct Attached {
 
 /// Asks the server to tell when a table changes. Once a process.
 pub fn watch() {
-    // SAFETY: the callback only sets a flag.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::from(0)) };
+    relcache::watch(changed);
 }
 
 /// Runs inside the server's invalidation code, where nothing may fail. Where it can't look, it expects the worst.
@@ -139,8 +135,7 @@ extern "C-unwind" fn changed(_: pg_sys::Datum, table: pg_sys::Oid) {
 /// 42704 where the extension is not installed (any more).
 pub fn invalidate() -> Result<()> {
     let registry = tables::find(c"source").ok_or_else(no_extension)?;
-    // SAFETY: queues a message, for this session's next command and for the others at the end of the transaction.
-    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(registry) };
+    relcache::invalidate(registry);
     Ok(())
 }
 
@@ -161,7 +156,7 @@ pub fn find(table: pg_sys::Oid) -> Result<Option<Rc<Attached>>> {
     }
     // A message that comes while we look clears the flag, and the next look starts anew.
     let registry = tables::find(c"source").ok_or_else(no_extension).inspect_err(|_| VALID.set(false))?;
-    let family = std::iter::once(table).chain(ancestors(table)).collect::<Vec<_>>();
+    let family = std::iter::once(table).chain(family::ancestors(table)).collect::<Vec<_>>();
     let all = attached(Snapshot::latest().as_ptr()).inspect_err(|_| VALID.set(false))?;
     let Some(one) = all.into_iter().find(|one| family.contains(&one.relation)) else { return Ok(None) };
     let columns = Columns::find(table, &one.names)?;
@@ -172,41 +167,4 @@ pub fn find(table: pg_sys::Oid) -> Result<Option<Rc<Attached>>> {
         memory.found.insert(table, Rc::clone(&known));
     });
     Ok(Some(known))
-}
-
-unsafe extern "C-unwind" {
-    fn get_partition_ancestors(table: pg_sys::Oid) -> *mut pg_sys::List;
-    fn find_all_inheritors(table: pg_sys::Oid, lock: pg_sys::LOCKMODE, counts: *mut *mut pg_sys::List) -> *mut pg_sys::List;
-    fn has_superclass(table: pg_sys::Oid) -> bool;
-}
-
-unsafe fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
-    if list.is_null() {
-        return Vec::new();
-    }
-    // SAFETY: a list of that many numbers.
-    unsafe { (0..(*list).length as usize).map(|i| (*(*list).elements.add(i)).oid_value).collect() }
-}
-
-/// The tables that a table is a partition of, the closest first.
-pub fn ancestors(table: pg_sys::Oid) -> Vec<pg_sys::Oid> {
-    // SAFETY: reads the catalog.
-    unsafe { if pg_sys::get_rel_relispartition(table) { oids(guarded(|| get_partition_ancestors(table))) } else { Vec::new() } }
-}
-
-/// A table and all of its partitions at every level, locked in `mode` (0: not at all), itself first.
-pub fn family(table: pg_sys::Oid, mode: u32) -> Vec<pg_sys::Oid> {
-    // SAFETY: reads the catalog. The table itself is locked here; its partitions there.
-    unsafe {
-        if mode != pg_sys::NoLock {
-            pg_sys::LockRelationOid(table, mode as i32);
-        }
-        oids(guarded(|| find_all_inheritors(table, mode as i32, std::ptr::null_mut())))
-    }
-}
-
-/// Is the table a child of another by INHERITS (or a partition)?
-pub fn is_child(table: pg_sys::Oid) -> bool {
-    // SAFETY: reads the catalog.
-    unsafe { guarded(|| has_superclass(table)) }
 }

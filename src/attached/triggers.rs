@@ -1,11 +1,9 @@
 //! The triggers of an attached table: their names, and making, stopping and dropping them.
 
-#![allow(unsafe_code, reason = "names as the server's own values")]
-
 use crate::attached::registry::SourceState;
-use crate::error::{Result, shown};
-use crate::pg::spi::Plan;
-use crate::pg::spi::{Sees, Spi};
+use crate::error::Result;
+use crate::pg::catalog::{self, shown};
+use crate::pg::spi::{Plan, Sees, Spi};
 use crate::pg::table::Table;
 use pgrx::pg_sys;
 use std::ffi::{CStr, CString};
@@ -84,10 +82,8 @@ pub fn stop_row_trigger(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
 /// The server's own.
 pub fn drop_all(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
     for name in made(spi, table)? {
-        // SAFETY: a name without zero bytes.
         let name = CString::new(name).map_err(|e| crate::error::broken(e.to_string()))?;
-        let name = unsafe { CStr::from_ptr(pg_sys::quote_identifier(name.as_ptr())) }.to_string_lossy();
-        spi.command(&format!("DROP TRIGGER {name} ON {}", shown(table)))?;
+        spi.command(&format!("DROP TRIGGER {} ON {}", catalog::identifier(&name), shown(table)))?;
     }
     Ok(())
 }

@@ -9,10 +9,7 @@
 //! at each update that leaves its page (measured after 80 seconds of an old snapshot: 85 % of a fold, which took 190
 //! instead of 15 ms).
 
-#![allow(unsafe_code, reason = "prunes pages")]
-
 use crate::error::{Result, broken};
-
 use crate::pg::bigints::{self, Bigints, Entry};
 use crate::pg::spi::{Plan, Row, Rows, Sees, Spi};
 use crate::pg::table::{self, block_of};
@@ -247,16 +244,7 @@ fn update(
 /// by itself where a row is reached by index or scan, but not where it is reached by place.
 fn tidy(table: Aggregate, blocks: BTreeSet<u32>) {
     let Some(table) = tables::find(table.name()) else { return };
-    let table = table::Table::open(table, pg_sys::RowExclusiveLock);
-    let end = table.blocks();
-    for block in blocks.into_iter().take_while(|block| *block < end) {
-        // SAFETY: a block of the open table; pruning takes the lock that it needs, or leaves the page as it is.
-        unsafe {
-            let buffer = pg_sys::ReadBuffer(table.as_ptr(), block);
-            pg_sys::heap_page_prune_opt(table.as_ptr(), buffer);
-            pg_sys::ReleaseBuffer(buffer);
-        }
-    }
+    table::Table::open(table, pg_sys::RowExclusiveLock).prune(blocks.into_iter());
 }
 
 fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, target: Target, entries: &[Entry]) -> Result<Rows<'s>> {

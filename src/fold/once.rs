@@ -1,8 +1,6 @@
 //! Folding: pending votes into the aggregates, the time line and the feed, in one transaction. Also what only the
 //! folder can know: where low water is, which heap takes votes, which match is final.
 
-#![allow(unsafe_code, reason = "reads variables of the server and sets synchronous_commit")]
-
 use crate::error::{Result, broken, refused};
 use crate::fold::aggregate::{self, Aggregate, Sum, Target};
 use crate::fold::drain::Drained;
@@ -17,8 +15,8 @@ use crate::pg::lock::Lock;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::tables::Tables;
-use crate::pg::{clock, extension};
-use crate::session::{guards, memory};
+use crate::pg::{clock, database, extension, transaction};
+use crate::session::memory;
 use crate::settings::{self, Pause};
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use vote_agg_core::Country;
@@ -51,8 +49,8 @@ thread_local! {
 /// See the COMMENT in sql/35-fold.sql.
 #[pg_extern(sql = false)]
 fn fold() -> Result<i64> {
-    guards::prevent_read_only(c"fold()");
-    guards::require_read_committed("vote_agg.fold")?;
+    transaction::prevent_read_only(c"fold()");
+    transaction::require_read_committed("vote_agg.fold")?;
     let mut rows = 0;
     loop {
         let done = run()?;
@@ -83,7 +81,8 @@ pub fn run() -> Result<Done> {
     if !Lock::Fold.try_for_transaction() {
         return Ok(Done { rows: 0, more: false, to_vacuum: None });
     }
-    commit_durably();
+    // A fold that is not on disk when it is seen could be lost in a crash, and its seq given to other content.
+    transaction::commit_durably();
     extension::hold();
     let tables = Tables::find()?;
     let mut state = FoldLog::newest(&tables, Snapshot::latest().as_ptr())?;
@@ -175,25 +174,6 @@ pub fn note_failure(reason: &str) -> Result<()> {
     spi::connect(|spi| log(spi, &state))
 }
 
-/// A fold that is not on disk when it is seen could be lost in a crash, and its seq given to other content.
-fn commit_durably() {
-    // SAFETY: the setting exists, is anyone's to set, and the value is valid.
-    unsafe {
-        if pg_sys::synchronous_commit < pg_sys::SyncCommitLevel::SYNCHRONOUS_COMMIT_REMOTE_FLUSH as i32 {
-            pg_sys::set_config_option(
-                c"synchronous_commit".as_ptr(),
-                c"on".as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_LOCAL,
-                true,
-                0,
-                false,
-            );
-        }
-    }
-}
-
 fn milliseconds(microseconds: i64) -> f64 {
     microseconds as f64 / 1_000.0
 }
@@ -205,8 +185,7 @@ fn milliseconds(microseconds: i64) -> f64 {
 pub fn history(spi: &Spi, at: i64) -> Result<Fold> {
     let rows = spi.run(&START, &[Some(at.into())], Sees::Now)?;
     let row = rows.first().ok_or_else(|| broken("a SELECT without FROM returned no row".into()))?;
-    // SAFETY: set when the process connected.
-    let (system, database) = unsafe { (pg_sys::GetSystemIdentifier(), pg_sys::MyDatabaseId) };
+    let (system, database) = (database::system_identifier(), database::oid());
     Ok(Fold { at, at_text: row.need(2)?, server: format!("{system} {} {}", row.need::<String>(1)?, database.to_u32()) })
 }
 

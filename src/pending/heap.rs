@@ -13,8 +13,7 @@
 use crate::error::{Result, broken};
 use crate::pending::dead_pages::DeadPages;
 use crate::pending::fold_log::Mark;
-use crate::pending::row::PendingRow;
-use crate::pending::row::{COLUMNS, RowPlace};
+use crate::pending::row::{COLUMNS, PendingRow, RowPlace};
 use crate::pg::table::{Table, block_of};
 use crate::settings;
 use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};

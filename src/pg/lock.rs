@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code, reason = "the lock manager's own interface; the tags are built here")]
 
+use crate::pg::database;
 use pgrx::pg_sys;
 
 /// What a lock stands for.
@@ -21,8 +22,7 @@ pub enum Lock {
 impl Lock {
     fn tag(self) -> pg_sys::LOCKTAG {
         pg_sys::LOCKTAG {
-            // SAFETY: set once when the process connects to its database.
-            locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+            locktag_field1: database::oid().to_u32(),
             locktag_field2: 0,
             locktag_field3: 0,
             locktag_field4: self as u16,

@@ -154,3 +154,9 @@ pub fn note(act: impl FnOnce() -> Result<()>) {
         );
     }
 }
+
+/// Ends this process for good: the server does not start it again.
+pub fn exit() -> ! {
+    // SAFETY: outside a transaction; the server's own way out.
+    unsafe { pg_sys::proc_exit(0) }
+}

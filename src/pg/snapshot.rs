@@ -40,3 +40,29 @@ pub fn statement_snapshot() -> pg_sys::Snapshot {
     // SAFETY: a function called from SQL always has one.
     unsafe { pg_sys::GetActiveSnapshot() }
 }
+
+/// This very moment as the one that [`Sees::TheCallersMoment`](crate::pg::spi::Sees) sees, instead of that of the calling
+/// statement, which may be older than the last fold.
+pub struct ActiveSnapshot(#[allow(dead_code, reason = "kept as long as it is used")] Snapshot);
+
+impl ActiveSnapshot {
+    /// Takes it, with what this statement did so far in it.
+    pub fn latest() -> Self {
+        // SAFETY: pushed once, popped once, or by an abort.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            let latest = Snapshot::latest();
+            pg_sys::PushActiveSnapshot(latest.as_ptr());
+            Self(latest)
+        }
+    }
+}
+
+impl Drop for ActiveSnapshot {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: pushed in `latest`.
+            unsafe { pg_sys::PopActiveSnapshot() };
+        }
+    }
+}

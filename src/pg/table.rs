@@ -69,6 +69,26 @@ impl Table {
         }
     }
 
+    /// Removes dead versions from pages (those past the table's end are passed over), or leaves them as they are where another
+    /// process reads them.
+    pub fn prune(&self, blocks: impl Iterator<Item = u32>) {
+        let end = self.blocks();
+        for block in blocks.filter(|block| *block < end) {
+            // SAFETY: a block of the open table; pruning takes the lock that it needs, or does nothing.
+            unsafe {
+                let buffer = pg_sys::ReadBuffer(self.0, block);
+                pg_sys::heap_page_prune_opt(self.0, buffer);
+                pg_sys::ReleaseBuffer(buffer);
+            }
+        }
+    }
+
+    /// Refuses a table that a running statement of this session uses.
+    pub fn check_not_in_use(&self, statement: &std::ffi::CStr) {
+        // SAFETY: the open table; raises the server's own error (55006).
+        unsafe { pg_sys::CheckTableNotInUse(self.0, statement.as_ptr()) };
+    }
+
     /// The newest row (last of the primary key) in `snapshot`.
     pub fn last_row(&self, snapshot: pg_sys::Snapshot) -> Option<Row> {
         // SAFETY: the index belongs to the open table; the row is copied before the scan ends.
@@ -190,4 +210,16 @@ impl Row {
 pub fn block_of(tid: &pg_sys::ItemPointerData) -> u32 {
     // SAFETY: reads the structure it is given.
     unsafe { item_pointer_get_block_number(tid) }
+}
+
+/// Locks a table to the end of the transaction, and waits for it.
+pub fn lock(table: pg_sys::Oid, mode: u32) {
+    // SAFETY: a lock needs no table: one that is gone by now is not found when it is opened.
+    unsafe { pg_sys::LockRelationOid(table, mode as i32) };
+}
+
+/// Locks a table to the end of the transaction if nobody holds a lock that conflicts.
+pub fn try_lock(table: pg_sys::Oid, mode: u32) -> bool {
+    // SAFETY: as in `lock`.
+    unsafe { pg_sys::ConditionalLockRelationOid(table, mode as i32) }
 }

@@ -5,13 +5,12 @@
 //! A cell that has votes keeps them until a ballot takes the last one away, which the feed counts (`emptied`), or the match is
 //! purged, and then its history has another beginning (`born`).
 
-#![allow(unsafe_code, reason = "reads the transaction's state")]
-
 use crate::error::{Result, refused};
 use crate::fold::aggregate::Aggregate;
 use crate::fold::feed::Head;
 use crate::pg::bigints::Bigints;
 use crate::pg::spi::{Plan, Sees, Spi};
+use crate::pg::transaction;
 use foldhash::{HashMap, HashSet};
 use pgrx::{IntoDatum, pg_sys};
 use std::cell::RefCell;
@@ -65,8 +64,7 @@ pub fn count(spi: &Spi, table: Aggregate, match_id: &str, head: &Head, pending: 
         *known = SeenKeys { born: head.born, emptied: head.emptied, ..SeenKeys::default() };
     }
     // What this transaction itself folded may never be.
-    // SAFETY: reads the transaction's state.
-    let may_remember = unsafe { pg_sys::GetCurrentTransactionIdIfAny() } == pg_sys::InvalidTransactionId;
+    let may_remember = !transaction::has_id();
     if may_remember {
         known.seq = head.seq;
     }

@@ -1,12 +1,11 @@
 //! Starting the background worker: the first session that records a vote and finds none starts it.
 
-#![allow(unsafe_code, reason = "a variable of the server")]
-
+use crate::pg::database;
 use crate::pg::lock::Lock;
 use crate::pg::process::{pause, process};
 use crate::settings;
 use pgrx::bgworkers::BackgroundWorkerBuilder;
-use pgrx::{IntoDatum, PgLogLevel, ereport, pg_sys};
+use pgrx::{IntoDatum, PgLogLevel, ereport};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -41,9 +40,7 @@ pub fn ensure(now: i64) {
     if !Lock::Launch.try_for_session() {
         return;
     }
-    // SAFETY: set when the process connected.
-    let database = unsafe { pg_sys::MyDatabaseId };
-    let is_started = builder().set_argument(database.into_datum()).load_dynamic().is_ok();
+    let is_started = builder().set_argument(database::oid().into_datum()).load_dynamic().is_ok();
     if is_started {
         let started = Instant::now();
         while Lock::Worker.try_for_session() {

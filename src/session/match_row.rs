@@ -1,8 +1,7 @@
 //! A match's row, and whether the match takes a vote now.
 
 use crate::error::{Result, not_now, quoted, unknown};
-use crate::pg::table::Row;
-use crate::pg::table::Table;
+use crate::pg::table::{Row, Table};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 

@@ -1,14 +1,12 @@
 //! What a session remembers, so that a vote costs no look-up: table numbers, which heap takes votes, which matches are
 //! open. Dropped as a whole when a relcache invalidation of one of the tables says that something changed.
 
-#![allow(unsafe_code, reason = "invalidation callbacks are the server's own interface")]
-
 use crate::error::{Result, quoted, unknown};
 use crate::pending::fold_log::FoldLog;
 use crate::pending::turn::Heap;
-use crate::pg::clock;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::tables::Tables;
+use crate::pg::{clock, relcache, table};
 use crate::session::{launch, match_row};
 use crate::settings;
 use pgrx::pg_sys;
@@ -47,8 +45,7 @@ impl Memory {
 
 /// Asks the server to tell when a table changes. Once a process.
 pub fn watch() {
-    // SAFETY: the callback only sets a flag.
-    unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(changed), pg_sys::Datum::from(0)) };
+    relcache::watch(changed);
 }
 
 /// Runs inside the server's invalidation code, where nothing may fail: it compares and sets a flag.
@@ -60,8 +57,7 @@ extern "C-unwind" fn changed(_: pg_sys::Datum, table: pg_sys::Oid) {
 
 /// Tells every session, when this transaction commits, to forget what it remembers.
 pub fn invalidate(tables: &Tables) {
-    // SAFETY: queues a message for the end of the transaction.
-    unsafe { pg_sys::CacheInvalidateRelcacheByRelid(tables.matches) };
+    relcache::invalidate(tables.matches);
 }
 
 /// The numbers of our tables, from memory.
@@ -80,11 +76,11 @@ pub fn tables() -> Result<Tables> {
 pub fn lock_current_heap() -> Result<pg_sys::Oid> {
     loop {
         let (heap, table) = with_memory(Memory::current)?;
-        // SAFETY: conflicts only with DDL and VACUUM FULL.
-        unsafe { pg_sys::LockRelationOid(table, pg_sys::RowExclusiveLock as i32) };
+        // Conflicts only with DDL and VACUUM FULL.
+        table::lock(table, pg_sys::RowExclusiveLock);
         settings::pause(settings::Pause::VoteLocked);
-        // SAFETY: a lock that the transaction had already accepts no messages by itself.
-        unsafe { pg_sys::AcceptInvalidationMessages() };
+        // A lock that the transaction had already accepts no messages by itself.
+        relcache::accept_messages();
         if with_memory(Memory::current)? == (heap, table) {
             return Ok(table);
         }

@@ -1,6 +1,5 @@
 //! The memory of a session, so that a vote runs no query.
 
-pub mod guards; // transactions in which a function may not run
 pub mod launch; // starts the background worker where none runs
 pub mod match_row; // a match's row, and whether the match takes a vote now
 pub mod memory; // tables, the current heap, matches; dropped when one of them changes

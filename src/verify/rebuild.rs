@@ -1,17 +1,14 @@
 //! Counting a match again from what remembers its votes: its ballots and attached tables.
 
-#![allow(unsafe_code, reason = "reads in a snapshot of its own")]
-
 use crate::error::{Result, not_now, quoted, refused, unknown};
 use crate::fold::aggregate::{self, Aggregate, Target};
 use crate::fold::feed::Change;
 use crate::fold::once;
 use crate::pg::lock::Lock;
-use crate::pg::snapshot::Snapshot;
+use crate::pg::snapshot::ActiveSnapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
-use crate::pg::{clock, extension};
+use crate::pg::{clock, extension, transaction};
 use crate::read::moment::Moment;
-use crate::session::guards;
 use crate::verify::timelines::Timelines;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
@@ -33,8 +30,8 @@ thread_local! {
 /// See the COMMENT in sql/65-verify.sql.
 #[pg_extern(sql = false)]
 fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
-    guards::prevent_read_only(c"rebuild_match()");
-    guards::require_read_committed("rebuild_match")?;
+    transaction::prevent_read_only(c"rebuild_match()");
+    transaction::require_read_committed("rebuild_match")?;
     let match_id = parse_name("match_id", match_id).map_err(refused)?;
     // No fold writes meanwhile, so that what is read here stays true.
     Lock::Fold.wait_for_transaction();
@@ -42,36 +39,11 @@ fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
     let at = clock::now();
     spi::connect(|spi| {
         let counted = {
-            let _moment = LatestIsActive::begin();
+            let _moment = ActiveSnapshot::latest();
             Recount::read(spi, match_id)?
         };
         counted.write(spi, match_id, at)
     })
-}
-
-/// Makes this very moment the one that [`Sees::TheCallersMoment`] sees, instead of that of the calling statement, which may
-/// be older than the last fold.
-struct LatestIsActive(#[allow(dead_code, reason = "kept as long as it is used")] Snapshot);
-
-impl LatestIsActive {
-    fn begin() -> Self {
-        // SAFETY: what this statement did so far is to be seen; pushed once, popped once, or by an abort.
-        unsafe {
-            pg_sys::CommandCounterIncrement();
-            let latest = Snapshot::latest();
-            pg_sys::PushActiveSnapshot(latest.as_ptr());
-            Self(latest)
-        }
-    }
-}
-
-impl Drop for LatestIsActive {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // SAFETY: pushed in `begin`.
-            unsafe { pg_sys::PopActiveSnapshot() };
-        }
-    }
 }
 
 /// What the sources add up to at one moment, less what is pending in it: what the aggregates have to be.

@@ -3,18 +3,15 @@
 //! It needs no preloading. The first session that records a vote and finds no worker starts one; it leaves when nothing
 //! came for a while. Whatever happens to it, votes are safe in pending and reads count them.
 
-#![allow(unsafe_code, reason = "background workers, signals and transactions are the server's own interfaces")]
-
 use crate::attached::fill_process::Filler;
 use crate::fold::once;
 use crate::pending::low_water;
-use crate::pg::extension;
 use crate::pg::lock::Lock;
-use crate::pg::process::{FOLDING, note};
-use crate::pg::process::{MAX_BACK_OFF, connect, in_transaction, pause, reload_settings, report};
+use crate::pg::process::{FOLDING, MAX_BACK_OFF, connect, exit, in_transaction, note, pause, reload_settings, report};
+use crate::pg::vacuum::Vacuum;
+use crate::pg::{database, extension};
 use crate::session::launch::builder;
 use crate::settings;
-use crate::worker::vacuum::Vacuum;
 use pgrx::bgworkers::BgWorkerStartTime;
 #[cfg(feature = "pg18")]
 use pgrx::pg_sys::pqsignal_be as pqsignal;
@@ -27,8 +24,7 @@ const LINGER: Duration = Duration::from_millis(1_500);
 
 /// Registers the workers of `vote_agg.databases` when the library is preloaded.
 pub fn preload() {
-    // SAFETY: a flag of the server.
-    if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
+    if !database::is_preloading() {
         return;
     }
     for database in settings::databases() {
@@ -43,6 +39,7 @@ pub fn preload() {
 /// The worker's process. The argument is the database, or 0 where its name is in the extra data.
 #[pg_guard]
 #[unsafe(no_mangle)]
+#[allow(unsafe_code, reason = "the server finds it by its name")]
 pub extern "C-unwind" fn vote_agg_worker_main(database: pg_sys::Datum) {
     connect(database);
     let is_first = in_transaction(FOLDING, || {
@@ -53,8 +50,7 @@ pub extern "C-unwind" fn vote_agg_worker_main(database: pg_sys::Datum) {
     if matches!(is_first, Ok(true)) {
         work();
     }
-    // SAFETY: ends this process; 0 tells the server not to start it again.
-    unsafe { pg_sys::proc_exit(0) };
+    exit();
 }
 
 fn work() {

@@ -2,8 +2,8 @@
 //! pending in the transaction that changes the ballot, so that no reader sees both or neither.
 
 use crate::error::{Result, not_now, quoted, refused};
-use crate::pg::clock;
-use crate::session::{guards, launch, memory};
+use crate::pg::{clock, transaction};
+use crate::session::{launch, memory};
 use crate::write::append;
 use crate::write::ballot_box::{BallotBox, Cast, Choice, Voter};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -44,7 +44,7 @@ fn cast(
     cell: std::result::Result<Option<CellIndex>, Error>,
     country: Option<&[u8]>,
 ) -> Result<&'static str> {
-    guards::prevent_read_only(c"cast_vote()");
+    transaction::prevent_read_only(c"cast_vote()");
     let parse = || {
         let voter = voter(match_id, voter_id)?;
         let team = parse_name("team_choice", team)?.to_owned();
@@ -71,7 +71,7 @@ fn cast(
 /// See the COMMENT in sql/25-ballot.sql.
 #[pg_extern(sql = false)]
 fn retract_vote(match_id: Option<&[u8]>, voter_id: Option<&[u8]>) -> Result<bool> {
-    guards::prevent_read_only(c"retract_vote()");
+    transaction::prevent_read_only(c"retract_vote()");
     let voter = voter(match_id, voter_id).map_err(refused)?;
     let heap = append::begin(voter.match_id, std::iter::empty())?;
     if !memory::changes_allowed(voter.match_id)? {

@@ -1,9 +1,9 @@
 //! Many votes in one call: summed here, so that only distinct sums are appended.
 
 use crate::error::{Result, refused, refused_at};
-use crate::pg::clock;
 use crate::pg::jsonb_in::Jsonb;
-use crate::session::{guards, launch, memory};
+use crate::pg::{clock, transaction};
+use crate::session::{launch, memory};
 use crate::write::append;
 use crate::write::ballot::{changes_nothing, moved};
 use crate::write::ballot_box::{BallotBox, Cast, Choice, Voter};
@@ -20,7 +20,7 @@ use vote_agg_core::{Country, Error};
 /// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
-    guards::prevent_read_only(c"bulk_increment()");
+    transaction::prevent_read_only(c"bulk_increment()");
     let votes = votes.ok_or_else(|| refused(Error::Null { what: "votes" }))?;
     let at = clock::now();
     let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
@@ -101,7 +101,7 @@ fn bulk_increment_arrays(
     country_codes: Option<Array<'_, &[u8]>>,
     votes: Option<Array<'_, i64>>,
 ) -> Result<i64> {
-    guards::prevent_read_only(c"bulk_increment()");
+    transaction::prevent_read_only(c"bulk_increment()");
     let at = clock::now();
     let match_id = parse_name("match_id", match_id).map_err(refused)?;
     let teams = team_choices.ok_or_else(|| refused(Error::Null { what: "team_choices" }))?;

@@ -1,8 +1,8 @@
 //! Recording votes: parse, check, append one row to pending.
 
 use crate::error::{Result, refused};
-use crate::pg::clock;
-use crate::session::{guards, launch};
+use crate::pg::{clock, transaction};
+use crate::session::launch;
 use crate::write::append;
 use pgrx::pg_extern;
 use vote_agg_core::vote::cell::{cell_from_bits, coarsen};
@@ -93,7 +93,7 @@ fn record(
     votes: Option<i64>,
     in_total: bool,
 ) -> Result<()> {
-    guards::prevent_read_only(function);
+    transaction::prevent_read_only(function);
     let at = clock::now();
     let parse = || {
         let match_id = parse_name("match_id", match_id)?;
