@@ -88,7 +88,8 @@ validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://hos
 bench: install ## ratios against peers, in one run; ARGS=--help
 	$(PYTHON) -m bench.run $(ARGS)
 
-lint: build/vote_agg--$(VERSION).sql ## format, clippy, pgspot
+lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot
+	scripts/version
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -p vote_agg_core -p vote_agg_relay -- -D warnings
 	cargo clippy $(CARGO_PG) -- -D warnings

@@ -22,7 +22,15 @@ mod verify; // counting again
 mod worker; // the background worker
 mod write; // record_vote, cast_vote, bulk_increment
 
-pgrx::pg_module_magic!(name = c"vote_agg", version = c"0.1.0");
+use std::ffi::CStr;
+
+/// The version of the package, as the server wants it.
+const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+    Ok(version) => version,
+    Err(_) => c"unknown",
+};
+
+pgrx::pg_module_magic!(name = c"vote_agg", version = VERSION);
 
 /// Called when a process loads the library.
 #[pgrx::pg_guard]
