@@ -1,6 +1,8 @@
+import type { Answer, JoinRequest } from "./answer.js";
 import type { VoteError } from "./error.js";
 import { onNextFrame } from "./frame.js";
-import { type Answer, backOff, type Link, type LinkedMatch } from "./link.js";
+import { backOff, type Link, type LinkedMatch } from "./link.js";
+import { notifyAll } from "./listeners.js";
 import { type Message, type Snapshot, VERSION } from "./message.js";
 import { snapshotOf, type VoteSnapshot } from "./snapshot.js";
 import { applyMessage, type MatchState } from "./state.js";
@@ -11,14 +13,14 @@ const LINGER = 1_000;
 /** A match at a resolution over one link, as long as it has listeners. All stores that want the same share one. */
 export class FollowedMatch implements LinkedMatch {
   snapshot: VoteSnapshot;
-  private readonly listeners = new Set<() => void>();
-  private error: VoteError | null = null;
+  readonly #listeners = new Set<() => void>();
+  #error: VoteError | null = null;
   /** The join that is not answered yet. */
-  private openJoin: object | null = null;
-  private attempts = 0;
-  private retry: ReturnType<typeof setTimeout> | undefined;
-  private linger: ReturnType<typeof setTimeout> | undefined;
-  private cancelFrame: (() => void) | undefined;
+  #openJoin: object | null = null;
+  #attempts = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #linger: ReturnType<typeof setTimeout> | undefined;
+  #cancelFrame: (() => void) | undefined;
 
   /** `onUnused` is called a while after the last listener has gone. */
   constructor(
@@ -28,45 +30,65 @@ export class FollowedMatch implements LinkedMatch {
     public state: MatchState | undefined,
     private readonly onUnused: (match: FollowedMatch) => void,
   ) {
-    this.snapshot = this.makeSnapshot();
+    this.snapshot = this.#makeSnapshot();
   }
 
   get isUnused(): boolean {
-    return this.listeners.size === 0;
+    return this.#listeners.size === 0;
   }
 
   addListener(listener: () => void): void {
-    this.listeners.add(listener);
-    clearTimeout(this.linger);
+    this.#listeners.add(listener);
+    clearTimeout(this.#linger);
   }
 
   removeListener(listener: () => void): void {
-    this.listeners.delete(listener);
-    if (this.isUnused) this.linger = setTimeout(() => this.onUnused(this), LINGER);
+    this.#listeners.delete(listener);
+    if (this.isUnused) this.#linger = setTimeout(() => this.onUnused(this), LINGER);
   }
 
   /** Joins where what is known is not at this resolution. */
   setResolution(resolution: number | null): void {
     this.resolution = resolution;
     // A join under way is looked at again when its answer comes.
-    if (!this.openJoin && !this.isExact(resolution)) this.join();
+    if (!this.#openJoin && !this.#isExact(resolution)) this.join();
+  }
+
+  joinRequest(): JoinRequest {
+    const { matchId, resolution, state } = this;
+    // What is known at this resolution is gone on from; the relay says whether it can.
+    const isKnown = state && state.epoch !== null && state.resolution === resolution && state.stale !== "snapshot";
+    const since = isKnown ? { sinceSeq: state.seq, epoch: state.epoch } : {};
+    return { matchId, bundle: true, ...(resolution !== null && { resolution }), ...since };
+  }
+
+  join(): void {
+    this.#stopRetry();
+    if (!this.link.isConnected) return;
+    const join = (this.#openJoin = {});
+    this.link.join(this, (error, answer, request) => {
+      if (this.#openJoin !== join) return;
+      this.#openJoin = null;
+      if (error) return this.onRefusal(error);
+      if ((request.resolution ?? null) !== this.resolution) return this.join();
+      this.#error = null;
+      // Its snapshot, or what was missed, came before the answer.
+      if (!this.#isCaughtUp(answer)) this.#joinLater();
+      this.#publishSoon();
+    });
   }
 
   close(): void {
-    clearTimeout(this.retry);
-    this.cancelFrame?.();
-  }
-
-  onConnect(): void {
-    this.join();
+    this.#stopRetry();
+    this.#cancelFrame?.();
   }
 
   onLinkChange(): void {
     if (!this.link.isConnected) {
-      this.openJoin = null;
-      clearTimeout(this.retry);
+      this.#openJoin = null;
+      this.#stopRetry();
     }
-    this.publishSoon();
+    this.#publishSoon();
   }
 
   onMessage(message: Message | Snapshot): void {
@@ -76,72 +98,58 @@ export class FollowedMatch implements LinkedMatch {
     const before = this.state;
     this.state = applyMessage(before, message);
     if (this.state === before) return;
-    if (this.isExact(this.resolution)) {
-      this.attempts = 0;
-      this.error = null;
-      clearTimeout(this.retry);
-    } else if (!this.openJoin) {
+    if (this.#isExact(this.resolution)) {
+      this.#attempts = 0;
+      this.#error = null;
+      this.#stopRetry();
+    } else if (!this.#openJoin) {
       this.join();
     }
-    this.publishSoon();
+    this.#publishSoon();
   }
 
   /** The join was refused, or its answer was lost: shown, and tried again. */
   onRefusal(error: VoteError): void {
-    this.error = error;
-    this.joinLater();
-    this.publishSoon();
+    this.#error = error;
+    // A request that is wrong in itself stays wrong; for room, the link calls.
+    if (error.code !== "invalid" && error.code !== "too_many_rooms") this.#joinLater();
+    this.#publishSoon();
   }
 
-  private isExact(resolution: number | null): boolean {
+  /** A join that waits for its time is made now. */
+  onWake(): void {
+    if (this.#retry !== undefined) this.join();
+  }
+
+  #isExact(resolution: number | null): boolean {
     return this.state?.stale === null && this.state.resolution === resolution;
   }
 
-  private join(): void {
-    clearTimeout(this.retry);
-    if (!this.link.isConnected) return;
-    const { matchId, resolution, state } = this;
-    const join = (this.openJoin = {});
-    const isKnown = state && state.epoch !== null && state.resolution === resolution && state.stale !== "snapshot";
-    const since = isKnown ? { sinceSeq: state.seq, epoch: state.epoch } : {};
-    this.link.ask("match:join", { matchId, bundle: true, ...(resolution !== null && { resolution }), ...since }, (error, answer) => {
-      if (this.openJoin !== join) return;
-      this.openJoin = null;
-      if (error) {
-        // A request that is wrong in itself stays wrong.
-        if (error.code !== "invalid") return this.onRefusal(error);
-        this.error = error;
-        return this.publishSoon();
-      }
-      this.link.onJoin();
-      if (resolution !== this.resolution) return this.join();
-      this.error = null;
-      // Its snapshot, or what was missed, came before the answer.
-      if (!this.isCaughtUp(answer)) this.joinLater();
-      this.publishSoon();
-    });
+  #isCaughtUp({ seq = 0, epoch = null }: Answer): boolean {
+    return this.#isExact(this.resolution) && this.state?.epoch === epoch && this.state.seq >= seq;
   }
 
-  private isCaughtUp({ seq = 0, epoch = null }: Answer): boolean {
-    return this.isExact(this.resolution) && this.state?.epoch === epoch && this.state.seq >= seq;
+  #stopRetry(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
   }
 
-  private joinLater(): void {
-    clearTimeout(this.retry);
-    this.retry = setTimeout(() => this.join(), backOff(this.attempts++));
+  #joinLater(): void {
+    this.#stopRetry();
+    this.#retry = setTimeout(() => this.join(), backOff(this.#attempts++));
   }
 
-  private makeSnapshot(): VoteSnapshot {
+  #makeSnapshot(): VoteSnapshot {
     const connected = this.link.isConnected;
-    const connectionError = this.link.error ?? this.error;
-    return snapshotOf(this.matchId, this.resolution, this.state, { connected, connecting: !connected, connectionError });
+    const { error, staleSince } = this.link;
+    return snapshotOf(this.matchId, this.resolution, this.state, { connected, connecting: !connected, connectionError: error ?? this.#error, staleSince });
   }
 
-  private publishSoon(): void {
-    this.cancelFrame ??= onNextFrame(() => {
-      this.cancelFrame = undefined;
-      this.snapshot = this.makeSnapshot();
-      for (const listener of [...this.listeners]) listener();
+  #publishSoon(): void {
+    this.#cancelFrame ??= onNextFrame(() => {
+      this.#cancelFrame = undefined;
+      this.snapshot = this.#makeSnapshot();
+      notifyAll(this.#listeners);
     });
   }
 }

@@ -1,9 +1,17 @@
-/** Once a frame where there are frames: a hidden page is told nothing until it is seen again. */
+/** Milliseconds after which a page without frames is told: a hidden one has none, and its title should go on. */
+const HIDDEN = 1_000;
+
+/** Once a frame where there are frames. */
 export function onNextFrame(run: () => void): () => void {
-  if (typeof requestAnimationFrame === "function") {
-    const frame = requestAnimationFrame(run);
-    return () => cancelAnimationFrame(frame);
-  }
-  const timer = setTimeout(run, 16);
-  return () => clearTimeout(timer);
+  const frame = typeof requestAnimationFrame === "function" ? requestAnimationFrame(() => once()) : undefined;
+  const timer = setTimeout(() => once(), frame === undefined ? 16 : HIDDEN);
+  const cancel = () => {
+    if (frame !== undefined) cancelAnimationFrame(frame);
+    clearTimeout(timer);
+  };
+  const once = () => {
+    cancel();
+    run();
+  };
+  return cancel;
 }

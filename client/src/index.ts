@@ -1,3 +1,4 @@
+export type { RelayOptions, Transport } from "./endpoint.js";
 export type { VoteError } from "./error.js";
 export type { Flip, MatchStatus, Message, NewVotes, PlaceVotes, Snapshot, Votes, WireStats } from "./message.js";
 export type { VoteSnapshot } from "./snapshot.js";

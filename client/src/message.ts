@@ -65,3 +65,21 @@ export interface Snapshot {
   readonly cells: readonly PlaceVotes[];
   readonly countries: readonly PlaceVotes[];
 }
+
+/** What the relay may say after connecting. All of it is optional, here and below: other relays do not say it. */
+export interface RelayWelcome {
+  /** Milliseconds over which clients should spread when they connect again: it grows with their number. */
+  readonly window?: number;
+}
+
+/** The relay closes the connection. */
+export interface RelayClosing {
+  readonly reason: string;
+  readonly window?: number;
+}
+
+/** The relay is cut off from its database: what it shows may be old. */
+export interface RelayStale {
+  /** Since when, ISO 8601; null or missing: it is up to date again. */
+  readonly since?: string | null;
+}

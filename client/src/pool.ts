@@ -1,3 +1,4 @@
+import { type Endpoint, isSameEndpoint } from "./endpoint.js";
 import { FollowedMatch } from "./followed_match.js";
 import { Link } from "./link.js";
 import type { MatchState } from "./state.js";
@@ -5,7 +6,7 @@ import type { Token } from "./token.js";
 
 /** What a store follows. */
 export interface MatchRequest {
-  readonly url: string;
+  readonly endpoint: Endpoint;
   readonly token: Token | undefined;
   readonly matchId: string;
   readonly resolution: number | null;
@@ -15,13 +16,13 @@ export interface MatchRequest {
 const links: Link[] = [];
 
 /** Finds or makes the match of a request, and adds the listener to it. `seed` is the state that the listener has already. */
-export function acquire({ url, token, matchId, resolution }: MatchRequest, seed: MatchState | undefined, listener: () => void): FollowedMatch {
-  const own = links.filter((link) => link.url === url && link.token === token);
+export function acquire({ endpoint, token, matchId, resolution }: MatchRequest, seed: MatchState | undefined, listener: () => void): FollowedMatch {
+  const own = links.filter((link) => isSameEndpoint(link.endpoint, endpoint) && link.token === token);
   const followed = own.flatMap((link) => (link.matches.get(matchId) as FollowedMatch | undefined) ?? []);
   let match = followed.find((each) => each.resolution === resolution) ?? followed.find((each) => each.isUnused);
   if (!match) {
     let link = own.find((each) => !each.matches.has(matchId));
-    if (!link) links.push((link = new Link(url, token)));
+    if (!link) links.push((link = new Link(endpoint, token)));
     link.matches.set(matchId, (match = new FollowedMatch(link, matchId, resolution, seed, release)));
   }
   match.addListener(listener);
@@ -40,6 +41,6 @@ function release(match: FollowedMatch): void {
 }
 
 /** The sockets that are open, to one relay or to all: for tests. */
-export function openLinks(url?: string): Link[] {
-  return links.filter((link) => url === undefined || link.url === url);
+export function openLinks(origin?: string): Link[] {
+  return links.filter((link) => origin === undefined || link.endpoint.origin === origin);
 }

@@ -1,3 +1,4 @@
+"use client";
 import { useEffect, useMemo, useSyncExternalStore } from "react";
 import type { VoteSnapshot } from "./snapshot.js";
 import { createVoteStore, type VoteStore, type VoteStoreOptions } from "./store.js";
@@ -7,13 +8,16 @@ export type UseVoteSocketOptions = VoteStoreOptions;
 export interface VoteSocket extends VoteSnapshot, Pick<VoteStore, "connect" | "disconnect"> {}
 
 /**
- * Follows a match while the component is mounted. Another `matchId`, `url` or `autoConnect` starts anew; another `resolution` or
- * `token` goes on with what is there. Components that pass the same `token` function share a socket.
+ * Follows a match while the component is mounted. Another `resolution` or `token` goes on with the state that is there, any other
+ * option starts anew. Components that pass the same `token` function share a socket.
  */
 export function useVoteSocket(options: UseVoteSocketOptions): VoteSocket {
-  const { matchId, url, autoConnect, resolution = null, token } = options;
-  // Nothing is opened here: the first listener does that.
-  const store = useMemo(() => createVoteStore({ matchId, url, autoConnect, resolution, token }), [matchId, url, autoConnect]);
+  const { matchId, url, path, transports, withCredentials, autoConnect, resolution = null, token } = options;
+  // Nothing is opened here: the first listener does that. A list of transports written in place is a new one each time.
+  const store = useMemo(
+    () => createVoteStore({ matchId, url, path, transports, withCredentials, autoConnect, resolution, token }),
+    [matchId, url, path, transports?.join(), withCredentials, autoConnect],
+  );
   useEffect(() => {
     store.setToken(token);
     store.setResolution(resolution);

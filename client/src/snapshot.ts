@@ -12,6 +12,8 @@ export interface VoteSnapshot {
   readonly connecting: boolean;
   /** Why there is no connection, or no match; null when all is well. */
   readonly connectionError: VoteError | null;
+  /** Since when the relay is cut off from its database, ISO 8601: what is shown may be old. Null: it is up to date, as far as it says. */
+  readonly staleSince: string | null;
   /** Null until the first snapshot. */
   readonly stats: MatchStats | null;
   readonly aggregates: readonly CellAggregate[];
@@ -30,14 +32,14 @@ const NONE: readonly never[] = [];
 
 /** A snapshot without a connection. */
 export function idle(matchId: string, resolution: number | null, state: MatchState | undefined, connecting: boolean): VoteSnapshot {
-  return snapshotOf(matchId, resolution, state, { connected: false, connecting, connectionError: null });
+  return snapshotOf(matchId, resolution, state, { connected: false, connecting, connectionError: null, staleSince: null });
 }
 
 export function snapshotOf(
   matchId: string,
   resolution: number | null,
   state: MatchState | undefined,
-  connection: Pick<VoteSnapshot, "connected" | "connecting" | "connectionError">,
+  connection: Pick<VoteSnapshot, "connected" | "connecting" | "connectionError" | "staleSince">,
 ): VoteSnapshot {
   const { stats = null, aggregates = NONE, countries = NONE, flips = NONE, at = null, seq = 0, epoch = null } = state ?? {};
   return { matchId, resolution: state ? state.resolution : resolution, ...connection, stats, aggregates, countries, flips, at, seq, epoch };

@@ -1,13 +1,13 @@
+import { endpointOf, type RelayOptions } from "./endpoint.js";
 import type { FollowedMatch } from "./followed_match.js";
+import { notifyAll } from "./listeners.js";
 import { acquire } from "./pool.js";
 import { idle, type VoteSnapshot } from "./snapshot.js";
 import type { MatchState } from "./state.js";
 import type { Token } from "./token.js";
 
-export interface VoteStoreOptions {
+export interface VoteStoreOptions extends RelayOptions {
   readonly matchId: string;
-  /** The relay's origin, such as `https://votes.example.org`; by default the page's own. */
-  readonly url?: string | undefined;
   /** Rolls cells up to a resolution of 0 to 15; null: as they are counted. */
   readonly resolution?: number | null | undefined;
   readonly token?: Token | undefined;
@@ -33,9 +33,10 @@ export interface VoteStore {
   readonly close: () => void;
 }
 
-/** A store of one match. Stores of the same url and token share a socket, and the match where it is the same too. */
+/** A store of one match. Throws a TypeError for options that cannot be right. Stores of the same url and token share a socket, and the match where it is the same too. */
 export function createVoteStore(options: VoteStoreOptions): VoteStore {
-  const { matchId, url = "", autoConnect = true } = options;
+  const { matchId, autoConnect = true } = options;
+  const endpoint = endpointOf(options);
   let { token, resolution = null } = options;
   let isWanted = autoConnect;
   let match: FollowedMatch | undefined;
@@ -48,11 +49,12 @@ export function createVoteStore(options: VoteStoreOptions): VoteStore {
     snapshot = match!.snapshot;
     notify();
   };
-  const notify = () => {
-    for (const listener of [...listeners]) listener();
+  const notify = () => notifyAll(listeners);
+  const check = () => {
+    if (!endpoint.origin && typeof location === "undefined") throw new TypeError("url is needed outside a page: the relay's address");
   };
   const start = () => {
-    match = acquire({ url, token, matchId, resolution }, state, onChange);
+    match = acquire({ endpoint, token, matchId, resolution }, state, onChange);
     snapshot = match.snapshot;
   };
   const stop = () => {
@@ -74,6 +76,7 @@ export function createVoteStore(options: VoteStoreOptions): VoteStore {
 
   return {
     subscribe(listener) {
+      check();
       // A listener that subscribes twice is called twice.
       const own = () => listener();
       listeners.add(own);
@@ -98,6 +101,7 @@ export function createVoteStore(options: VoteStoreOptions): VoteStore {
       match?.link.setToken(next);
     },
     connect() {
+      check();
       isWanted = true;
       settle();
       notify();

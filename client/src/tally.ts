@@ -23,7 +23,18 @@ export interface CountryAggregate extends Tally {
   readonly countryCode: string;
 }
 
-export function tallyOf(votes: Votes): Tally {
+/** An object without what objects inherit: no vote of a team called "constructor" is found where it has none. */
+const NoVotes = function () {} as unknown as new () => Record<string, number>;
+NoVotes.prototype = Object.create(null);
+
+function copyOf(votes: Votes): Votes {
+  const copy = new NoVotes();
+  for (const team of Object.keys(votes)) copy[team] = votes[team]!;
+  return copy;
+}
+
+export function tallyOf(counted: Votes): Tally {
+  const votes = copyOf(counted);
   let [totalVotes, first, second] = [0, 0, 0];
   let leader: string | null = null;
   for (const team of Object.keys(votes)) {
@@ -40,9 +51,9 @@ export function tallyOf(votes: Votes): Tally {
   };
 }
 
-export function cellAggregate(h3Index: string, votes: Votes): CellAggregate {
+export function cellAggregate(h3Index: string, counted: Votes): CellAggregate {
   // The resolution is the bits 52 to 55 of the index: the second of its 15 digits.
-  const { totalVotes, leader, dominance } = tallyOf(votes);
+  const { totalVotes, votes, leader, dominance } = tallyOf(counted);
   // Not spread: objects put together from others take half as much memory again.
   return { h3Index, resolution: parseInt(h3Index[1]!, 16), totalVotes, votes, leader, dominance };
 }

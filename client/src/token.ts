@@ -1,4 +1,4 @@
-/** A JSON Web Token, or what gets one: called before each connect, and some time before the last one expires. */
+/** A JSON Web Token, or a function that gets one: called before each connect, and some time before the last one expires. */
 export type Token = string | (() => string | Promise<string>);
 
 /** Milliseconds that a token is still valid; 0 where it does not say. */

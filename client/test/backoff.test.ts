@@ -1,6 +1,7 @@
 // Time is faked here, the sockets are not: `turns` lets them have their events.
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { createVoteStore, type VoteStore } from "../src/store.js";
+import type { Token } from "../src/token.js";
 import { ScriptedRelay } from "./relay.js";
 
 let relay: ScriptedRelay;
@@ -28,27 +29,63 @@ afterEach(async () => {
 
 afterAll(() => relay.stop());
 
-function start() {
+/** The same where a snapshot is published by a timer. */
+const untilShown = async (check: () => boolean) => {
+  for (let i = 0; i < 100 && !check(); i++) {
+    await turns(20);
+    vi.advanceTimersByTime(16);
+  }
+  expect(check()).toBe(true);
+};
+
+function start(token: Token = "t") {
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-  store = createVoteStore({ url: relay.url, matchId: "final", token: "t" });
+  store = createVoteStore({ url: relay.url, matchId: "final", token });
   store.subscribe(() => {});
 }
 
-test.each([0, 0.5, 0.999])("attempts come ever later, up to 15 s, spread by chance (%d)", async (chance) => {
+/** Lets the next attempt come after exactly so many milliseconds. */
+async function attemptsAfter(delay: number) {
+  const before = relay.tokens.length;
+  await turns();
+  vi.advanceTimersByTime(Math.ceil(delay) - 2);
+  await turns();
+  expect(relay.tokens).toHaveLength(before);
+  vi.advanceTimersByTime(3);
+  await untilTold(() => relay.tokens.length === before + 1);
+}
+
+const within = (window: number, chance: number) => 250 + chance * (window - 250);
+
+test.each([0, 0.5, 0.999])("attempts come at any time of a window that grows to 15 s (%d)", async (chance) => {
   vi.spyOn(Math, "random").mockReturnValue(chance);
   relay.tokens.length = 0;
   relay.refuseConnection = () => "token_invalid";
   start();
   await untilTold(() => relay.tokens.length === 1);
-  for (const [i, ceiling] of [1_000, 2_000, 4_000, 8_000, 15_000, 15_000].entries()) {
-    await turns();
-    const delay = ceiling * (0.5 + chance / 2);
-    vi.advanceTimersByTime(Math.ceil(delay) - 2);
-    await turns();
-    expect(relay.tokens).toHaveLength(i + 1);
-    vi.advanceTimersByTime(3);
-    await untilTold(() => relay.tokens.length === i + 2);
-  }
+  for (const window of [3_000, 6_000, 12_000, 15_000, 15_000]) await attemptsAfter(within(window, chance));
+});
+
+test.each([
+  ["relay:welcome", 40_000, 40_000],
+  ["relay:closing", 40_000, 40_000],
+  ["relay:welcome", 9e9, 300_000],
+  ["relay:welcome", 10, 3_000],
+  ["relay:welcome", "soon", 3_000],
+  ["relay:welcome", -1, 3_000],
+  ["relay:welcome", Number.NaN, 3_000],
+])("the relay tells how far its clients spread: %s with %s, %d ms", async (event, told, window) => {
+  vi.spyOn(Math, "random").mockReturnValue(0.999);
+  relay.tokens.length = 0;
+  relay.refuseConnection = () => undefined;
+  relay.refuseJoin = () => undefined;
+  relay.welcomeWith = event === "relay:welcome" ? { window: told } : undefined;
+  start();
+  await untilShown(() => store.getSnapshot().stats !== null);
+  if (event === "relay:closing") relay.namespace.emit("relay:closing", { reason: "shutdown", window: told });
+  relay.namespace.disconnectSockets();
+  await attemptsAfter(within(window, 0.999));
+  relay.welcomeWith = undefined;
 });
 
 test("a match that was joined makes the next failure a first one; being let in alone does not", async () => {
@@ -60,19 +97,51 @@ test("a match that was joined makes the next failure a first one; being let in a
   start();
   await untilTold(() => relay.joins.length === 1);
   relay.dismiss("shutdown");
-  await turns();
-  vi.advanceTimersByTime(501);
+  await attemptsAfter(250);
   await untilTold(() => relay.joins.length === 2);
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
   relay.dismiss("shutdown");
-  await turns();
-  vi.advanceTimersByTime(990);
-  await turns();
-  expect(relay.tokens).toHaveLength(2);
-  vi.advanceTimersByTime(20);
+  await attemptsAfter(within(6_000, 0.5));
   await untilTold(() => relay.joins.length === 3);
   await turns();
   relay.dismiss("shutdown");
-  await turns();
-  vi.advanceTimersByTime(501);
-  await untilTold(() => relay.tokens.length === 4);
+  await attemptsAfter(within(3_000, 0.5));
+});
+
+describe("a token function that hangs", () => {
+  const hang = () => new Promise<string>(() => {});
+
+  test("is told after 10 s and asked again", async () => {
+    vi.spyOn(Math, "random").mockReturnValue(0);
+    relay.tokens.length = 0;
+    const token = vi.fn(hang).mockImplementationOnce(hang).mockResolvedValueOnce("good");
+    start(token);
+    await turns();
+    vi.advanceTimersByTime(9_999);
+    await turns();
+    expect(store.getSnapshot().connectionError).toBeNull();
+    vi.advanceTimersByTime(20);
+    await untilTold(() => store.getSnapshot().connectionError?.code === "token");
+    expect(store.getSnapshot().connectionError!.message).toBe("no token for 10 s");
+    vi.advanceTimersByTime(300);
+    await untilTold(() => relay.tokens.length === 1);
+    await untilShown(() => store.getSnapshot().connected);
+    expect([relay.tokens, token.mock.calls.length]).toEqual([["good"], 2]);
+  });
+
+  test("may still answer late", async () => {
+    relay.tokens.length = 0;
+    let answer = (_: string) => {};
+    start(vi.fn(hang).mockImplementationOnce(() => new Promise((done) => (answer = done))));
+    await turns();
+    vi.advanceTimersByTime(10_020);
+    await untilTold(() => store.getSnapshot().connectionError?.code === "token");
+    answer("late");
+    await untilTold(() => relay.tokens.length === 1);
+    await untilShown(() => store.getSnapshot().connected);
+    // The attempt that was due is not made beside it.
+    vi.advanceTimersByTime(60_000);
+    await turns();
+    expect(relay.tokens).toEqual(["late"]);
+  });
 });

@@ -6,7 +6,8 @@ import { cellToParent } from "h3-js";
 import type { Message, PlaceVotes, Snapshot, Votes } from "../src/message.js";
 import { cellAggregate, tallyOf } from "../src/tally.js";
 
-interface Wish {
+/** What a join sends. */
+interface JoinRequest {
   matchId: string;
   bundle?: boolean;
   resolution?: number;
@@ -73,8 +74,36 @@ function sum(all: Iterable<Votes>): Votes {
   return votes;
 }
 
+/** So many a second, and twice as many at once: the relay's rule. */
+class Rate {
+  private tokens: number;
+  private filledAt = performance.now();
+
+  constructor(private readonly aSecond: number) {
+    this.tokens = 2 * aSecond;
+  }
+
+  allow(): boolean {
+    const now = performance.now();
+    this.tokens = Math.min(2 * this.aSecond, this.tokens + ((now - this.filledAt) * this.aSecond) / 1_000);
+    this.filledAt = now;
+    if (this.tokens < 1) return false;
+    this.tokens--;
+    return true;
+  }
+}
+
+export interface RelaySettings {
+  readonly port?: number;
+  readonly path?: string;
+  /** Per socket; by default those of the relay. */
+  readonly maxRooms?: number;
+  readonly maxJoins?: number;
+  readonly maxEvents?: number;
+}
+
 export class ScriptedRelay {
-  readonly joins: Wish[] = [];
+  readonly joins: JoinRequest[] = [];
   readonly leaves: string[] = [];
   /** Tokens shown: at connecting and later. */
   readonly tokens: (string | undefined)[] = [];
@@ -82,13 +111,24 @@ export class ScriptedRelay {
   readonly matches = new Map<string, ScriptedMatch>();
   /** What to refuse: a reason, or nothing. */
   refuseConnection: (token: string | undefined) => string | undefined = () => undefined;
-  refuseJoin: (wish: Wish) => string | undefined = () => undefined;
+  refuseJoin: (request: JoinRequest) => string | undefined = () => undefined;
   refuseToken: (token: string) => string | undefined = () => undefined;
+  /** Joins are heard and not answered. */
+  isMute = false;
+  onRequest: (request: IncomingMessage) => void = () => {};
+  /** Sent to each client that connects. */
+  welcomeWith: object | undefined;
+  /** Connections and disconnections so far. */
+  readonly seen = { connections: 0, disconnections: 0 };
   private readonly io: Server;
   private readonly streams = new Map<ServerResponse, string>();
 
-  private constructor(private readonly http: HttpServer) {
-    this.io = new Server(http, { cors: { origin: "*" } });
+  private constructor(
+    private readonly http: HttpServer,
+    private readonly settings: RelaySettings,
+  ) {
+    this.io = new Server(http, { cors: { origin: "*" }, cookie: { name: "sticky" }, ...(settings.path && { path: settings.path }) });
+    http.prependListener("request", (request) => this.onRequest(request));
     http.on("request", (request, response) => this.stream(request, response));
     this.namespace.use((socket, next) => {
       const token = socket.handshake.auth.token as string | undefined;
@@ -99,10 +139,10 @@ export class ScriptedRelay {
     this.namespace.on("connection", (socket) => this.welcome(socket));
   }
 
-  static async start(port = 0): Promise<ScriptedRelay> {
+  static async start(settings: RelaySettings = {}): Promise<ScriptedRelay> {
     const http = createServer();
-    const relay = new ScriptedRelay(http);
-    await new Promise<void>((done) => http.listen(port, "127.0.0.1", done));
+    const relay = new ScriptedRelay(http, settings);
+    await new Promise<void>((done) => http.listen(settings.port ?? 0, "127.0.0.1", done));
     return relay;
   }
 
@@ -172,11 +212,24 @@ export class ScriptedRelay {
   }
 
   private welcome(socket: Socket): void {
-    socket.on("match:join", (wish: Wish, answer: (data: object) => void) => {
-      this.joins.push(wish);
-      const error = this.refuseJoin(wish);
+    const { maxRooms = 50, maxJoins = 20, maxEvents = 50 } = this.settings;
+    const [events, joins, rooms] = [new Rate(maxEvents), new Rate(maxJoins), new Set<string>()];
+    this.seen.connections++;
+    socket.on("disconnect", () => this.seen.disconnections++);
+    if (this.welcomeWith) socket.emit("relay:welcome", this.welcomeWith);
+    socket.onAny(() => {
+      if (events.allow()) return;
+      socket.emit("relay:closing", { reason: "too_many_events" });
+      socket.disconnect();
+    });
+    socket.on("match:join", (request: JoinRequest, answer: (data: object) => void) => {
+      this.joins.push(request);
+      if (this.isMute) return;
+      const isFull = !rooms.has(request.matchId) && rooms.size >= maxRooms;
+      const error = joins.allow() ? (this.refuseJoin(request) ?? (isFull ? "too_many_rooms" : undefined)) : "too_many_joins";
+      if (!error) rooms.add(request.matchId);
       if (error) return answer({ ok: false, error, message: "" });
-      const { matchId, resolution = null, sinceSeq, epoch } = wish;
+      const { matchId, resolution = null, sinceSeq, epoch } = request;
       const match = this.match(matchId);
       for (const room of socket.rooms) if (room === matchId || room.startsWith(`${matchId}@`)) void socket.leave(room);
       void socket.join(resolution === null ? matchId : `${matchId}@${resolution}`);
@@ -186,9 +239,11 @@ export class ScriptedRelay {
       else socket.emit("match:snapshot", match.snapshot(resolution));
       answer({ ok: true, matchId, seq: match.seq, epoch: match.epoch, resumed });
     });
-    socket.on("match:leave", ({ matchId }: Wish) => {
+    socket.on("match:leave", ({ matchId }: JoinRequest, answer?: (data: object) => void) => {
       this.leaves.push(matchId);
+      rooms.delete(matchId);
       for (const room of socket.rooms) if (room === matchId || room.startsWith(`${matchId}@`)) void socket.leave(room);
+      answer?.({ ok: true, matchId, left: true });
     });
     socket.on("auth", ({ token }: { token: string }, answer: (data: object) => void) => {
       this.renewals.push(token);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Flip, Message, PlaceVotes, Snapshot, Votes } from "../src/message.js";
 import { applyMessage, type MatchState } from "../src/state.js";
+import { tallyOf } from "../src/tally.js";
 
 function golden<T>(name: string): T {
   return JSON.parse(readFileSync(new URL(`../../fixtures/${name}.json`, import.meta.url), "utf8")) as T;
@@ -173,6 +174,14 @@ describe("what moves", () => {
     const votes = JSON.parse('{"__proto__": 3, "2": 1, "constructor": 2}') as Votes;
     const state = applyMessage(three, after(three, [[names[0]!, votes]]))!;
     expect(state.aggregates[0]).toMatchObject({ totalVotes: 6, leader: "__proto__", dominance: 1 / 6 });
+    expect(Object.entries(state.aggregates[0]!.votes)).toEqual([["2", 1], ["__proto__", 3], ["constructor", 2]]);
+  });
+
+  test("a team without votes has none, whatever it is called", () => {
+    const { stats, aggregates: [cell], countries: [country] } = three;
+    for (const votes of [stats.votes, cell!.votes, country!.votes, tallyOf({}).votes]) {
+      for (const team of ["constructor", "toString", "__proto__", "valueOf"]) expect(votes[team]).toBeUndefined();
+    }
   });
 });
 

@@ -239,7 +239,7 @@ describe("when something is missing", () => {
     const { port } = relay;
     await relay.stop();
     await until(() => expect(now().connectionError?.code).toBe("unreachable"));
-    relays.push((relay = await ScriptedRelay.start(port)));
+    relays.push((relay = await ScriptedRelay.start({ port })));
     relay.fold("final", [[PARIS, { away: 2 }]]);
     await until(() => expect(now()).toMatchObject({ connected: true, seq: 1, connectionError: null }));
   });
@@ -278,7 +278,7 @@ describe("when the relay says no", () => {
     const [good, bad] = [follow(), follow({ matchId: "bad" })];
     await until(() => expect([good.now().connectionError?.code, bad.now().connectionError?.code]).toEqual(["forbidden", "invalid"]));
     await until(() => expect(good.now()).toMatchObject({ connected: true, connectionError: null, stats: { totalVotes: 0 } }));
-    expect(relay.joins.map((wish) => wish.matchId).sort()).toEqual(["bad", "final", "final", "final"]);
+    expect(relay.joins.map((join) => join.matchId).sort()).toEqual(["bad", "final", "final", "final"]);
   });
 
   test("an unknown version of the format is not guessed at", async () => {
@@ -287,6 +287,59 @@ describe("when the relay says no", () => {
     relay.fold("final", [[PARIS, { away: 2 }]], [], { v: 2 });
     await until(() => expect(now().connectionError?.code).toBe("version"));
     expect(now()).toMatchObject({ seq: 0, aggregates: [] });
+  });
+});
+
+describe("listeners", () => {
+  test("one may end another store of the same match, and its own", async () => {
+    const [one, other] = [follow(), follow()];
+    await until(() => expect([one.now().stats, other.now().stats]).not.toContain(null));
+    const heard = other.seen.length;
+    one.store.subscribe(() => {
+      other.end();
+      one.end();
+    });
+    relay.fold("final", [[PARIS, { away: 2 }]]);
+    await until(() => expect(one.now().seq).toBe(1));
+    await pause(50);
+    expect(other.seen).toHaveLength(heard);
+  });
+
+  test("one that throws is reported, and stops no other", async () => {
+    const reported: unknown[] = [];
+    vi.spyOn(globalThis, "queueMicrotask").mockImplementation((report) => {
+      try {
+        report();
+      } catch (error) {
+        reported.push(error);
+      }
+    });
+    const { store } = follow();
+    store.subscribe(() => {
+      throw new Error("a fault of the page");
+    });
+    const { now, seen } = follow();
+    const last = vi.fn();
+    store.subscribe(last);
+    await until(() => expect(now().stats).not.toBeNull());
+    expect(seen.length).toBeGreaterThan(0);
+    expect(last).toHaveBeenCalled();
+    expect(reported[0]).toEqual(new Error("a fault of the page"));
+  });
+});
+
+describe("a relay without its database", () => {
+  test("tells since when, and when that is over", async () => {
+    const { now } = follow();
+    await until(() => expect(now().stats).not.toBeNull());
+    relay.namespace.emit("relay:stale", { since: "2026-07-19T20:11:03.120Z" });
+    await until(() => expect(now()).toMatchObject({ connected: true, connectionError: null, staleSince: "2026-07-19T20:11:03.120Z" }));
+    relay.namespace.emit("relay:stale", { since: null });
+    await until(() => expect(now().staleSince).toBeNull());
+    relay.namespace.emit("relay:stale", { since: "2026-07-19T20:11:03.120Z" });
+    await until(() => expect(now().staleSince).not.toBeNull());
+    relay.dismiss("stale");
+    await until(() => expect(now()).toMatchObject({ connected: true, connectionError: null, staleSince: null }));
   });
 });
 

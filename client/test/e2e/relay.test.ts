@@ -138,7 +138,7 @@ test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what i
   const links = openLinks();
   expect(links.length).toBeLessThanOrEqual(4);
   for (const link of links) {
-    const socket = link["socket"];
+    const socket = link.socket;
     for (const event of ["connect", "disconnect", "connect_error", "match:update", "match:snapshot"]) expect(socket.listeners(event)).toHaveLength(1);
     for (const event of ["open", "packet", "error", "close"] as const) expect(socket.io.listeners(event).length).toBeLessThanOrEqual(1);
   }
@@ -181,6 +181,23 @@ test("tokens that live four seconds never break the stream", async () => {
   stranger.setToken(token(60));
   await eventually("connected", () => stranger.getSnapshot().connected && stranger.getSnapshot().seq === seq);
   for (const each of stores.splice(0)) each.close();
+  await eventually("every socket is closed", () => openLinks().length === 0);
+});
+
+test.each([60, 1_000])("a page with %d matches: 50 are followed, the rest are told, and the connection holds", async (count) => {
+  const many = Array.from({ length: count }, (_, i) => storeOf({ url: relay.url, matchId: `match ${i}` }));
+  let told = 0;
+  let drops = 0;
+  for (const store of many) store.subscribe(() => (told++, store.getSnapshot().connected || drops++));
+  const counts = () => {
+    const all = many.map((store) => store.getSnapshot());
+    return [all.filter(({ stats }) => stats).length, all.filter(({ connectionError }) => connectionError?.code === "too_many_rooms").length];
+  };
+  await eventually(() => `50 and the rest, not ${counts()}`, () => counts().join() === `50,${count - 50}`);
+  const before = told;
+  await pause(3_000);
+  expect([told, drops, openLinks(relay.url).length]).toEqual([before, 0, 1]);
+  for (const store of stores.splice(0)) store.close();
   await eventually("every socket is closed", () => openLinks().length === 0);
 });
 
