@@ -1,5 +1,9 @@
 -- Tables. Nobody but the extension's functions touches them.
 --
+-- USING heap, because they are read and written below SQL, whatever default_table_access_method says.
+-- REPLICA IDENTITY FULL where no key is unique: else a publication FOR ALL TABLES would refuse each UPDATE and DELETE.
+-- It costs nothing unless wal_level is logical.
+--
 -- Counts are bigint[] with one number a team, in the order of the match's teams (feed.teams of its newest row); a list
 -- that ends early means zeros. Every per-match table has match_id in its key, so that a match can live on one shard.
 
@@ -19,7 +23,7 @@ CREATE TABLE vote_agg.match (
     changes_allowed boolean NOT NULL DEFAULT true,
     ballots text COLLATE "C" NOT NULL DEFAULT 'kept'
         CHECK (ballots OPERATOR(pg_catalog.=) ANY ('{kept,leaving,erased}'))
-);
+) USING heap;
 COMMENT ON TABLE vote_agg.match IS 'Matches that were opened or closed by name';
 COMMENT ON COLUMN vote_agg.match.teams IS 'The only teams that can be voted for; NULL: any';
 COMMENT ON COLUMN vote_agg.match.closed_at IS 'When close_match was called';
@@ -47,9 +51,11 @@ CREATE TABLE vote_agg.pending_1 (
     match_id text COLLATE "C" NOT NULL,
     team_choice text COLLATE "C" NOT NULL,
     country_code text COLLATE "C"
-);
+) USING heap;
+ALTER TABLE vote_agg.pending_1 REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.pending_1 IS 'Votes that are not folded yet: the first of two heaps that take turns';
-CREATE TABLE vote_agg.pending_2 (LIKE vote_agg.pending_1);
+CREATE TABLE vote_agg.pending_2 (LIKE vote_agg.pending_1) USING heap;
+ALTER TABLE vote_agg.pending_2 REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the second of two heaps that take turns';
 
 -- Written below SQL (src/ballot_box.rs): the key is the only arbiter of one voter, one vote. fillfactor: as below.
@@ -60,7 +66,7 @@ CREATE TABLE vote_agg.ballot (
     team_choice text COLLATE "C" NOT NULL,
     country_code text COLLATE "C",
     PRIMARY KEY (match_id, voter_id)
-) WITH (fillfactor = 90);
+) USING heap WITH (fillfactor = 90);
 COMMENT ON TABLE vote_agg.ballot IS
 'Where the vote of each voter counts: what is needed to move or retract it, no more';
 
@@ -75,7 +81,8 @@ CREATE TABLE vote_agg.h3_aggregate (
     leader_before integer,
     match_id text COLLATE "C" NOT NULL,
     votes bigint[] NOT NULL
-) WITH (fillfactor = 25);
+) USING heap WITH (fillfactor = 25);
+ALTER TABLE vote_agg.h3_aggregate REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.h3_aggregate IS 'Folded votes by match and cell';
 COMMENT ON COLUMN vote_agg.h3_aggregate.seq IS
 'The fold that changed this row last. In no index, so that updates '
@@ -95,7 +102,8 @@ CREATE TABLE vote_agg.country_aggregate (
     votes bigint[] NOT NULL,
     leader integer,
     leader_before integer
-) WITH (fillfactor = 50);
+) USING heap WITH (fillfactor = 50);
+ALTER TABLE vote_agg.country_aggregate REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.country_aggregate IS 'Folded votes by match and country';
 COMMENT ON COLUMN vote_agg.country_aggregate.seq IS 'The fold that changed this row last';
 COMMENT ON COLUMN vote_agg.country_aggregate.leader IS
@@ -111,7 +119,8 @@ CREATE TABLE vote_agg.timeline (
     bucket timestamptz NOT NULL,
     votes bigint[] NOT NULL,
     kept_from timestamptz
-) WITH (fillfactor = 50);
+) USING heap WITH (fillfactor = 50);
+ALTER TABLE vote_agg.timeline REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.timeline IS
 'Folded votes by match and minute, by the clock of the call that recorded them. '
 'Bucket -infinity is the opening balance: the sum of what retention erased';
@@ -129,7 +138,8 @@ CREATE TABLE vote_agg.country_timeline (
     bucket timestamptz NOT NULL,
     country_code text COLLATE "C" NOT NULL,
     votes bigint[] NOT NULL
-) WITH (fillfactor = 50);
+) USING heap WITH (fillfactor = 50);
+ALTER TABLE vote_agg.country_timeline REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.country_timeline IS
 'Folded votes by match, minute and country; bucket -infinity is the opening balance of each country';
 CREATE INDEX country_timeline_key ON vote_agg.country_timeline (match_id, bucket, country_code);
@@ -166,7 +176,7 @@ CREATE TABLE vote_agg.feed (
     body text NOT NULL,
     doorbell text,
     PRIMARY KEY (match_id, seq)
-);
+) USING heap;
 COMMENT ON TABLE vote_agg.feed IS 'One row a match a fold: the match''s totals and the message that tells what changed';
 COMMENT ON COLUMN vote_agg.feed.seq IS 'Counts 1, 2, 3 … per match, in commit order';
 COMMENT ON COLUMN vote_agg.feed.epoch IS 'Names the history that seq belongs to';
@@ -210,7 +220,7 @@ CREATE TABLE vote_agg.fold_log (
     sized bigint,
     waiting text[] COLLATE "C",
     run timestamptz
-);
+) USING heap;
 COMMENT ON TABLE vote_agg.fold_log IS
 'One row a fold that did something; the newest is the state of pending and of the folder';
 COMMENT ON COLUMN vote_agg.fold_log.last_error IS 'Why the last fold failed; NULL once one succeeded';

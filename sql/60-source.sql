@@ -14,7 +14,7 @@ CREATE TABLE vote_agg.source (
     resolution smallint,
     attached_at timestamptz NOT NULL,
     last_error text
-);
+) USING heap;
 COMMENT ON TABLE vote_agg.source IS 'Tables that are or were attached';
 COMMENT ON COLUMN vote_agg.source.number IS 'What feed.sources calls it; no other table gets the same';
 COMMENT ON COLUMN vote_agg.source.state IS
@@ -29,10 +29,12 @@ CREATE TABLE vote_agg.source_delta (
     LIKE vote_agg.pending_1,
     relation oid NOT NULL,
     block bigint NOT NULL
-);
+) USING heap;
+ALTER TABLE vote_agg.source_delta REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.source_delta IS 'What changed in attached tables that are being filled, and where';
 
-CREATE TABLE vote_agg.source_sum (LIKE vote_agg.source_delta);
+CREATE TABLE vote_agg.source_sum (LIKE vote_agg.source_delta) USING heap;
+ALTER TABLE vote_agg.source_sum REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.source_sum IS 'What fills have counted so far; block means nothing here';
 
 CREATE TABLE vote_agg.source_part (
@@ -41,7 +43,7 @@ CREATE TABLE vote_agg.source_part (
     file oid NOT NULL,
     blocks bigint NOT NULL,
     rows bigint NOT NULL
-);
+) USING heap;
 COMMENT ON TABLE vote_agg.source_part IS
 'How far fills are: tables and partitions that are counted in part or as a whole';
 COMMENT ON COLUMN vote_agg.source_part.file IS 'The file that this is about; in another one nothing is counted yet';

@@ -30,6 +30,15 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS
 $$;
 COMMENT ON FUNCTION vote_agg.recount(text) IS 'What the sources of a match add up to (internal)';
 
+-- Bound when it is made, so that the extension's schema can be renamed.
+CREATE FUNCTION vote_agg.rolled_up(match_id text, resolution integer)
+RETURNS TABLE (h3_index text, total_votes bigint)
+LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 1000 COST 1000 SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT a.h3_index, a.total_votes FROM @extschema@.get_match_aggregates($1, $2) AS a;
+END;
+COMMENT ON FUNCTION vote_agg.rolled_up(text, integer) IS 'Cells of a match, rolled up to a resolution (internal)';
+
 CREATE FUNCTION @extschema@.verify_match(match_id text)
 RETURNS TABLE (check_name text, expected bigint, found bigint, ok boolean, detail text)
 LANGUAGE sql STABLE PARALLEL RESTRICTED ROWS 20 COST 100000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -134,7 +143,7 @@ WITH head AS (
     WHERE r.resolution < (SELECT max(x.resolution) FROM cell x) GROUP BY 1, 2
 ), asked AS (
     SELECT r.resolution, a.h3_index, a.total_votes
-    FROM (SELECT DISTINCT p.resolution FROM parent p) AS r, @extschema@.get_match_aggregates($1, r.resolution) AS a
+    FROM (SELECT DISTINCT p.resolution FROM parent p) AS r, vote_agg.rolled_up($1, r.resolution) AS a
 ), rolled AS (
     SELECT resolution, sum(p.votes) AS expected, sum(a.total_votes) AS found,
            count(*) FILTER (WHERE p.votes IS DISTINCT FROM a.total_votes) AS keys

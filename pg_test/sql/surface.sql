@@ -16,9 +16,9 @@ JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'vote_agg'
 WHERE EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a WHERE a.grantee = 0)
 ORDER BY p.oid::regprocedure::text COLLATE "C";
 
--- Tables and views: columns, and rights of anyone but the owner (none).
+-- Tables and views: columns, and rights of anyone but the owner. The database's owner can dump it, and nothing else.
 SELECT c.relkind, c.oid::regclass, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum),
-       (SELECT count(*) FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner) AS others
+       (SELECT string_agg(x.grantee::regrole || ' ' || x.privilege_type, ', ') FROM aclexplode(c.relacl) x WHERE x.grantee <> c.relowner) AS others
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'vote_agg'
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
 WHERE c.relkind IN ('r', 'v', 'S', 'p') GROUP BY c.oid ORDER BY c.oid::regclass::text COLLATE "C";

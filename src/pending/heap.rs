@@ -47,8 +47,8 @@ impl OpenHeap {
         let class = unsafe { &*(*table.as_ptr()).rd_rel };
         let is_plain = class.relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
             && class.relam == pg_sys::HEAP_TABLE_AM_OID
-            && !class.relhasindex
-            && !class.relhastriggers;
+            && !table.has_index()
+            && !table.has_trigger();
         if is_plain {
             return Ok(Self(table));
         }

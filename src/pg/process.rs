@@ -32,6 +32,34 @@ unsafe extern "C-unwind" {
     fn SignalHandlerForConfigReload(signal: std::ffi::c_int);
 }
 
+/// What a process of ours sets for itself, whatever ALTER DATABASE, ALTER ROLE or the configuration say for others: who it is,
+/// what ends or refuses its work, and by which plans it works.
+const SETTINGS: &[(&CStr, &CStr)] = &[
+    (c"role", c"none"),
+    (c"search_path", c"pg_catalog, pg_temp"),
+    (c"default_transaction_isolation", c"read committed"),
+    (c"default_transaction_read_only", c"off"),
+    (c"default_transaction_deferrable", c"off"),
+    (c"session_replication_role", c"origin"),
+    (c"row_security", c"on"),
+    (c"exit_on_error", c"off"),
+    (c"statement_timeout", c"0"),
+    (c"lock_timeout", c"0"),
+    (c"idle_in_transaction_session_timeout", c"0"),
+    (c"array_nulls", c"on"),
+    (c"plan_cache_mode", c"auto"),
+    (c"max_parallel_workers_per_gather", c"0"),
+    // Rows are reached by key or place, however small the tables were when a statement was planned (as vote_agg.fold()).
+    (c"enable_seqscan", c"off"),
+    (c"enable_hashjoin", c"off"),
+    (c"enable_mergejoin", c"off"),
+    (c"enable_nestloop", c"on"),
+    (c"enable_indexscan", c"on"),
+    (c"enable_tidscan", c"on"),
+    // What is off counts as very dear, which would have plans compiled: 4 of the 10 ms that a fold took.
+    (c"jit", c"off"),
+];
+
 /// Connects such a process to its database: by its number, or where that is 0 by the name in the extra data.
 pub fn connect(database: pg_sys::Datum) {
     let option = |name: &CStr, value: &CStr| {
@@ -58,18 +86,11 @@ pub fn connect(database: pg_sys::Datum) {
             pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0);
         }
     }
-    // Whatever ALTER DATABASE or ALTER ROLE set for others.
-    option(c"search_path", c"pg_catalog, pg_temp");
-    option(c"default_transaction_isolation", c"read committed");
-    option(c"default_transaction_read_only", c"off");
-    option(c"session_replication_role", c"origin");
-    option(c"lock_timeout", c"0");
-    // Rows are reached by key or place, however small the tables were when a statement was planned (as vote_agg.fold()).
-    option(c"enable_seqscan", c"off");
-    option(c"enable_hashjoin", c"off");
-    option(c"enable_mergejoin", c"off");
-    // What is off counts as very dear, which would have plans compiled: 4 of the 10 ms that a fold took.
-    option(c"jit", c"off");
+    for (name, value) in SETTINGS {
+        option(name, value);
+    }
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    option(c"transaction_timeout", c"0");
 }
 
 /// Sleeps, or ends the process when the server says so. Returns false, for use in conditions.

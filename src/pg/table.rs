@@ -45,6 +45,18 @@ impl Table {
         unsafe { (*(*self.0).rd_rel).relkind as u8 == pg_sys::RELKIND_RELATION }
     }
 
+    /// Has it an index? The catalog's own flag stays on after the last one was dropped, until a VACUUM.
+    pub fn has_index(&self) -> bool {
+        // SAFETY: an open relation; the list is a copy, null where it is empty.
+        unsafe { (*(*self.0).rd_rel).relhasindex && !pg_sys::RelationGetIndexList(self.0).is_null() }
+    }
+
+    /// Has it a trigger? The flag lies as that of indexes does.
+    pub fn has_trigger(&self) -> bool {
+        // SAFETY: an open relation.
+        unsafe { (*(*self.0).rd_rel).relhastriggers && !(*self.0).trigdesc.is_null() }
+    }
+
     /// Its size in blocks.
     pub fn blocks(&self) -> u32 {
         // SAFETY: an open relation.
@@ -94,8 +106,9 @@ impl Table {
         // SAFETY: the index belongs to the open table; the row is copied before the scan ends.
         unsafe {
             let index = pg_sys::index_open(self.primary_key(), pg_sys::AccessShareLock as i32);
-            let scan = pg_sys::systable_beginscan_ordered(self.0, index, snapshot, 0, std::ptr::null_mut());
-            let row = Row::copy(pg_sys::systable_getnext_ordered(scan, pg_sys::ScanDirection::BackwardScanDirection), self);
+            let scan = pg_sys::systable_beginscan_ordered(self.0, index, every_version(), 0, std::ptr::null_mut());
+            let next = || pg_sys::systable_getnext_ordered(scan, pg_sys::ScanDirection::BackwardScanDirection);
+            let row = Row::copy(self.next_seen(scan, snapshot, next), self);
             pg_sys::systable_endscan_ordered(scan);
             pg_sys::index_close(index, pg_sys::AccessShareLock as i32);
             row
@@ -107,8 +120,8 @@ impl Table {
         let mut rows = Vec::new();
         // SAFETY: a scan of the open table without an index; each row is copied before the next is asked for.
         unsafe {
-            let scan = pg_sys::systable_beginscan(self.0, pg_sys::InvalidOid, false, snapshot, 0, std::ptr::null_mut());
-            while let Some(row) = Row::copy(pg_sys::systable_getnext(scan), self) {
+            let scan = pg_sys::systable_beginscan(self.0, pg_sys::InvalidOid, false, every_version(), 0, std::ptr::null_mut());
+            while let Some(row) = Row::copy(self.next_seen(scan, snapshot, || pg_sys::systable_getnext(scan)), self) {
                 rows.push(row);
             }
             pg_sys::systable_endscan(scan);
@@ -147,9 +160,12 @@ impl Table {
                 pg_sys::ScanKeyInit(scan_key, *column, pg_sys::BTEqualStrategyNumber as u16, pg_sys::F_TEXTEQ.into(), text);
             }
             let index = self.primary_key();
-            let scan = pg_sys::systable_beginscan(self.0, index, true, snapshot, count as i32, scan_keys.as_mut_ptr());
+            let is_mvcc = (*snapshot).snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC;
+            let shown = if is_mvcc { every_version() } else { snapshot };
+            let scan = pg_sys::systable_beginscan(self.0, index, true, shown, count as i32, scan_keys.as_mut_ptr());
+            let next = || pg_sys::systable_getnext(scan);
             loop {
-                let tuple = pg_sys::systable_getnext(scan);
+                let tuple = if is_mvcc { self.next_seen(scan, snapshot, next) } else { next() };
                 if tuple.is_null() || !see(tuple)? {
                     break;
                 }
@@ -158,6 +174,38 @@ impl Table {
         }
         Ok(())
     }
+
+    /// The next row of a scan of every version that `snapshot` sees; null at the end.
+    ///
+    /// With the snapshot itself the scan would leave predicate locks in a SERIALIZABLE transaction, and a voter that left one
+    /// on the registry of matches could fail because somebody opened another match.
+    ///
+    /// # Safety
+    /// `next` moves `scan`, which goes over every version of this table's rows; `snapshot` is an MVCC snapshot.
+    unsafe fn next_seen(
+        &self,
+        scan: pg_sys::SysScanDesc,
+        snapshot: pg_sys::Snapshot,
+        next: impl Fn() -> pg_sys::HeapTuple,
+    ) -> pg_sys::HeapTuple {
+        loop {
+            let tuple = next();
+            // SAFETY: the scan's slot holds the tuple that it shows, pinned; every access method has this function.
+            let is_seen = tuple.is_null()
+                || unsafe {
+                    (*(*self.0).rd_tableam).tuple_satisfies_snapshot.is_none_or(|sees| sees(self.0, (*scan).slot, snapshot))
+                };
+            if is_seen {
+                return tuple;
+            }
+        }
+    }
+}
+
+/// The snapshot that sees every version of a row.
+const fn every_version() -> pg_sys::Snapshot {
+    // SAFETY: a constant of the server, which nobody writes.
+    &raw mut pg_sys::SnapshotAnyData
 }
 
 impl Drop for Table {

@@ -74,7 +74,7 @@ impl BallotBox {
         unsafe {
             let key = table.primary_key();
             let indexes = pg_sys::RelationGetIndexList(table.as_ptr());
-            let is_plain = !(*(*table.as_ptr()).rd_rel).relhastriggers && (*indexes).length == 1;
+            let is_plain = !table.has_trigger() && (*indexes).length == 1;
             if !is_plain || key == pg_sys::InvalidOid {
                 return Err(pgrx::pg_sys::panic::ErrorReport::new(
                     PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
