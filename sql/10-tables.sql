@@ -41,7 +41,7 @@ CREATE INDEX match_ending ON vote_agg.match (match_id)
 COMMENT ON INDEX vote_agg.match_ending IS 'Matches that a fold may have to finalise';
 
 -- Two heaps take turns. No index, no constraint that reads another row: an append waits for nobody. A row without a
--- match is the anchor of the low-water mark (see ARCHITECTURE.md), no vote.
+-- match is the anchor of the low-water mark (see docs/design/low-water.md), no vote.
 CREATE TABLE vote_agg.pending_1 (
     h3_index bigint,
     votes bigint NOT NULL,

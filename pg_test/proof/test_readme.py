@@ -8,6 +8,7 @@ import pytest
 from testkit import documents
 from testkit.documents import LANGUAGES, MARKS, PAGES, REFERENCE, blocks, makes, name, script
 
+MORE = [documents.ROOT / "ARCHITECTURE.md", documents.ROOT / "CONTRIBUTING.md"]
 OF_SQL = [page for page in PAGES if script(page)[0].count("\n")]
 
 # Commands that no test can run. A command that is not here runs.
@@ -70,7 +71,7 @@ def test_what_runs_elsewhere():
 
 
 def test_links_lead_somewhere():
-    for page in [*PAGES, documents.ROOT / "ARCHITECTURE.md", documents.ROOT / "CONTRIBUTING.md"]:
+    for page in [*PAGES, *MORE]:
         for target, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")):
             file = (page.parent / target).resolve() if target else page
             assert file.exists(), f"{name(page)}: {target}"
@@ -78,6 +79,13 @@ def test_links_lead_somewhere():
                 titles = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
                 anchors = {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
                 assert anchor in anchors, f"{name(page)}: {target}#{anchor}"
+
+
+def test_files_that_are_named_exist():
+    kinds = "src|core|relay|client|sql|pg_test|testkit|bench|scripts|fixtures"
+    for page in [*PAGES, *MORE]:
+        for path in re.findall(rf"`((?:{kinds})/[\w/.-]+)`", page.read_text(encoding="utf-8")):
+            assert (documents.ROOT / path).exists(), f"{name(page)}: {path}"
 
 
 def short(text):

@@ -1,6 +1,6 @@
 //! Pending votes: two heaps that take turns, written and read below SQL.
 //!
-//! A vote is one `heap_insert`: no index, no row lock, no query. Three rules make low water (see ARCHITECTURE.md) right;
+//! A vote is one `heap_insert`: no index, no row lock, no query. Three rules make low water (see docs/design/low-water.md) right;
 //! they are kept here and in fold/once.rs:
 //! 1. A writer locks the heap, then looks where it ends, then appends at most [`SLACK`] blocks below that end.
 //! 2. A fold appends an anchor, a row without a match, and then lists who holds the lock of a writer. Once those are gone,
