@@ -6,9 +6,9 @@ import psycopg
 import pytest
 
 import calls
-import oracle
-from harness import eventually
-from oracle import Vote
+from testkit import oracle
+from testkit.harness import eventually
+from testkit.oracle import Vote
 
 ONE = Vote("m", "home", oracle.cell(5, 1, 2), "FR")
 
