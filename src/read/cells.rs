@@ -124,19 +124,7 @@ fn get_match_aggregates(
     bbox: Option<Vec<Option<f64>>>,
     leader: Option<&[u8]>,
     smooth_rings: Option<i32>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(h3_index, String),
-            name!(resolution, i32),
-            name!(total_votes, i64),
-            name!(votes, Jsonb),
-            name!(leader, Option<String>),
-            name!(dominance, f64),
-        ),
-    >,
-> {
+) -> Result<Rows> {
     let (match_id, resolution, bbox) = (named(match_id)?, resolution_of(resolution)?, bbox_of(bbox)?);
     let (max, min_votes) = (how_many("max_cells", max_cells)?, min_votes.unwrap_or(1));
     let leader = leader.map(|team| parse_name("leader", Some(team))).transpose().map_err(refused)?;
@@ -186,24 +174,7 @@ fn shown<K: Ord>(mut rows: Vec<Shown>, max: usize, teams: &[String], order: impl
 
 /// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
-fn get_top_cells(
-    match_id: Option<&[u8]>,
-    n: Option<i32>,
-    team: Option<&[u8]>,
-    by: Option<&str>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(h3_index, String),
-            name!(resolution, i32),
-            name!(total_votes, i64),
-            name!(votes, Jsonb),
-            name!(leader, Option<String>),
-            name!(dominance, f64),
-        ),
-    >,
-> {
+fn get_top_cells(match_id: Option<&[u8]>, n: Option<i32>, team: Option<&[u8]>, by: Option<&str>) -> Result<Rows> {
     let (match_id, max) = (named(match_id)?, how_many("n", n)?);
     let team = team.map(|team| parse_name("team", Some(team))).transpose().map_err(refused)?;
     let by_dominance = match by {
@@ -233,46 +204,14 @@ fn get_top_cells(
 
 /// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
-fn get_cell(
-    match_id: Option<&[u8]>,
-    h3_index: Option<&[u8]>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(relation, String),
-            name!(h3_index, String),
-            name!(resolution, i32),
-            name!(total_votes, i64),
-            name!(votes, Jsonb),
-            name!(leader, Option<String>),
-            name!(dominance, f64),
-        ),
-    >,
-> {
+fn get_cell(match_id: Option<&[u8]>, h3_index: Option<&[u8]>) -> Result<Surroundings> {
     let null = || refused(vote_agg_core::Error::Null { what: "h3_index" });
     surroundings(named(match_id)?, parse_cell(h3_index.ok_or_else(null)?).map_err(refused)?)
 }
 
 /// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
-fn get_cell_bits(
-    match_id: Option<&[u8]>,
-    h3_index: Option<i64>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(relation, String),
-            name!(h3_index, String),
-            name!(resolution, i32),
-            name!(total_votes, i64),
-            name!(votes, Jsonb),
-            name!(leader, Option<String>),
-            name!(dominance, f64),
-        ),
-    >,
-> {
+fn get_cell_bits(match_id: Option<&[u8]>, h3_index: Option<i64>) -> Result<Surroundings> {
     let null = || refused(vote_agg_core::Error::Null { what: "h3_index" });
     surroundings(named(match_id)?, cell_from_bits(h3_index.ok_or_else(null)?).map_err(refused)?)
 }
