@@ -131,3 +131,8 @@ def test_the_reference_has_every_setting_and_view(db):
     assert lines.keys() == {view for view, _ in views}
     for view, column in views:
         assert f"`{column}`" in lines[view], (view, column)
+
+
+def test_nothing_grows_too_long():
+    assert len((documents.ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
+    assert len((documents.ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split()) <= 1_000
