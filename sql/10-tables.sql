@@ -18,8 +18,8 @@ CREATE TABLE vote_agg.match (
     closed_at timestamptz,
     finalized_at timestamptz,
     created_at timestamptz NOT NULL,
+    ended_at timestamptz,
     waiting text[] COLLATE "C",
-    run timestamptz,
     changes_allowed boolean NOT NULL DEFAULT true,
     ballots text COLLATE "C" NOT NULL DEFAULT 'kept'
         CHECK (ballots OPERATOR(pg_catalog.=) ANY ('{kept,leaving,erased}'))
@@ -29,9 +29,10 @@ COMMENT ON COLUMN vote_agg.match.teams IS 'The only teams that can be voted for;
 COMMENT ON COLUMN vote_agg.match.closed_at IS 'When close_match was called';
 COMMENT ON COLUMN vote_agg.match.finalized_at IS
 'When every vote cast before the end was counted; the totals are final';
+COMMENT ON COLUMN vote_agg.match.ended_at IS
+'When a fold found that closes_at is past: from its commit on the match is closed, whatever a clock says';
 COMMENT ON COLUMN vote_agg.match.waiting IS
-'Transactions that may hold votes from before the end; the totals are final once they are gone';
-COMMENT ON COLUMN vote_agg.match.run IS 'The server run in which waiting means something';
+'Virtual ids of the transactions that may hold votes from before the end; the totals are final once they are gone';
 COMMENT ON COLUMN vote_agg.match.changes_allowed IS 'May voters change their ballots?';
 COMMENT ON COLUMN vote_agg.match.ballots IS
 'kept, or being erased or erased after vote_agg.ballot_retention: '
@@ -218,8 +219,7 @@ CREATE TABLE vote_agg.fold_log (
     file_2 oid NOT NULL,
     mark_2 bigint NOT NULL,
     sized bigint,
-    waiting text[] COLLATE "C",
-    run timestamptz
+    waiting text[] COLLATE "C"
 ) USING heap;
 COMMENT ON TABLE vote_agg.fold_log IS
 'One row a fold that did something; the newest is the state of pending and of the folder';
@@ -231,8 +231,7 @@ COMMENT ON COLUMN vote_agg.fold_log.file_1 IS 'The file of pending_1 that mark_1
 COMMENT ON COLUMN vote_agg.fold_log.mark_1 IS 'Low water: no row below this block of pending_1 counts, now or ever';
 COMMENT ON COLUMN vote_agg.fold_log.sized IS
 'Blocks of the current heap when the transactions of waiting held it: the next mark, once they are gone';
-COMMENT ON COLUMN vote_agg.fold_log.waiting IS 'Virtual transaction ids';
-COMMENT ON COLUMN vote_agg.fold_log.run IS 'The server run in which waiting means something';
+COMMENT ON COLUMN vote_agg.fold_log.waiting IS 'Virtual ids of those transactions';
 
 -- Data that a dump carries. fold_log is about this cluster's files, so its rows stay behind.
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.match', '');

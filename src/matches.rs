@@ -27,7 +27,7 @@ thread_local! {
          VALUES ($1, $2, $3, $4, $5, pg_catalog.clock_timestamp())
          ON CONFLICT (match_id) DO UPDATE
          SET teams = excluded.teams, opens_at = excluded.opens_at, closes_at = excluded.closes_at,
-             changes_allowed = excluded.changes_allowed, waiting = NULL, run = NULL
+             changes_allowed = excluded.changes_allowed, ended_at = NULL, waiting = NULL
          WHERE m.closed_at IS NULL AND m.finalized_at IS NULL",
         &[pg_sys::TEXTOID, pg_sys::TEXTARRAYOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::BOOLOID]) };
     static CLOSE: Plan = const { Plan::new(

@@ -144,6 +144,26 @@ def kill(cluster, pid):
     eventually("the server takes connections again", is_up)
 
 
+def crash_a_child(cluster):
+    """What the kernel does to one process when memory is short: sessions and shared memory go, the postmaster stays."""
+    query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer'"
+    kill(cluster, eventually("there is a background writer", lambda: cluster.sql(query))[0][0])
+
+
+def crash(cluster):
+    """The postmaster is killed, and the server is started again."""
+    cluster.kill()
+    cluster.start()
+
+
+def restart(cluster):
+    """The server is stopped as one should, and started again."""
+    cluster.restart()
+
+
+SERVER_ENDS = (crash_a_child, crash, restart)  # no session outlives one of these, a prepared transaction does
+
+
 FAULT = re.compile(
     r"PANIC:  "
     r"|\b(XX...|40001|40P01)\b.* (WARNING|ERROR|FATAL|LOG):  "

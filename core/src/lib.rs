@@ -6,6 +6,7 @@
 pub mod error; // every refused value: its text, its reason, its remedy
 pub mod feed; // how a change is told: the message, changes of leader, the time line
 pub mod geo; // cells in space: neighbours, boxes, outlines, territories, tiles
+pub mod pending; // for which transactions a fold still waits
 pub mod vote; // a vote's values, and how votes add up
 
 pub use error::{Error, Kind};

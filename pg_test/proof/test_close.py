@@ -12,7 +12,7 @@ import calls
 from testkit import oracle
 from testkit.debugger import Debugger
 from testkit.follower import Follower
-from testkit.harness import eventually, running
+from testkit.harness import SERVER_ENDS, eventually, running
 from testkit.oracle import Vote
 
 REFUSED = psycopg.errors.ObjectNotInPrerequisiteState
@@ -57,6 +57,57 @@ def test_closing_waits_for_voters_in_flight(still):
         assert fold_and_look("final") == [final], "there is one final message"
         assert not follower.differences(journal[:3])
         assert not oracle.differences(session, "m", journal[:3], folded=True)
+
+
+@pytest.mark.parametrize("how", ["close_match", "closes_at"])
+@pytest.mark.parametrize("end", SERVER_ENDS)
+def test_a_vote_in_time_outlives_the_server(new_cluster, new_database, end, how):
+    """It is prepared, and its transaction has another name after the server's end. The match is final when it is in, not before."""
+    cluster = new_cluster()
+    still = new_database(cluster)
+    still.configure(worker="off")
+
+    def fold():
+        for _ in range(5):
+            still.sql("SELECT record_vote('other', 'home')")
+            still.sql("SELECT vote_agg.fold()")
+        return still.value("SELECT status FROM get_realtime_stats('m')")
+
+    with still.connect() as session:
+        ends = "clock_timestamp() + '1 s'" if how == "closes_at" else "NULL"
+        session.execute(f"SELECT open_match('m', closes_at => {ends})")
+        session.execute("BEGIN")
+        session.execute(*calls.record(ONE))
+        session.execute("PREPARE TRANSACTION 'in time'")
+    if how == "close_match":
+        still.sql("SELECT close_match('m')")
+    eventually("the match is closed", lambda: still.value("SELECT status FROM get_realtime_stats('m')") == "closed")
+    assert fold() == "closed"
+    for _ in range(2):
+        end(cluster)
+        assert fold() == "closed"
+    still.sql("COMMIT PREPARED 'in time'")
+    assert fold() == "final"
+    rows = still.sql("SELECT body::json->'final', body::json#>'{stats,total}' FROM vote_agg.feed WHERE match_id = 'm' ORDER BY seq")
+    assert [total for is_final, total in rows if is_final] == [1] and rows[-1] == (True, 1)
+
+
+def test_the_end_is_seen_before_anybody_is_told(still):
+    """Folds in the transaction that closes a match know its end before other sessions do. They may vote until it commits."""
+    with still.connect() as session, still.connect() as closing:
+        session.execute(*calls.record(ONE))
+        closing.execute("BEGIN")
+        closing.execute("SELECT close_match('m')")
+        for _ in range(5):
+            closing.execute("SELECT vote_agg.fold()")
+        session.execute(*calls.record(ONE))
+        closing.execute("COMMIT")
+        assert status(session) == "closed"
+        for _ in range(3):
+            session.execute("SELECT vote_agg.fold()")
+        assert status(session) == "final"
+        rows = session.execute("SELECT body::json->'final', body::json#>'{stats,total}' FROM vote_agg.feed ORDER BY seq").fetchall()
+        assert [total for is_final, total in rows if is_final] == [2] and rows[-1] == (True, 2)
 
 
 def test_a_vote_after_the_close_in_an_old_transaction_is_refused(still):

@@ -5,7 +5,7 @@ import pytest
 
 from heaps import FOLD, LATE, LATE_CALL, ROWS, TURN_SIZE, empty, equals, fold_on, fold_until_the_mark_moves, grow, turn
 from testkit.debugger import FOLD_POINTS, VOTE_POINTS, Debugger
-from testkit.harness import kill
+from testkit.harness import SERVER_ENDS, kill
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +56,34 @@ def test_a_crash_between_turns(cluster, still):
         empty(still)
 
 
-def test_a_prepared_vote_of_a_former_life(cluster, still):
-    """Its lock comes back under another name; the mark must go on waiting for it."""
+@pytest.mark.parametrize("is_listed_before", ["it is prepared", "the server ends", "never"])
+@pytest.mark.parametrize("end", SERVER_ENDS)
+def test_a_prepared_vote_of_a_former_life(cluster, still, end, is_listed_before):
+    """Its lock comes back under another name; the mark must go on waiting for it, whichever name was listed."""
     journal = []
     fold_until_the_mark_moves(still, journal)
+
+    def list_writers():
+        """Folds until the mark waits for somebody."""
+        journal.append(grow(still, ROWS))
+        still.sql(FOLD)
+        assert still.value("SELECT waiting FROM vote_agg.fold_log ORDER BY id DESC LIMIT 1")
+
     with still.connect() as session:
         session.execute("BEGIN")
         session.execute(LATE_CALL[0], LATE_CALL[1:])
+        if is_listed_before == "it is prepared":
+            list_writers()
         session.execute("PREPARE TRANSACTION 'former life'")
-    still.sql(FOLD)
-    kill_server(cluster)
+    if is_listed_before == "the server ends":
+        list_writers()
+    end(cluster)
     fold_on(still, journal)
+    end(cluster)  # twice read back from disk
+    fold_on(still, journal, rounds=2)
     still.sql("COMMIT PREPARED 'former life'")
     journal.append(LATE)
     equals(still, journal)
     fold_until_the_mark_moves(still, journal)
+    still.settle()
+    equals(still, journal)

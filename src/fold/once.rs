@@ -39,11 +39,10 @@ thread_local! {
         "DELETE FROM vote_agg.fold_log WHERE id < $1", &[pg_sys::INT8OID]) };
     static LOG: Plan = const { Plan::new(
         "INSERT INTO vote_agg.fold_log VALUES
-            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
         &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID,
           pg_sys::FLOAT8OID, pg_sys::FLOAT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::INT2OID,
-          pg_sys::BOOLOID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID,
-          pg_sys::TIMESTAMPTZOID]) };
+          pg_sys::BOOLOID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID]) };
 }
 
 /// See the COMMENT in sql/35-fold.sql.
@@ -266,7 +265,6 @@ fn log(spi: &Spi, state: &FoldLog) -> Result<()> {
         i64::from(two.block).into_datum(),
         state.sized.map(i64::from).into_datum(),
         state.waiting.clone().into_datum(),
-        state.run.map(Into::into),
     ];
     spi.run(&LOG, &args, Sees::Now).map(|_| ())
 }

@@ -37,9 +37,8 @@ pub struct FoldLog {
     pub marks: [Mark; 2],
     /// The current heap's size in blocks when the writers of `waiting` were listed: the next mark, once they are gone.
     pub sized: Option<u32>,
-    /// Virtual transaction ids, valid only in the server run `run`.
+    /// Virtual transaction ids of those writers.
     pub waiting: Vec<String>,
-    pub run: Option<i64>,
 }
 
 impl FoldLog {
@@ -72,7 +71,6 @@ impl FoldLog {
             marks: [mark(14, 15)?, mark(16, 17)?],
             sized: row.get::<i64>(18).map(block_number).transpose()?,
             waiting: row.get::<Vec<String>>(19).unwrap_or_default(),
-            run: time(20),
         })
     }
 
@@ -94,7 +92,6 @@ impl FoldLog {
             marks: [Mark { file: 0, block: 0 }; 2],
             sized: None,
             waiting: Vec::new(),
-            run: None,
         }
     }
 

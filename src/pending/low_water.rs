@@ -10,31 +10,35 @@ use crate::pg::table::block_of;
 use crate::pg::tables::Tables;
 use crate::settings::{self, Pause};
 use pgrx::{IntoDatum, pg_sys};
+use vote_agg_core::pending::are_gone;
 
 /// Low water moves in steps of at least this many blocks: each costs an anchor.
 const STEP: u32 = 16;
 
 thread_local! {
-    // A prepared transaction keeps its virtual id until the server restarts.
+    // Each by the name that `are_gone` knows it by.
     static WRITERS: Plan = const { Plan::new(
         "SELECT l.virtualtransaction FROM pg_catalog.pg_locks l
          WHERE l.locktype = 'relation' AND l.database = $1
            AND l.relation = $2 AND l.mode = 'RowExclusiveLock'
-           AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()",
-        &[pg_sys::OIDOID, pg_sys::OIDOID]) };
-}
-
-/// When this run of the server began: virtual transaction ids mean nothing in another.
-pub fn server_run() -> i64 {
-    // SAFETY: set at the server's start.
-    unsafe { pg_sys::PgStartTime }
+           AND ($3 OR l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid())",
+        &[pg_sys::OIDOID, pg_sys::OIDOID, pg_sys::BOOLOID]) };
 }
 
 /// Which other transactions hold `table` for writing.
 pub fn writers_of(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
+    writers(spi, table, false)
+}
+
+/// Does any transaction hold `table` for writing, this one included?
+pub fn is_written(spi: &Spi, table: pg_sys::Oid) -> Result<bool> {
+    Ok(!writers(spi, table, true)?.is_empty())
+}
+
+fn writers(spi: &Spi, table: pg_sys::Oid, with_own: bool) -> Result<Vec<String>> {
     // SAFETY: set when the process connected.
     let database = unsafe { pg_sys::MyDatabaseId };
-    let rows = spi.run(&WRITERS, &[database.into_datum(), table.into_datum()], Sees::Now)?;
+    let rows = spi.run(&WRITERS, &[database.into_datum(), table.into_datum(), with_own.into_datum()], Sees::Now)?;
     rows.iter().map(|row| row.need(1)).collect()
 }
 
@@ -61,10 +65,7 @@ impl Writers {
     /// # Errors
     /// Those of the server.
     pub fn look(spi: &Spi, tables: &Tables, state: &FoldLog) -> Result<Self> {
-        let gone = state.sized.is_some() && state.run == Some(server_run()) && {
-            let current = writers_of(spi, state.current.of(tables))?;
-            !state.waiting.iter().any(|writer| current.contains(writer))
-        };
+        let gone = state.sized.is_some() && are_gone(&state.waiting, &writers_of(spi, state.current.of(tables))?);
         let other_is_left = !state.drained && writers_of(spi, state.current.other().of(tables))?.is_empty();
         Ok(Self { gone, other_is_left })
     }
@@ -93,7 +94,7 @@ pub fn move_mark(
             state.set_mark(state.current, Mark { file: current.file(), block: sized - SLACK });
             forget_waiting(state);
         }
-        Some(_) if !is_this_file || state.run != Some(server_run()) => forget_waiting(state),
+        Some(_) if !is_this_file => forget_waiting(state),
         _ => {}
     }
     let mark = current.first_block(state.mark(state.current));
@@ -102,7 +103,6 @@ pub fn move_mark(
         state.sized = Some(current.insert_anchor(at) + 1);
         settings::pause(Pause::FoldSized);
         state.waiting = writers_of(spi, table)?;
-        state.run = Some(server_run());
         // The file that this is about.
         state.set_mark(state.current, Mark { file: current.file(), block: mark });
         return Ok(state.waiting.is_empty());
@@ -113,7 +113,6 @@ pub fn move_mark(
 fn forget_waiting(state: &mut FoldLog) {
     state.sized = None;
     state.waiting = Vec::new();
-    state.run = None;
 }
 
 /// Gives the turn to the other heap, which is empty. Votes that did not hear of it yet still go into this one, which is

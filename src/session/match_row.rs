@@ -11,6 +11,8 @@ pub struct Match {
     pub opens_at: Option<i64>,
     pub closes_at: Option<i64>,
     pub closed_at: Option<i64>,
+    /// A fold has found that `closes_at` is past: then it is past, though a clock be set back.
+    pub has_ended: bool,
     pub finalized_at: Option<i64>,
     /// May a voter replace or retract a vote?
     pub changes_allowed: bool,
@@ -21,7 +23,7 @@ impl Match {
     pub fn status(&self, now: i64) -> &'static str {
         if self.finalized_at.is_some() {
             "final"
-        } else if self.closed_at.is_some() || self.closes_at.is_some_and(|closes| now >= closes) {
+        } else if self.closed_at.is_some() || self.has_ended || self.closes_at.is_some_and(|closes| now >= closes) {
             "closed"
         } else if self.opens_at.is_some_and(|opens| now < opens) {
             "scheduled"
@@ -73,6 +75,7 @@ pub fn find(table: pg_sys::Oid, match_id: &str, snapshot: pg_sys::Snapshot) -> R
         closes_at: time(4),
         closed_at: time(5),
         finalized_at: time(6),
+        has_ended: time(8).is_some(),
         changes_allowed: row.need(10)?,
     }))
 }
