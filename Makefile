@@ -57,11 +57,12 @@ relay: ## build the relay: target/release/vote-agg-relay
 relay-test: install relay ## official clients, a real server, and everything that can break; TESTS= picks some
 	build/venv/bin/python -m pytest -q -p no:cacheprovider relay/e2e $(TESTS)
 
-client: ## build the client in client/dist and test it with a relay by script
+client: ## build the client in client/dist, test it with a relay by script, and check its package (publint, attw)
 	npm --prefix client run --silent check
 
-client-test: install relay ## the client against the relay and PostgreSQL; E2E_SECONDS=60 E2E_CUTS=30 for long, RELAY_BIN= for another relay
+client-test: install relay ## the client against the relay and PostgreSQL, and its package in fresh projects; E2E_SECONDS=60 E2E_CUTS=30 for long, RELAY_BIN= for another relay
 	testkit/cluster.py run -- npm --prefix client run --silent e2e
+	npm --prefix client run --silent consumers
 
 map: $(MAP)/dist/index.html ## build the live map in client/map/dist, for the relay's --map-dir
 

@@ -1,5 +1,5 @@
-import type { Feature, FeatureCollection, MultiPolygon, Polygon } from "geojson";
 import { cellToParent, gridDiskDistances, isValidCell } from "h3-js";
+import type { Feature, FeatureCollection, MultiPolygon, Polygon } from "./geojson.js";
 import type { Votes } from "./message.js";
 import { outline } from "./outline.js";
 import { bySize, type CellAggregate, cellAggregate } from "./tally.js";

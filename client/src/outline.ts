@@ -1,5 +1,5 @@
 import { cellToBoundary } from "h3-js";
-import type { MultiPolygon, Polygon, Position } from "geojson";
+import type { MultiPolygon, Polygon, Position } from "./geojson.js";
 
 /**
  * A cell as GeoJSON (RFC 7946): counterclockwise, cut at the antimeridian, and around a pole closed along the map's rim.

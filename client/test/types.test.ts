@@ -4,6 +4,7 @@ import {
   applyMessage, type CellAggregate, type CountryAggregate, createVoteStore, type LeadChange, type MatchState, type MatchStats, type Message, type Snapshot,
   topAggregates, type VoteError, type VoteStore,
 } from "vote-agg-client";
+import type { FeatureCollection, MultiPolygon, Polygon } from "geojson";
 import { type CellCollection, formatAggregateForMap, type Hexagon } from "vote-agg-client/geo";
 import { useVoteSocket } from "vote-agg-client/react";
 
@@ -18,6 +19,7 @@ test("the public types", () => {
   expectTypeOf<Socket["countries"]>().toEqualTypeOf<readonly CountryAggregate[]>();
   expectTypeOf<Socket["flips"]>().toEqualTypeOf<readonly LeadChange[]>();
   expectTypeOf<Socket["at"]>().toEqualTypeOf<string | null>();
+  expectTypeOf<Socket["staleSince"]>().toEqualTypeOf<string | null>();
   expectTypeOf<Socket["seq"]>().toEqualTypeOf<number>();
   expectTypeOf<Socket["connect"]>().toEqualTypeOf<() => void>();
   expectTypeOf<Socket["disconnect"]>().toEqualTypeOf<() => void>();
@@ -26,6 +28,8 @@ test("the public types", () => {
   expectTypeOf(applyMessage).returns.toEqualTypeOf<MatchState | undefined>();
   expectTypeOf(formatAggregateForMap([])).toEqualTypeOf<Hexagon[]>();
   expectTypeOf(formatAggregateForMap([], "geojson")).toEqualTypeOf<CellCollection>();
+  // Our own types of GeoJSON are those of others.
+  expectTypeOf<CellCollection>().toExtend<FeatureCollection<Polygon | MultiPolygon>>();
   expectTypeOf(topAggregates([] as CountryAggregate[], 1)).toEqualTypeOf<CountryAggregate[]>();
 });
 

@@ -23,7 +23,8 @@ export class Watched {
   /** While the relay is away, the browser itself reports each attempt that fails. */
   mayFail = false;
 
-  constructor(readonly page: Page, origin: string) {
+  /** `others`: addresses that the page may ask, beside its own. */
+  constructor(readonly page: Page, origin: string, others: readonly string[] = []) {
     page.on("pageerror", (error) => this.faults.push(`uncaught: ${error.message}`));
     page.on("console", (message) => {
       if (!["error", "warning"].includes(message.type())) return;
@@ -32,7 +33,8 @@ export class Watched {
       if (this.mayFail && /WebSocket connection to|Failed to load resource/.test(message.text())) return;
       this.faults.push(`console: ${message.text()}`);
     });
-    const isOwn = (url: string) => /^(data|blob):/.test(url) || new URL(url).host === new URL(origin).host;
+    const hosts = [origin, ...others].map((url) => new URL(url).host);
+    const isOwn = (url: string) => /^(data|blob):/.test(url) || hosts.includes(new URL(url).host);
     page.on("request", (request) => isOwn(request.url()) || this.faults.push(`request elsewhere: ${request.url()}`));
     page.on("websocket", (socket) => isOwn(socket.url()) || this.faults.push(`socket elsewhere: ${socket.url()}`));
   }
@@ -42,7 +44,7 @@ export class Browser {
   private readonly folders: string[] = [];
   private readonly contexts: BrowserContext[] = [];
 
-  async open(url: string, { width = 1440, height = 900, colorScheme = "light", isPhone = false, isCalm = false }: Look = {}): Promise<Watched> {
+  async open(url: string, { width = 1440, height = 900, colorScheme = "light", isPhone = false, isCalm = false }: Look = {}, others: readonly string[] = []): Promise<Watched> {
     const folder = mkdtempSync(join(tmpdir(), "vote_agg.chromium."));
     this.folders.push(folder);
     const context = await chromium.launchPersistentContext(folder, {
@@ -59,7 +61,7 @@ export class Browser {
     this.contexts.push(context);
     context.setDefaultTimeout(120_000);
     const page = context.pages()[0] ?? (await context.newPage());
-    const watched = new Watched(page, url);
+    const watched = new Watched(page, url, others);
     await page.goto(url);
     return watched;
   }
