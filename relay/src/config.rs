@@ -1,6 +1,5 @@
 //! What can be set: flags with twins in the environment, parsed at the edge.
 
-use crate::guard::token::Algorithm;
 use clap::{Parser, ValueEnum};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,6 +14,14 @@ pub enum Auth {
     Optional,
     /// Without a valid token nobody gets in.
     Required,
+}
+
+/// The algorithm that tokens are signed with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum Algorithm {
+    Hs256,
+    Rs256,
+    Eddsa,
 }
 
 /// How logs are written.

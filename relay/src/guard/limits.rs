@@ -30,7 +30,7 @@ impl Seats {
     ///
     /// # Errors
     /// Which limit is met.
-    pub fn take(self: &Arc<Self>, ip: IpAddr) -> Result<Seat, &'static str> {
+    pub fn admit(self: &Arc<Self>, ip: IpAddr) -> Result<Seat, &'static str> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, by_ip) = &mut *taken;
         if *all >= self.all {
@@ -99,12 +99,12 @@ mod tests {
     #[test]
     fn seats_come_free_again() {
         let (seats, a, b) = (Seats::new(3, 2), IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv4Addr::UNSPECIFIED));
-        let (one, _two) = (seats.take(a).expect("free"), seats.take(a).expect("free"));
-        assert_eq!(seats.take(a).err(), Some("too_many_clients_from_your_address"));
-        let _three = seats.take(b).expect("free");
-        assert_eq!(seats.take(b).err(), Some("too_many_clients"));
+        let (one, _two) = (seats.admit(a).expect("free"), seats.admit(a).expect("free"));
+        assert_eq!(seats.admit(a).err(), Some("too_many_clients_from_your_address"));
+        let _three = seats.admit(b).expect("free");
+        assert_eq!(seats.admit(b).err(), Some("too_many_clients"));
         drop(one);
-        assert!(seats.take(b).is_ok());
+        assert!(seats.admit(b).is_ok());
         let taken = seats.taken.lock().expect("sound");
         assert_eq!((taken.0, taken.1.len()), (2, 2));
     }

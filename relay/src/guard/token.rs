@@ -1,20 +1,11 @@
 //! Tokens (JWT, RFC 7519): one algorithm and one key, both by configuration, never by what a token says of itself.
 
-use crate::config::{Auth, Config};
+use crate::config::{Algorithm, Auth, Config};
 use crate::error::{Error, Result};
-use clap::ValueEnum;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{DecodingKey, Validation};
 use serde::Deserialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-/// What tokens are signed with.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum Algorithm {
-    Hs256,
-    Rs256,
-    Eddsa,
-}
 
 /// The longest token looked at.
 const MAX_BYTES: usize = 8_192;
@@ -25,7 +16,7 @@ const MIN_SECRET: usize = 32;
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 5;
 
-/// What a client may do.
+/// The matches that a client may see, and until when.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Access {
     /// None: all matches.
@@ -90,7 +81,7 @@ impl Checker {
                     key.len()
                 )));
             }
-            // A public key is no secret: whoever has it could sign.
+            // A public key is no secret: anybody who has it could sign.
             Algorithm::Hs256 if key.starts_with(b"-----BEGIN") => {
                 return Err(Error::Config("JWT_KEY: hs256 needs a secret, not a key in PEM".into()));
             }
@@ -144,4 +135,11 @@ impl Checker {
     pub const fn is_on(&self) -> bool {
         self.key.is_some()
     }
+}
+
+/// The token of an Authorization header.
+#[must_use]
+pub fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -1,14 +1,15 @@
 //! HTTP answers, kept for a while and dropped as soon as their match changes.
 
 use crate::error::Error;
+use crate::live::freshness::Freshness;
+use crate::live::hub::ANSWERS_KEPT;
 use axum::body::Bytes;
-use foldhash::HashSet;
 use moka::future::Cache as Moka;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// An answer and the state that it shows.
+/// An answer, and the state that it shows.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub body: Bytes,
@@ -16,11 +17,11 @@ pub struct Answer {
     pub etag: Option<String>,
 }
 
-/// What an answer is about: the match, and the rest of the question.
+/// What was asked for: of which match, and the rest of the query.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Question {
+pub struct CacheKey {
     pub match_id: String,
-    pub path: String,
+    pub query: String,
 }
 
 #[derive(Clone)]
@@ -31,21 +32,18 @@ struct Kept {
 
 /// Two caches, since match totals grow old faster than lists of places.
 pub struct Cache {
-    stats: Moka<Question, Kept>,
-    lists: Moka<Question, Kept>,
-    /// When a match last rang. Longer ago than any answer is kept, it no longer matters.
-    rung: Moka<String, Instant>,
-    trusted_since: std::sync::RwLock<Instant>,
+    stats: Moka<CacheKey, Kept>,
+    lists: Moka<CacheKey, Kept>,
 }
 
 /// How long the totals of a match are kept.
 pub const STATS_TTL: Duration = Duration::from_secs(5);
 /// How long lists of places are kept.
-pub const LISTS_TTL: Duration = Duration::from_secs(30);
+pub const LISTS_TTL: Duration = ANSWERS_KEPT;
 /// Bytes of answers kept in all, of either kind.
 const CAPACITY: u64 = 64 << 20;
 
-/// What a look into the cache came to.
+/// Where an answer came from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Found {
     Hit,
@@ -57,79 +55,46 @@ pub enum Found {
 impl Default for Cache {
     fn default() -> Self {
         let kept = |ttl| {
-            let weigh = |question: &Question, kept: &Kept| {
-                u32::try_from(question.match_id.len() + question.path.len() + kept.answer.body.len() + 200).unwrap_or(u32::MAX)
+            let weigh = |key: &CacheKey, kept: &Kept| {
+                u32::try_from(key.match_id.len() + key.query.len() + kept.answer.body.len() + 200).unwrap_or(u32::MAX)
             };
             Moka::builder().max_capacity(CAPACITY).weigher(weigh).time_to_live(ttl).build()
         };
-        Self {
-            stats: kept(STATS_TTL),
-            lists: kept(LISTS_TTL),
-            rung: Moka::builder().max_capacity(100_000).time_to_live(LISTS_TTL * 2).build(),
-            trusted_since: std::sync::RwLock::new(Instant::now()),
-        }
+        Self { stats: kept(STATS_TTL), lists: kept(LISTS_TTL) }
     }
 }
 
 impl Cache {
-    /// The answer, made by `make` unless a fresh one is at hand; once for all who ask at the same time. `current` names the
+    /// The answer, made by `make` unless a fresh one is at hand; once for all requests at the same time. `current` names the
     /// state that the answer must show, where that is known.
     ///
     /// # Errors
     /// What `make` ended with.
     pub async fn get(
         &self,
-        question: Question,
+        freshness: &Freshness,
+        key: CacheKey,
         is_stats: bool,
         current: Option<String>,
         make: impl Future<Output = Result<Answer, Error>>,
     ) -> Result<(Arc<Answer>, Found), Arc<Error>> {
         let cache = if is_stats { &self.stats } else { &self.lists };
         let mut found = Found::Miss;
-        if let Some(kept) = cache.get(&question).await {
+        if let Some(kept) = cache.get(&key).await {
             let is_fresh = match &current {
                 Some(_) => kept.answer.etag == current,
-                None => self.is_fresh(&question.match_id, kept.asked_at).await,
+                None => freshness.is_fresh(&key.match_id, kept.asked_at),
             };
             if is_fresh {
                 return Ok((kept.answer, Found::Hit));
             }
-            cache.invalidate(&question).await;
+            cache.invalidate(&key).await;
             found = Found::Invalidated;
         }
-        // The time before the question: what rings while it is answered makes the answer stale.
+        // Before the answer is made: a ring meanwhile makes it stale.
         let asked_at = Instant::now();
-        let kept = cache.try_get_with(question, async { Ok(Kept { answer: Arc::new(make.await?), asked_at }) }).await?;
+        let kept = cache.try_get_with(key, async { Ok(Kept { answer: Arc::new(make.await?), asked_at }) }).await?;
         Ok((kept.answer, found))
-    }
-
-    async fn is_fresh(&self, match_id: &str, asked_at: Instant) -> bool {
-        let trusted_since = self.trusted_since.read().map_or_else(|_| Instant::now(), |since| *since);
-        asked_at >= trusted_since && self.rung.get(match_id).await.is_none_or(|rung| rung < asked_at)
-    }
-
-    /// What is kept of these matches is no longer given out.
-    pub fn distrust(&self, matches: HashSet<String>) {
-        if matches.is_empty() {
-            return;
-        }
-        if matches.len() > 1_000 {
-            return self.distrust_all();
-        }
-        let now = Instant::now();
-        let rung = self.rung.clone();
-        tokio::spawn(async move {
-            for match_id in matches {
-                rung.insert(match_id, now).await;
-            }
-        });
-    }
-
-    /// Nothing that is kept is given out any more.
-    pub fn distrust_all(&self) {
-        if let Ok(mut since) = self.trusted_since.write() {
-            *since = Instant::now();
-        }
     }
 
     /// How many answers are kept, and their bytes.

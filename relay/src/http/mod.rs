@@ -1,7 +1,22 @@
-//! HTTP.
+//! HTTP: answers, event streams, the live map's files, and how the relay is doing.
 
+/// What handlers share, and the right to see a match.
+pub mod access;
+/// Where an answer comes from: memory, or one statement.
+mod answer;
+/// HTTP answers, kept for a while.
 pub mod cache;
-pub mod map;
-pub mod question;
+/// Server-Sent Events: each fold as one event.
+mod events;
+/// The list of matches, and answers about one of them.
+mod matches;
+/// The live map: a folder of built files at `/`.
+pub mod page;
+/// The kinds of answers, and their parameters.
+mod query;
+/// Answers and refusals as clients see them.
+mod reply;
+/// The routes, and what stands in front of them.
 pub mod routes;
-pub mod stream;
+/// How the relay is doing: /ready, /metrics, /cache.
+mod status;

@@ -14,7 +14,7 @@ type Cells = HashMap<CellIndex, Counts>;
 
 /// The folded match at one seq of one epoch.
 #[derive(Debug)]
-pub struct State {
+pub struct MatchState {
     pub match_id: String,
     pub seq: i64,
     /// None: nothing was folded yet.
@@ -29,7 +29,7 @@ pub struct State {
     rolled: BTreeMap<Resolution, Cells>,
 }
 
-impl State {
+impl MatchState {
     /// Takes a snapshot at the cells' own resolutions.
     ///
     /// # Errors
@@ -56,7 +56,7 @@ impl State {
 
     /// How many cells there are, and how many countries.
     #[must_use]
-    pub fn places(&self) -> (usize, usize) {
+    pub fn size(&self) -> (usize, usize) {
         (self.cells.len(), self.countries.len())
     }
 
@@ -113,12 +113,12 @@ impl State {
         } else if self.status == "unknown" {
             "open".clone_into(&mut self.status);
         }
-        let told = |(resolution, numbers): (Resolution, BTreeSet<u64>)| {
+        let changed_cells = |(resolution, numbers): (Resolution, BTreeSet<u64>)| {
             let cells = &self.rolled[&resolution];
-            let told = numbers.into_iter().filter_map(|number| CellIndex::try_from(number).ok());
-            (resolution, told.map(|cell| CellVotes(cell, self.votes(cells.get(&cell)))).collect())
+            let numbers = numbers.into_iter().filter_map(|number| CellIndex::try_from(number).ok());
+            (resolution, numbers.map(|cell| CellVotes(cell, self.votes(cells.get(&cell)))).collect())
         };
-        Ok(changed.into_iter().map(told).collect())
+        Ok(changed.into_iter().map(changed_cells).collect())
     }
 
     /// From now on the match is also kept rolled up to `resolution`.
@@ -150,17 +150,17 @@ impl State {
     ///
     /// # Errors
     /// [`Error::Gap`] when a sum leaves 64 bits.
-    pub fn picture(&self, resolution: Option<Resolution>) -> Result<Snapshot<'_>> {
-        let mut picture = self.snapshot(resolution);
+    pub fn snapshot_at(&self, resolution: Option<Resolution>) -> Result<Snapshot<'_>> {
+        let mut snapshot = self.snapshot(resolution);
         if let Some(resolution) = resolution
             && !self.rolled.contains_key(&resolution)
         {
             let rolled = self.rolled_up(resolution)?;
             let mut cells: Vec<_> = rolled.iter().map(|(cell, votes)| CellVotes(*cell, self.votes(Some(votes)))).collect();
             cells.sort_unstable_by_key(|CellVotes(cell, _)| u64::from(*cell));
-            picture.cells = cells;
+            snapshot.cells = cells;
         }
-        Ok(picture)
+        Ok(snapshot)
     }
 
     /// The match as a snapshot, rolled up to `resolution` if it is kept.
@@ -235,7 +235,7 @@ mod tests {
         serde_json::from_str(include_str!("../../../fixtures/snapshot.json")).expect("golden snapshot")
     }
 
-    fn next(state: &State, cells: &str, stats: &str) -> Message<'static> {
+    fn next(state: &MatchState, cells: &str, stats: &str) -> Message<'static> {
         let (seq, epoch) = (state.seq, state.epoch.as_deref().unwrap_or_default());
         let text = format!(
             r#"{{"v":1,"match":"final","seq":{},"prev":{seq},"epoch":"{epoch}","at":"2026-07-19T20:11:03.120Z",
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_comes_back_as_it_was() {
-        let state = State::new(snapshot()).expect("sound");
+        let state = MatchState::new(snapshot()).expect("sound");
         assert_eq!(message::to_json(&state.snapshot(None)), message::to_json(&snapshot()));
     }
 
@@ -257,12 +257,12 @@ mod tests {
         let three = parse_resolution(3).expect("3");
         let cells = r#"[["872a1072bffffff",{"home":7,"new":1}],["872a10728ffffff",{"away":2}],["8f2a1072b59b0db",{"home":1}]]"#;
         let stats = r#"{"away":3,"new":1,"home":5}"#;
-        let mut before = State::new(snapshot()).expect("sound");
+        let mut before = MatchState::new(snapshot()).expect("sound");
         before.roll(three).expect("small");
         let message = next(&before, cells, stats);
         let changed = before.apply(&message).expect("next");
         assert_eq!(changed[&three].len(), 1);
-        let mut after = State::new(snapshot()).expect("sound");
+        let mut after = MatchState::new(snapshot()).expect("sound");
         after.apply(&message).expect("next");
         after.roll(three).expect("small");
         assert_eq!(before.snapshot(Some(three)), after.snapshot(Some(three)));
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn only_the_next_message_is_taken() {
-        let mut state = State::new(snapshot()).expect("sound");
+        let mut state = MatchState::new(snapshot()).expect("sound");
         let stats = message::to_json(&snapshot().stats.votes);
         let good = next(&state, "[]", &stats);
         for bad in [

@@ -1,3 +1,8 @@
-//! Socket.IO.
+//! Socket.IO: clients that hold a socket.
 
-pub mod socket;
+/// The events that clients send: match:join, match:leave, auth.
+mod commands;
+/// The namespace: clients come in, speak, and go.
+pub mod namespace;
+/// One client: what it may do, how often, and until when.
+mod session;

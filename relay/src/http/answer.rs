@@ -1,71 +1,14 @@
-//! What can be asked about a match over HTTP, and where the answer comes from: memory where the match is followed and
-//! memory has it, else one statement.
+//! Where an answer comes from: from memory, where the match is followed and memory has it, else from one statement.
 
-use crate::db::database::Database;
+use crate::db::pool::Database;
 use crate::error::{Error, Result};
 use crate::http::cache::Answer;
-use crate::live::follow::Follow;
+use crate::http::query::{Kind, MatchQuery};
+use crate::live::followed::FollowedMatch;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
-use std::fmt;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use vote_agg_core::feed::message::{CellVotes, CountryVotes, Snapshot, Stats, Votes};
-use vote_agg_core::{Resolution, parse_resolution};
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Kind {
-    Stats,
-    Aggregates,
-    Countries,
-    Timeline,
-    Geojson,
-}
-
-impl Kind {
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        Some(match name {
-            "stats" => Self::Stats,
-            "aggregates" => Self::Aggregates,
-            "countries" => Self::Countries,
-            "timeline" => Self::Timeline,
-            "geojson" => Self::Geojson,
-            _ => return None,
-        })
-    }
-
-    const fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Stats => &[],
-            Self::Aggregates => &["resolution", "min_votes", "max_cells"],
-            Self::Countries => &["min_votes"],
-            Self::Timeline => &["bucket", "from", "to"],
-            Self::Geojson => &["resolution", "min_votes", "bbox"],
-        }
-    }
-}
-
-/// A question, its values checked.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    kind: Kind,
-    resolution: Option<Resolution>,
-    min_votes: i64,
-    max_cells: Option<usize>,
-    bbox: Option<Vec<f64>>,
-    bucket: String,
-    from: Option<String>,
-    to: Option<String>,
-}
-
-impl fmt::Display for Ask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, resolution, min_votes, max_cells, bbox, bucket, from, to } = self;
-        write!(f, "{kind:?} {resolution:?} {min_votes} {max_cells:?} {bbox:?} {bucket:?} {from:?} {to:?}")
-    }
-}
 
 #[derive(Serialize)]
 struct StatsAnswer<'a> {
@@ -103,49 +46,11 @@ struct RowsAnswer<'a> {
     timeline: &'a RawValue,
 }
 
-impl Ask {
-    /// Takes the query apart.
-    ///
-    /// # Errors
-    /// What is wrong with it, as a sentence.
-    pub fn parse(kind: Kind, query: &BTreeMap<String, String>) -> Result<Self, String> {
-        if let Some(key) = query.keys().find(|key| !kind.keys().contains(&key.as_str())) {
-            return Err(format!("unknown parameter {key:?}; known are: {}", kind.keys().join(", ")));
-        }
-        let number = |key: &str| {
-            let parse = |text: &String| text.parse::<i64>().map_err(|_| format!("{key} must be a whole number, not {text:?}"));
-            query.get(key).map(parse).transpose()
-        };
-        let bbox = |text: &String| {
-            let sides: Option<Vec<f64>> =
-                text.split(',').map(|side| side.trim().parse().ok().filter(|n: &f64| n.is_finite())).collect();
-            sides
-                .filter(|sides| sides.len() == 4)
-                .ok_or_else(|| format!("bbox must be west,south,east,north in degrees, not {text:?}"))
-        };
-        let max_cells =
-            number("max_cells")?.map(|max| usize::try_from(max).map_err(|_| "max_cells must not be negative".to_owned()));
-        Ok(Self {
-            kind,
-            resolution: number("resolution")?.map(|n| parse_resolution(n).map_err(|e| e.to_string())).transpose()?,
-            min_votes: number("min_votes")?.unwrap_or(1),
-            max_cells: max_cells.transpose()?,
-            bbox: query.get("bbox").map(bbox).transpose()?,
-            bucket: query.get("bucket").cloned().unwrap_or_else(|| "1 minute".to_owned()),
-            from: query.get("from").cloned(),
-            to: query.get("to").cloned(),
-        })
-    }
-
-    #[must_use]
-    pub const fn kind(&self) -> Kind {
-        self.kind
-    }
-
+impl MatchQuery {
     /// Names the state of a followed match that the answer must show; None before the first fold.
-    pub async fn current(&self, follow: &Follow) -> Option<String> {
-        let inner = follow.lock().await;
-        let state = inner.state.as_ref()?;
+    pub async fn current(&self, followed: &FollowedMatch) -> Option<String> {
+        let audience = followed.lock().await;
+        let state = audience.state.as_ref()?;
         Some(self.etag(state.epoch.as_deref()?, state.seq, &state.status))
     }
 
@@ -157,13 +62,13 @@ impl Ask {
     /// From a followed match. None: memory does not have it.
     ///
     /// # Errors
-    /// When the state cannot be put into words.
-    pub async fn recall(&self, follow: &Follow) -> Result<Option<Answer>> {
-        let inner = follow.lock().await;
-        let Some(state) = &inner.state else { return Ok(None) };
+    /// When the state cannot be encoded.
+    pub async fn recall(&self, followed: &FollowedMatch) -> Result<Option<Answer>> {
+        let audience = followed.lock().await;
+        let Some(state) = &audience.state else { return Ok(None) };
         Ok(match self.kind {
             Kind::Stats => {
-                let (cells, countries) = state.places();
+                let (cells, countries) = state.size();
                 Some(self.stats(
                     &state.match_id,
                     state.seq,
@@ -173,7 +78,7 @@ impl Ask {
                     (cells, countries),
                 )?)
             }
-            Kind::Aggregates | Kind::Countries => Some(self.list(&state.picture(self.resolution)?)?),
+            Kind::Aggregates | Kind::Countries => Some(self.list(&state.snapshot_at(self.resolution)?)?),
             Kind::Timeline | Kind::Geojson => None,
         })
     }
@@ -187,7 +92,7 @@ impl Ask {
             Kind::Stats => {
                 let row = database.stats(match_id).await?;
                 let epoch = row.epoch.as_deref();
-                let places = (usize::try_from(row.cells).unwrap_or(0), usize::try_from(row.countries).unwrap_or(0));
+                let size = (usize::try_from(row.cells).unwrap_or(0), usize::try_from(row.countries).unwrap_or(0));
                 let stats = Stats {
                     total: row.total,
                     votes: row.votes,
@@ -195,7 +100,7 @@ impl Ask {
                     dominance: (row.dominance * 1e4).round() / 1e4,
                     per_minute: row.per_minute,
                 };
-                self.stats(match_id, row.seq, epoch, &row.status, stats, places)
+                self.stats(match_id, row.seq, epoch, &row.status, stats, size)
             }
             Kind::Aggregates | Kind::Countries => {
                 let resolution = self.resolution.map(|r| i32::from(u8::from(r)));
@@ -213,9 +118,9 @@ impl Ask {
         epoch: Option<&str>,
         status: &str,
         stats: Stats,
-        places: (usize, usize),
+        size: (usize, usize),
     ) -> Result<Answer> {
-        let (cells, countries) = places;
+        let (cells, countries) = size;
         let body = serde_json::to_vec(&StatsAnswer { match_id, seq, epoch, status, stats, cells, countries })?;
         Ok(Answer { body: body.into(), etag: epoch.map(|epoch| self.etag(epoch, seq, status)) })
     }
@@ -256,10 +161,9 @@ impl Ask {
                  FROM {schema}.get_realtime_stats($1) AS s"
             )
         };
-        let mut params: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> =
-            vec![(&match_id, Type::TEXT), (&self.bucket, Type::TEXT)];
+        let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&match_id, Type::TEXT), (&self.bucket, Type::TEXT)];
         if has_bounds {
-            params.extend([(&self.from as &(dyn tokio_postgres::types::ToSql + Sync), Type::TEXT), (&self.to, Type::TEXT)]);
+            params.extend([(&self.from as &(dyn ToSql + Sync), Type::TEXT), (&self.to, Type::TEXT)]);
         }
         let missing = Error::Missing("get_match_timeline(match_id, bucket, from, to)");
         let rows = database.call(text, &params).await.map_err(|e| if e.is_undefined_function() { missing } else { e })?;
@@ -276,7 +180,7 @@ impl Ask {
             )
         };
         let resolution = self.resolution.map(|r| i32::from(u8::from(r)));
-        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] =
+        let params: [(&(dyn ToSql + Sync), Type); 4] =
             [(&match_id, Type::TEXT), (&resolution, Type::INT4), (&self.min_votes, Type::INT8), (&self.bbox, Type::FLOAT8_ARRAY)];
         let missing = Error::Missing("get_match_geojson(match_id, resolution, min_votes, bbox)");
         let rows = database.call(text, &params).await.map_err(|e| if e.is_undefined_function() { missing } else { e })?;
@@ -290,7 +194,7 @@ fn answer(epoch: Option<&str>, seq: i64, body: Vec<u8>) -> Result<Answer> {
     Ok(Answer { body: body.into(), etag: epoch.map(|epoch| etag(epoch, seq)) })
 }
 
-/// What names a state of a match: no two of them share it.
+/// Names a state of a match: no two states share a name.
 #[must_use]
 pub fn etag(epoch: &str, seq: i64) -> String {
     format!("{epoch}-{seq}")

@@ -1,129 +1,20 @@
-//! The database: how it is reached, and the statements that the relay knows.
+//! The sessions that answer, and the questions put to them.
 
 use crate::config::Config;
+use crate::db::statements::{Change, Sql, StatsRow};
+use crate::db::tls::connector;
 use crate::error::{Error, Result};
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject;
 use std::future::Future;
 use std::sync::{Arc, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
-use vote_agg_core::feed::message::{Message, Snapshot, Votes};
+use vote_agg_core::feed::message::{Message, Snapshot};
 
 /// How long an answer may take. What is asked takes milliseconds; a snapshot of the largest matches takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
-
-/// The statements, with the schema in which the extension's functions live. It comes from the catalog, quoted by the server.
-#[derive(Debug)]
-pub struct Sql {
-    schema: String,
-    changes: String,
-    heads: String,
-    snapshot: String,
-    update: String,
-    stats: String,
-}
-
-impl Sql {
-    fn new(schema: &str) -> Self {
-        Self {
-            schema: schema.to_owned(),
-            changes: format!(
-                "SELECT m.match_id, c.seq, c.at, c.body::text, c.resync
-                 FROM unnest($1, $2) WITH ORDINALITY AS m(match_id, seq, number)
-                 CROSS JOIN LATERAL {schema}.get_match_changes(m.match_id, m.seq) AS c ORDER BY m.number, c.seq"
-            ),
-            heads: format!(
-                "SELECT m.match_id, s.seq, s.epoch, s.status FROM unnest($1) AS m(match_id)
-                 CROSS JOIN LATERAL {schema}.get_realtime_stats(m.match_id) AS s"
-            ),
-            snapshot: format!("SELECT {schema}.get_match_snapshot($1, $2)::text"),
-            update: format!("SELECT {schema}.get_match_update($1, $2)::text"),
-            stats: format!("SELECT to_jsonb(s)::text FROM {schema}.get_realtime_stats($1) AS s"),
-        }
-    }
-
-    /// Finds the extension.
-    ///
-    /// # Errors
-    /// [`Error::NoExtension`] where there is none.
-    pub async fn find(client: &Client) -> Result<Self> {
-        let row = client
-            .query_opt(
-                "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
-                 JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vote_agg'",
-                &[],
-            )
-            .await?;
-        Ok(Self::new(row.ok_or(Error::NoExtension)?.get(0)))
-    }
-
-    /// The feed of many matches, each past its own seq, in one statement.
-    ///
-    /// # Errors
-    /// What the database has against it.
-    pub async fn changes(&self, client: &Client, matches: &[String], since: &[i64]) -> Result<Vec<Change>> {
-        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&matches, Type::TEXT_ARRAY), (&since, Type::INT8_ARRAY)];
-        let rows = client.query_typed(&self.changes, &params).await?;
-        Ok(rows.iter().map(Change::of).collect())
-    }
-
-    /// Where each match stands: seq, epoch and status.
-    ///
-    /// # Errors
-    /// What the database has against it.
-    pub async fn heads(&self, client: &Client, matches: &[String]) -> Result<Vec<Head>> {
-        let rows = client.query_typed(&self.heads, &[(&matches, Type::TEXT_ARRAY)]).await?;
-        let head = |row: &Row| Head { match_id: row.get(0), seq: row.get(1), epoch: row.get(2), status: row.get(3) };
-        Ok(rows.iter().map(head).collect())
-    }
-}
-
-/// A row of the feed. Without a body: what is asked for is no longer kept, or not there yet.
-#[derive(Debug)]
-pub struct Change {
-    pub match_id: String,
-    pub at: Option<SystemTime>,
-    pub body: Option<String>,
-}
-
-impl Change {
-    fn of(row: &Row) -> Self {
-        let resync: bool = row.get(4);
-        Self { match_id: row.get(0), at: row.get(2), body: row.get::<_, Option<String>>(3).filter(|_| !resync) }
-    }
-}
-
-/// Where a match stands.
-#[derive(Debug)]
-pub struct Head {
-    pub match_id: String,
-    pub seq: i64,
-    pub epoch: Option<String>,
-    pub status: String,
-}
-
-/// A row of get_realtime_stats.
-#[derive(Debug, serde::Deserialize)]
-pub struct StatsRow {
-    pub status: String,
-    #[serde(rename = "total_votes")]
-    pub total: i64,
-    pub votes: Votes<'static>,
-    pub leader: Option<String>,
-    pub dominance: f64,
-    #[serde(rename = "votes_per_minute")]
-    pub per_minute: i64,
-    #[serde(rename = "active_cells")]
-    pub cells: i64,
-    #[serde(rename = "active_countries")]
-    pub countries: i64,
-    pub seq: i64,
-    pub epoch: Option<String>,
-}
 
 /// The way to the database.
 pub struct Database {
@@ -153,7 +44,7 @@ impl Database {
         // A peer that is gone without a word is noticed by the system too, below our own patience.
         postgres.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
         postgres.tcp_user_timeout(Duration::from_secs(20));
-        let tls = tls(config)?;
+        let tls = connector(config)?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_config(postgres.clone(), tls.clone(), recycling))
             .max_size(config.database_sessions.into())
@@ -203,7 +94,7 @@ impl Database {
         let (matches, since) = ([match_id], [since]);
         let (matches, since) = (&matches[..], &since[..]);
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&matches, Type::TEXT_ARRAY), (&since, Type::INT8_ARRAY)];
-        Ok(self.query(|sql| sql.changes.clone(), &params).await?.iter().map(Change::of).collect())
+        Ok(self.query(|sql| sql.changes.clone(), &params).await?.iter().map(Change::from).collect())
     }
 
     /// The match at this moment, at little cost.
@@ -259,28 +150,6 @@ impl Database {
 /// [`Error::Timeout`], or what `answer` ended with.
 pub async fn patiently<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(Error::Timeout))
-}
-
-fn tls(config: &Config) -> Result<MakeRustlsConnect> {
-    let mut roots = rustls::RootCertStore::empty();
-    match &config.database_ca {
-        Some(path) => {
-            let refuse = |e: String| Error::Config(format!("DATABASE_CA: {}: {e}", path.display()));
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|e| refuse(e.to_string()))? {
-                let certificate = certificate.map_err(|e| refuse(e.to_string()))?;
-                roots.add(certificate).map_err(|e| refuse(e.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(refuse("no certificate in it".to_owned()));
-            }
-        }
-        // A system without certificates can still reach a database without TLS.
-        None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = builder.map_err(|e| Error::Config(e.to_string()))?;
-    Ok(MakeRustlsConnect::new(builder.with_root_certificates(roots).with_no_client_auth()))
 }
 
 fn why(e: &tokio_postgres::Error) -> String {

@@ -1,4 +1,4 @@
-//! What a client wants of a match, and the rooms that are called after it.
+//! What a client asks for with its join, and the rooms that it is put into.
 
 use crate::live::event::Event;
 use serde_json::Value;
@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::{Resolution, parse_resolution};
 
-/// What a client wants of a match.
+/// A resolution, some of the events, and where to go on.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Wish {
+pub struct Subscription {
     pub resolution: Option<Resolution>,
     /// None: all the separate events.
     pub events: Option<Vec<Event>>,
@@ -16,12 +16,12 @@ pub struct Wish {
     pub since: Option<(i64, String)>,
 }
 
-impl Wish {
-    /// Takes apart what a client sent with its join; a bare name wishes for nothing in particular.
+impl Subscription {
+    /// Parses what a client sent with its join. A bare name asks for the separate events at the cells' own resolutions.
     ///
     /// # Errors
     /// What is wrong with it, as a sentence.
-    pub fn of(data: &Value) -> Result<Self, String> {
+    pub fn parse(data: &Value) -> Result<Self, String> {
         let given = |key: &str| data.get(key).filter(|value| !value.is_null());
         let resolution = |value: &Value| match value.as_i64() {
             Some(number) => parse_resolution(number).map_err(|e| e.to_string()),
@@ -49,7 +49,7 @@ impl Wish {
         Ok(Self { resolution: given("resolution").map(resolution).transpose()?, events, since })
     }
 
-    /// Whether it is among them.
+    /// Whether the client asked for this event.
     #[must_use]
     pub fn wants(&self, event: Event) -> bool {
         match &self.events {
@@ -58,13 +58,13 @@ impl Wish {
         }
     }
 
-    /// How many messages a fold is at the most.
+    /// How many messages one fold is at the most.
     #[must_use]
-    pub fn places(&self) -> usize {
+    pub fn messages(&self) -> usize {
         self.events.as_ref().map_or(Event::SEPARATE.len(), Vec::len).max(1)
     }
 
-    /// The rooms of the match that it is met by.
+    /// The rooms that the client is put into.
     #[must_use]
     pub fn rooms(&self, match_id: &str) -> Vec<String> {
         let room = room_name(match_id, self.resolution);
@@ -79,13 +79,13 @@ impl Wish {
 ///
 /// # Errors
 /// What is wrong with it, as a sentence.
-pub fn match_of(data: &Value) -> Result<String, String> {
+pub fn parse_match(data: &Value) -> Result<String, String> {
     let id = data.as_str().or_else(|| data.get("matchId").and_then(Value::as_str));
     let parsed = parse_name("matchId", id.map(str::as_bytes)).map(str::to_owned);
     parsed.map_err(|e| format!("{e}: pass {{matchId}} or a string"))
 }
 
-/// The room of all at one resolution who want the separate events.
+/// The room of the followers at one resolution that get the separate events.
 #[must_use]
 pub fn room_name(match_id: &str, resolution: Option<Resolution>) -> String {
     match resolution {

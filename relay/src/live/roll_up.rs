@@ -1,14 +1,18 @@
-//! A fold as those see it who follow at a coarser resolution than the cells'.
+//! A fold as followers at a coarser resolution see it.
 
 use foldhash::{HashMap, HashMapExt};
 use vote_agg_core::feed::message::{CellVotes, Code, Flip, Hex, Message, NewVotes, Scope};
 use vote_agg_core::vote::cell::roll_up;
 use vote_agg_core::{Resolution, parse_cell};
 
-/// The message for those who follow at `resolution`, whose changed cells are `cells`. What arrived is summed up to that
-/// resolution too; which leader a cell has is told of cells only that are shown as they are.
+/// The message for followers at `resolution`, with `cells`, the cells that changed there. New votes are summed up to that
+/// resolution too. A change of lead in a cell is left out where the cell itself is not shown.
 #[must_use]
-pub fn coarser(message: &Message<'static>, resolution: Resolution, cells: Option<Vec<CellVotes<'static>>>) -> Message<'static> {
+pub fn roll_up_message(
+    message: &Message<'static>,
+    resolution: Resolution,
+    cells: Option<Vec<CellVotes<'static>>>,
+) -> Message<'static> {
     let is_shown = |Flip(scope, place, ..): &&Flip| {
         let cell = place.as_deref().and_then(|cell| parse_cell(cell.as_bytes()).ok());
         *scope != Scope::Cell || cell.is_some_and(|cell| cell.resolution() <= resolution)
@@ -65,7 +69,7 @@ mod tests {
                         ["cell","822a17fffffffff","home","away"]]"#;
         message.new = serde_json::from_str(new).expect("new votes");
         message.flips = serde_json::from_str(flips).expect("flips");
-        let three = coarser(&message, parse_resolution(3).expect("3"), Some(Vec::new()));
+        let three = roll_up_message(&message, parse_resolution(3).expect("3"), Some(Vec::new()));
         let text = |value: serde_json::Result<String>| value.expect("JSON");
         assert_eq!(
             text(serde_json::to_string(&three.new)),

@@ -1,7 +1,7 @@
 //! Folding from here, where no worker can.
 
+use crate::db::pool::Database;
 use crate::error::Result;
-use crate::live::hub::Hub;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Folds as long as no worker does.
-pub async fn run(hub: Arc<Hub>) {
+pub async fn run(database: Arc<Database>) {
     let mut was_needed = false;
     loop {
-        let is_needed = match is_needed(&hub).await {
+        let is_needed = match is_needed(&database).await {
             Ok(is_needed) => is_needed,
             Err(e) => {
                 tracing::warn!(error = %e, "cannot see whether a worker folds");
@@ -31,7 +31,7 @@ pub async fn run(hub: Arc<Hub>) {
             continue;
         }
         for _ in 0..LOOK.as_millis() / INTERVAL.as_millis() {
-            if let Err(e) = hub.database.call(|_| "SELECT vote_agg.fold()".to_owned(), &[]).await {
+            if let Err(e) = database.call(|_| "SELECT vote_agg.fold()".to_owned(), &[]).await {
                 tracing::warn!(error = %e, "could not fold");
                 tokio::time::sleep(LOOK).await;
                 break;
@@ -41,7 +41,7 @@ pub async fn run(hub: Arc<Hub>) {
     }
 }
 
-async fn is_needed(hub: &Hub) -> Result<bool> {
-    let rows = hub.database.call(|_| "SELECT worker_pid IS NULL FROM vote_agg.stat_fold".to_owned(), &[]).await?;
+async fn is_needed(database: &Database) -> Result<bool> {
+    let rows = database.call(|_| "SELECT worker_pid IS NULL FROM vote_agg.stat_fold".to_owned(), &[]).await?;
     Ok(rows.first().is_some_and(|row| row.get(0)))
 }

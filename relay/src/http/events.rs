@@ -1,13 +1,14 @@
-//! Server-Sent Events: each fold as one event, for who needs no more than HTTP.
+//! Server-Sent Events: each fold as one event, over plain HTTP.
 
+use crate::guard::address::ClientIp;
 use crate::guard::limits::Seat;
-use crate::http::question::etag;
-use crate::http::routes::{Shared, admit, failed, refuse};
-use crate::live::event::Event as Kind;
+use crate::http::access::{Shared, admit};
+use crate::http::answer::etag;
+use crate::http::reply::{failed, refuse};
+use crate::live::event::{self, Event as LiveEvent};
 use crate::live::hub::Hub;
-use crate::live::room::Streamed;
-use crate::live::wish::Wish;
-use crate::ws::socket::ClientIp;
+use crate::live::member::StreamItem;
+use crate::live::subscription::Subscription;
 use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -46,7 +47,7 @@ pub async fn events(
         Some(None) => return refuse(StatusCode::BAD_REQUEST, "invalid", "resolution must be a whole number from 0 to 15"),
         resolution => resolution.flatten(),
     };
-    let seat = match shared.seats.take(ip.0) {
+    let seat = match shared.seats.admit(ip.0) {
         Ok(seat) => seat,
         Err(reason) => {
             shared.hub.metrics.refuse(reason);
@@ -57,17 +58,17 @@ pub async fn events(
         let (epoch, seq) = id.rsplit_once('-')?;
         Some((seq.parse().ok().filter(|seq| *seq >= 0)?, epoch.to_owned()))
     });
-    let wish = Wish { resolution, events: Some(vec![Kind::Update]), since };
-    let (first, receiver) = match shared.hub.stream(&match_id, &wish).await {
+    let subscription = Subscription { resolution, events: Some(vec![LiveEvent::Update]), since };
+    let (first, receiver) = match shared.hub.stream(&match_id, &subscription).await {
         Ok(stream) => stream,
         Err(e) => return failed(&shared.hub, &match_id, &e),
     };
     let ends_at = access.remaining().map(|remaining| Instant::now() + remaining);
-    tracing::info!(match_id, resumed = !matches!(first.first(), Some(Streamed::Snapshot { .. })), "event stream opened");
+    tracing::info!(match_id, resumed = !matches!(first.first(), Some(StreamItem::Snapshot { .. })), "event stream opened");
     let reader = Reader {
         hub: shared.hub.clone(),
         match_id,
-        wish: Wish { since: None, ..wish },
+        subscription: Subscription { since: None, ..subscription },
         waiting: first.into(),
         receiver,
         stopped: shared.stopped.clone(),
@@ -81,9 +82,9 @@ pub async fn events(
 struct Reader {
     hub: Arc<Hub>,
     match_id: String,
-    wish: Wish,
-    waiting: VecDeque<Streamed>,
-    receiver: Receiver<Streamed>,
+    subscription: Subscription,
+    waiting: VecDeque<StreamItem>,
+    receiver: Receiver<StreamItem>,
     stopped: watch::Receiver<bool>,
     /// When the token expires.
     ends_at: Option<Instant>,
@@ -93,7 +94,7 @@ struct Reader {
 impl Reader {
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.waiting.pop_front().and_then(|what| self.event(&what)) {
+            if let Some(event) = self.waiting.pop_front().and_then(|item| self.event(&item)) {
                 return Some(event);
             }
             if !self.waiting.is_empty() {
@@ -106,20 +107,22 @@ impl Reader {
                 () = tokio::time::sleep_until(ends_at), if self.ends_at.is_some() => return None,
             };
             match received {
-                Ok(what) => self.waiting.push_back(what),
+                Ok(item) => self.waiting.push_back(item),
                 // Too slow, or the match was let go: no half stream, but a snapshot.
                 Err(RecvError::Lagged(_) | RecvError::Closed) => {
-                    let (first, receiver) = self.hub.stream(&self.match_id, &self.wish).await.ok()?;
+                    let (first, receiver) = self.hub.stream(&self.match_id, &self.subscription).await.ok()?;
                     (self.waiting, self.receiver) = (first.into(), receiver);
                 }
             }
         }
     }
 
-    fn event(&self, what: &Streamed) -> Option<Event> {
-        let (name, id, json) = match what {
-            Streamed::Update(update) => (Kind::Update.name(), etag(update.epoch(), update.seq()), update.json(Kind::Update)?),
-            Streamed::Snapshot { seq, epoch, json } => (crate::live::event::SNAPSHOT, etag(epoch, *seq), json),
+    fn event(&self, item: &StreamItem) -> Option<Event> {
+        let (name, id, json) = match item {
+            StreamItem::Update(update) => {
+                (LiveEvent::Update.name(), etag(update.epoch(), update.seq()), update.json(LiveEvent::Update)?)
+            }
+            StreamItem::Snapshot { seq, epoch, json } => (event::SNAPSHOT, etag(epoch, *seq), json),
         };
         self.hub.metrics.messages.inc();
         self.hub.metrics.bytes.inc_by(json.get().len() as u64);

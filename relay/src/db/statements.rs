@@ -1,0 +1,116 @@
+//! The statements over the extension's functions, and the rows that they return.
+
+use crate::error::{Error, Result};
+use std::time::SystemTime;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
+use vote_agg_core::feed::message::Votes;
+
+/// The statements, with the schema in which the extension's functions live. It comes from the catalog, quoted by the server.
+#[derive(Debug)]
+pub struct Sql {
+    pub schema: String,
+    pub changes: String,
+    heads: String,
+    pub snapshot: String,
+    pub update: String,
+    pub stats: String,
+}
+
+impl Sql {
+    fn new(schema: &str) -> Self {
+        Self {
+            schema: schema.to_owned(),
+            changes: format!(
+                "SELECT m.match_id, c.seq, c.at, c.body::text, c.resync
+                 FROM unnest($1, $2) WITH ORDINALITY AS m(match_id, seq, number)
+                 CROSS JOIN LATERAL {schema}.get_match_changes(m.match_id, m.seq) AS c ORDER BY m.number, c.seq"
+            ),
+            heads: format!(
+                "SELECT m.match_id, s.seq, s.epoch, s.status FROM unnest($1) AS m(match_id)
+                 CROSS JOIN LATERAL {schema}.get_realtime_stats(m.match_id) AS s"
+            ),
+            snapshot: format!("SELECT {schema}.get_match_snapshot($1, $2)::text"),
+            update: format!("SELECT {schema}.get_match_update($1, $2)::text"),
+            stats: format!("SELECT to_jsonb(s)::text FROM {schema}.get_realtime_stats($1) AS s"),
+        }
+    }
+
+    /// Finds the extension.
+    ///
+    /// # Errors
+    /// [`Error::NoExtension`] where there is none.
+    pub async fn find(client: &Client) -> Result<Self> {
+        let row = client
+            .query_opt(
+                "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
+                 JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vote_agg'",
+                &[],
+            )
+            .await?;
+        Ok(Self::new(row.ok_or(Error::NoExtension)?.get(0)))
+    }
+
+    /// The feed of many matches, each past its own seq, in one statement.
+    ///
+    /// # Errors
+    /// What the database has against it.
+    pub async fn changes(&self, client: &Client, matches: &[String], since: &[i64]) -> Result<Vec<Change>> {
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&matches, Type::TEXT_ARRAY), (&since, Type::INT8_ARRAY)];
+        let rows = client.query_typed(&self.changes, &params).await?;
+        Ok(rows.iter().map(Change::from).collect())
+    }
+
+    /// Where each match stands: seq, epoch and status.
+    ///
+    /// # Errors
+    /// What the database has against it.
+    pub async fn heads(&self, client: &Client, matches: &[String]) -> Result<Vec<Head>> {
+        let rows = client.query_typed(&self.heads, &[(&matches, Type::TEXT_ARRAY)]).await?;
+        let head = |row: &Row| Head { match_id: row.get(0), seq: row.get(1), epoch: row.get(2), status: row.get(3) };
+        Ok(rows.iter().map(head).collect())
+    }
+}
+
+/// A row of the feed. Without a body: what is asked for is no longer kept, or not there yet.
+#[derive(Debug)]
+pub struct Change {
+    pub match_id: String,
+    pub at: Option<SystemTime>,
+    pub body: Option<String>,
+}
+
+impl From<&Row> for Change {
+    fn from(row: &Row) -> Self {
+        let resync: bool = row.get(4);
+        Self { match_id: row.get(0), at: row.get(2), body: row.get::<_, Option<String>>(3).filter(|_| !resync) }
+    }
+}
+
+/// Where a match stands.
+#[derive(Debug)]
+pub struct Head {
+    pub match_id: String,
+    pub seq: i64,
+    pub epoch: Option<String>,
+    pub status: String,
+}
+
+/// A row of get_realtime_stats.
+#[derive(Debug, serde::Deserialize)]
+pub struct StatsRow {
+    pub status: String,
+    #[serde(rename = "total_votes")]
+    pub total: i64,
+    pub votes: Votes<'static>,
+    pub leader: Option<String>,
+    pub dominance: f64,
+    #[serde(rename = "votes_per_minute")]
+    pub per_minute: i64,
+    #[serde(rename = "active_cells")]
+    pub cells: i64,
+    #[serde(rename = "active_countries")]
+    pub countries: i64,
+    pub seq: i64,
+    pub epoch: Option<String>,
+}

@@ -1,0 +1,82 @@
+//! How many messages the queue of one client still takes.
+//!
+//! The queue drops a message that does not fit, and tells the sender of a broadcast that it dropped one, not for which client.
+//! So each client's queue is asked before a broadcast. The library has no such question. But it reserves a slot before it
+//! encodes a payload, and gives the slot back when the payload cannot be encoded. A payload that asks again while it is being
+//! encoded counts the free slots that way. Nothing is ever sent.
+
+use serde::ser::{Error, Serialize, Serializer};
+use socketioxide::extract::SocketRef;
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Slots kept free for heartbeats, and for messages that others are about to put in.
+const RESERVE: usize = 6;
+
+/// Counting takes as long as there are slots to count, so it is done for many messages at once.
+const AHEAD: usize = 32;
+
+/// Slots in the queue of one client that are certainly free: those counted last, less those reserved since. A sender reserves
+/// slots before it puts messages in.
+#[derive(Debug, Default)]
+pub struct Queue(Mutex<usize>);
+
+impl Queue {
+    /// The client's, put into its extensions when it came.
+    #[must_use]
+    pub fn of(socket: &SocketRef) -> Arc<Self> {
+        socket.extensions.get().unwrap_or_default()
+    }
+
+    fn free(&self) -> MutexGuard<'_, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves so many slots, or none. False: there are not enough.
+    #[must_use]
+    pub fn reserve(&self, socket: &SocketRef, slots: usize) -> bool {
+        let (wanted, mut free) = (slots + RESERVE, self.free());
+        if *free < wanted {
+            *free = count(socket, wanted + AHEAD);
+        }
+        let is_enough = *free >= wanted;
+        if is_enough {
+            *free -= slots;
+        }
+        is_enough
+    }
+
+    /// A message is put in, free slot or not.
+    pub fn spend(&self) {
+        let mut free = self.free();
+        *free = free.saturating_sub(1);
+    }
+}
+
+/// How many more messages the client's queue takes, up to `most`; none where the client is not connected.
+#[must_use]
+pub fn count(socket: &SocketRef, most: usize) -> usize {
+    if most == 0 {
+        return 0;
+    }
+    let probe = Probe { socket, more: most - 1, answer: Cell::new(0) };
+    // It cannot be sent: either the payload is never encoded, since no slot is free, or it refuses to be encoded.
+    let _ = socket.emit("", &probe);
+    probe.answer.get()
+}
+
+struct Probe<'a> {
+    socket: &'a SocketRef,
+    more: usize,
+    answer: Cell<usize>,
+}
+
+impl Serialize for Probe<'_> {
+    fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        // The library looks at a payload more than once; counting each time would double with every slot.
+        if self.answer.get() == 0 {
+            self.answer.set(1 + count(self.socket, self.more));
+        }
+        Err(S::Error::custom(""))
+    }
+}

@@ -1,0 +1,93 @@
+//! From a listener and settings to a service that ends when it is asked to.
+
+use crate::config::Config;
+use crate::db::fallback_fold;
+use crate::db::pool::Database;
+use crate::error::Result;
+use crate::guard::limits::Seats;
+use crate::guard::origin::Origins;
+use crate::guard::token::Checker;
+use crate::http::access::Shared;
+use crate::http::{page, routes};
+use crate::live::feed;
+use crate::live::hub::Hub;
+use crate::serve::serve;
+use crate::ws::namespace;
+use socketioxide::SocketIo;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// Slow clients and idle matches are looked after this often.
+const TIDY: Duration = Duration::from_millis(500);
+
+/// Bytes read at a time from a client. What clients say is short, and each connection keeps such a buffer.
+const READ_BUFFER: usize = 512;
+
+/// The time for everything to end after a shutdown was asked for. Service managers commonly give 10 s or more.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Serves on `listener` until `shutdown` completes, then closes every client so that it connects again elsewhere.
+///
+/// # Errors
+/// [`Error::Config`](crate::error::Error::Config) for settings that cannot be right, [`Error::Io`](crate::error::Error::Io) when the listener is none.
+pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
+    page::check(config.map_dir.as_deref())?;
+    let database = Arc::new(Database::new(&config)?);
+    let checker = Arc::new(Checker::new(&config)?);
+    let origins = Origins::new(&config.origins)?;
+    let seats = Seats::new(config.max_clients, config.max_clients_per_ip);
+    let (layer, io) = SocketIo::builder()
+        .max_buffer_size(config.client_buffer.into())
+        .ws_read_buffer_size(READ_BUFFER)
+        .max_payload(config.max_message_bytes as u64)
+        .ws_max_message_size(config.max_message_bytes)
+        .ws_max_frame_size(config.max_message_bytes)
+        .connect_timeout(config.handshake_timeout)
+        .build_layer();
+    let hub = Arc::new(Hub::new(config, database, io.clone(), tokio::runtime::Handle::current()));
+    namespace::open(&io, &hub, &checker, &seats);
+
+    let following = feed::start(hub.clone())?;
+    let mut work = tokio::task::JoinSet::new();
+    if hub.config.fold {
+        work.spawn(fallback_fold::run(hub.database.clone()));
+    }
+    work.spawn({
+        let hub = hub.clone();
+        async move {
+            loop {
+                tokio::time::sleep(TIDY).await;
+                hub.tidy().await;
+            }
+        }
+    });
+
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let shared = Shared { hub: hub.clone(), cache: Arc::default(), checker, seats, stopped: stopped.clone() };
+    let app = routes::guarded(routes::router(shared).layer(layer), &hub, origins);
+    let address = listener.local_addr()?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let stopped = async move {
+        let mut stopped = stopped;
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let mut server = tokio::spawn(serve(listener, app, hub.config.handshake_timeout, stopped));
+
+    shutdown.await;
+    tracing::info!("shutting down: no new connections, every client is told to go elsewhere");
+    let _ = stop.send(true);
+    let drained = tokio::time::timeout(DRAIN, async {
+        io.close().await;
+        let _ = (&mut server).await;
+    });
+    if drained.await.is_err() {
+        tracing::warn!("some connections did not end in time");
+        server.abort();
+    }
+    drop(following);
+    work.shutdown().await;
+    tracing::info!("ended");
+    Ok(())
+}
