@@ -1,38 +1,47 @@
 //! What can go wrong.
 
-use std::fmt;
-
-/// Why an operation failed. Clients see [`Error::code`] and a text without inner matters.
-#[derive(Debug)]
+/// Why an operation failed. Clients see [`Error::code`] and a text without internals.
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting that cannot be right: the relay does not start.
+    #[error("{0}")]
     Config(String),
     /// The database refused, or is out of reach.
-    Database(tokio_postgres::Error),
+    #[error("database: {}", explain(.0))]
+    Database(#[from] tokio_postgres::Error),
     /// No answer from the database within its time.
+    #[error("database: no answer in time")]
     Timeout,
     /// The database is known to be out of reach at the moment.
+    #[error("database: out of reach")]
     Unavailable,
     /// A client knows more of a match than this relay does yet.
+    #[error("this relay has not yet seen what the client knows")]
     Behind,
     /// A function of the extension that this database does not have.
+    #[error("this database has no function {0}: update the extension")]
     Missing(&'static str),
     /// The database has no extension vote_agg.
+    #[error("this database has no extension vote_agg (CREATE EXTENSION vote_agg)")]
     NoExtension,
     /// The session does not hear notifications.
+    #[error("the database session lost its LISTEN: connect to the server itself, not through a transaction pooler")]
     NotListening,
-    /// The database sent what is no message or snapshot.
-    Format(serde_json::Error),
+    /// The database sent neither a message nor a snapshot.
+    #[error("the database sent an unknown format: {0}")]
+    Format(#[from] serde_json::Error),
     /// A message does not follow what is known: read a snapshot.
+    #[error("a message does not follow what is known")]
     Gap,
     /// The port, or another matter of the system.
-    Io(std::io::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// What programs tell it by.
+    /// The word for programs.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
@@ -48,7 +57,7 @@ impl Error {
         matches!(self, Self::Database(e) if e.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_FUNCTION))
     }
 
-    /// What the database has against a value that was passed to it (SQLSTATE class 22).
+    /// The database's message about a value that was passed to it (SQLSTATE class 22).
     #[must_use]
     pub fn is_about_a_value(&self) -> Option<&str> {
         match self {
@@ -58,57 +67,20 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(what) => f.write_str(what),
-            Self::Database(e) => match e.as_db_error() {
-                Some(e) => write!(f, "database: {}: {}", e.code().code(), e.message()),
-                None => match std::error::Error::source(e) {
-                    Some(source) if is_about_a_certificate(source) => write!(
-                        f,
-                        "database: {e}: {source} (DATABASE_CA names a file of certificates to trust; sslmode=disable does without TLS)"
-                    ),
-                    Some(source) => write!(f, "database: {e}: {source}"),
-                    None => write!(f, "database: {e}"),
-                },
-            },
-            Self::Timeout => f.write_str("database: no answer in time"),
-            Self::Unavailable => f.write_str("database: out of reach"),
-            Self::Behind => f.write_str("this relay has not yet seen what the client knows"),
-            Self::Missing(function) => write!(f, "this database has no function {function}: update the extension"),
-            Self::NoExtension => f.write_str("this database has no extension vote_agg (CREATE EXTENSION vote_agg)"),
-            Self::NotListening => f.write_str(
-                "the database session lost its LISTEN: connect to the server itself, not through a transaction pooler",
-            ),
-            Self::Format(e) => write!(f, "the database sent an unknown format: {e}"),
-            Self::Gap => f.write_str("a message does not follow what is known"),
-            Self::Io(e) => write!(f, "{e}"),
+fn explain(e: &tokio_postgres::Error) -> String {
+    if let Some(e) = e.as_db_error() {
+        return format!("{}: {}", e.code().code(), e.message());
+    }
+    match std::error::Error::source(e) {
+        Some(source) if is_about_a_certificate(source) => {
+            format!("{e}: {source} (DATABASE_CA names a file of certificates to trust; sslmode=disable does without TLS)")
         }
+        Some(source) => format!("{e}: {source}"),
+        None => e.to_string(),
     }
 }
 
 fn is_about_a_certificate(source: &(dyn std::error::Error + 'static)) -> bool {
     let inner = source.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     matches!(inner.and_then(|inner| inner.downcast_ref()), Some(rustls::Error::InvalidCertificate(_)))
-}
-
-impl std::error::Error for Error {}
-
-impl From<tokio_postgres::Error> for Error {
-    fn from(e: tokio_postgres::Error) -> Self {
-        Self::Database(e)
-    }
-}
-
-impl From<serde_json::Error> for Error {
-    fn from(e: serde_json::Error) -> Self {
-        Self::Format(e)
-    }
-}
-
-impl From<std::io::Error> for Error {
-    fn from(e: std::io::Error) -> Self {
-        Self::Io(e)
-    }
 }
