@@ -150,9 +150,9 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     transaction::prevent_read_only(c"purge_match()");
     transaction::require_read_committed("purge_match")?;
     let match_id = parse_name("match_id", match_id).map_err(refused)?;
+    extension::hold();
     // No fold may count a vote while it is being erased.
     Lock::Fold.wait_for_transaction();
-    extension::hold();
     let tables = Tables::find()?;
     // What this very statement recorded is erased too.
     transaction::see_own_changes();

@@ -1,4 +1,4 @@
-//! Counting what was in a table before it was attached, exactly once; and counting all of it again.
+//! Counting what was in a table before it was attached, exactly once.
 //!
 //! A small table is counted while it is locked. A big one is *filled*, part by part, each part a transaction that stays done:
 //! from the attachment on, a trigger notes each change of a row in `source_delta` with the block that it was made in. A part
@@ -11,20 +11,16 @@ use crate::attached::counter::{Counter, WHOLE};
 use crate::attached::progress::{self, Part, Parts};
 use crate::attached::registry::{self, Attached, Registered, SourceState};
 use crate::attached::{fill_heaps, triggers};
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::pg::copy_progress;
 use crate::pg::process::pause;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::table::{self, Table};
 use crate::pg::{extension, family, role, transaction};
-use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::HashMap;
 use std::time::Duration;
-use vote_agg_core::Country;
-use vote_agg_core::vote::cell;
-use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::Source;
 
 thread_local! {
@@ -57,7 +53,10 @@ pub fn count_at_once(family: &[pg_sys::Oid], names: &ColumnNames, source: Source
 }
 
 /// Adds rows of a table itself, with the rights of its owner: a cast may be a function of theirs.
-fn count(
+///
+/// # Errors
+/// 22023 naming a column and its value.
+pub fn count(
     counter: &mut Counter,
     part: &Part,
     names: &ColumnNames,
@@ -229,39 +228,4 @@ pub fn is_waiting() -> Result<bool> {
 /// Keeps why the fill of the next table failed.
 pub fn note_failure(reason: &str) -> Result<()> {
     spi::connect(|spi| spi.run(&NOTE, &[reason.into_datum()], Sees::Now).map(|_| ()))
-}
-
-/// See the COMMENT in sql/60-source.sql.
-#[pg_extern(sql = false)]
-fn recount_sources(
-    match_id: Option<&[u8]>,
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            pgrx::name!(source, i16),
-            pgrx::name!(team_choice, String),
-            pgrx::name!(h3_index, Option<i64>),
-            pgrx::name!(country_code, Option<String>),
-            pgrx::name!(votes, i64),
-        ),
-    >,
-> {
-    let match_id = parse_name("match_id", match_id).map_err(refused)?;
-    let snapshot = Snapshot::of_statement();
-    let mut rows = Vec::new();
-    for one in registry::attached(snapshot.as_ptr())?.iter().filter(|one| one.state == SourceState::Counting) {
-        let mut counter = Counter::new(one.source);
-        let family = family::family(one.relation, pg_sys::AccessShareLock);
-        for relation in family {
-            count(&mut counter, &Part { relation, blocks: WHOLE }, &one.names, &snapshot, Some(match_id), |_| ())?;
-        }
-        for tally in counter.tallies().values() {
-            rows.extend(tally.votes(one.source, 0).map(|vote| {
-                let country = vote.country.as_ref().map(Country::as_str).map(str::to_owned);
-                (one.source.0, vote.team.to_owned(), vote.cell.map(cell::cell_to_bits), country, vote.votes)
-            }));
-        }
-    }
-    Ok(TableIterator::new(rows))
 }

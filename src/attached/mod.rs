@@ -11,5 +11,6 @@ pub mod fill; // counts the rows that were there before
 pub mod fill_heaps; // changes and sums kept while a table is filled
 pub mod fill_process; // the process that fills
 pub mod progress; // how far a fill is
+pub mod recount; // what the tables hold, counted again
 pub mod registry; // the registry, and the session's memory of it
 pub mod triggers; // making, stopping and dropping the triggers of a table

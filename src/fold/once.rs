@@ -77,12 +77,13 @@ pub struct Done {
 /// XX000 naming a pending row that no vote can have written; 22003 when a total leaves 64 bits. The transaction is to be
 /// rolled back then, and every row is still pending.
 pub fn run() -> Result<Done> {
+    // Before the lock of folds, as everybody who takes both.
+    extension::hold();
     if !Lock::Fold.try_for_transaction() {
         return Ok(Done { rows: 0, more: false, to_vacuum: None });
     }
     // A fold that is not on disk when it is seen could be lost in a crash, and its seq given to other content.
     transaction::commit_durably();
-    extension::hold();
     let tables = Tables::find()?;
     let mut state = FoldLog::newest(&tables, Snapshot::latest().as_ptr())?;
     let before = state.clone();

@@ -93,14 +93,15 @@ pub fn lock_current_heap() -> Result<pg_sys::Oid> {
 /// Those of [`check_match`].
 pub fn check_votes(match_id: &str, votes: &[Vote]) -> Result<()> {
     let teams = votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team);
-    check_match(match_id, teams, clock::now())
+    check_match(match_id, teams, clock::now()).map(|_| ())
 }
 
-/// Checks that a vote for one of `teams` counts now.
+/// Checks that a vote for one of `teams` counts now; returns whether voters may change their ballots. Both are of one look: the
+/// next lock that the caller takes may empty the memory.
 ///
 /// # Errors
 /// 42704 for an unknown match (auto_open off) or team, 55000 outside the match's time.
-pub fn check_match<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>, now: i64) -> Result<()> {
+pub fn check_match<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>, now: i64) -> Result<bool> {
     with_memory(|memory| {
         if !memory.matches.contains_key(match_id) {
             if memory.matches.len() >= MAX_MATCHES {
@@ -110,22 +111,14 @@ pub fn check_match<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>, now
             memory.matches.insert(match_id.to_owned(), found);
         }
         match &memory.matches[match_id] {
-            Some(opened) => opened.check(match_id, teams, now),
-            None if settings::auto_open() => Ok(()),
+            Some(opened) => opened.check(match_id, teams, now).map(|()| opened.changes_allowed),
+            None if settings::auto_open() => Ok(true),
             None => Err(unknown(
                 format!("match {} does not exist", quoted(match_id)),
                 "Open it with open_match, or set vote_agg.auto_open = on.".into(),
             )),
         }
     })
-}
-
-/// May voters change their ballots in the match, as it was last checked?
-///
-/// # Errors
-/// 42704 where the extension is not installed (any more).
-pub fn changes_allowed(match_id: &str) -> Result<bool> {
-    with_memory(|memory| Ok(memory.matches.get(match_id).and_then(Option::as_ref).is_none_or(|opened| opened.changes_allowed)))
 }
 
 fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {

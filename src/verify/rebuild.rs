@@ -1,5 +1,6 @@
 //! Counting a match again from what remembers its votes: its ballots and attached tables.
 
+use crate::attached::recount;
 use crate::error::{Result, not_now, quoted, refused, unknown};
 use crate::fold::aggregate::{self, Aggregate, Target};
 use crate::fold::feed::Change;
@@ -33,9 +34,12 @@ fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
     transaction::prevent_read_only(c"rebuild_match()");
     transaction::require_read_committed("rebuild_match")?;
     let match_id = parse_name("match_id", match_id).map_err(refused)?;
+    // Locks first, then the snapshot. Those of tables come before that of folds, which must not wait for somebody's TRUNCATE.
+    extension::hold();
+    recount::lock()?;
     // No fold writes meanwhile, so that what is read here stays true.
     Lock::Fold.wait_for_transaction();
-    extension::hold();
+    recount::lock_newcomers()?;
     let at = clock::now();
     spi::connect(|spi| {
         let counted = {

@@ -8,16 +8,23 @@ use crate::session::memory;
 use pgrx::pg_sys;
 use vote_agg_core::vote::tally::Vote;
 
+/// Votes of one match that count, whatever happens to the match from now on.
+pub struct Admitted {
+    pub heap: OpenHeap,
+    /// May its voters change their ballots?
+    pub changes_allowed: bool,
+}
+
 /// Opens the heap whose turn it is for votes of one match, after checking that votes for `teams` count now. It stays theirs
 /// to the end of the transaction, however long what comes before [`OpenHeap::look_at_end`] takes.
 ///
 /// # Errors
 /// Those of [`memory::check_match`].
-pub fn begin<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>) -> Result<OpenHeap> {
+pub fn begin<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>) -> Result<Admitted> {
     let table = memory::lock_current_heap()?;
     // The clock is read after the lock, not before: a vote that was held up on its way must not slip in after the end.
-    memory::check_match(match_id, teams, clock::now())?;
-    OpenHeap::open(table, pg_sys::NoLock)
+    let changes_allowed = memory::check_match(match_id, teams, clock::now())?;
+    Ok(Admitted { heap: OpenHeap::open(table, pg_sys::NoLock)?, changes_allowed })
 }
 
 /// Appends votes of one match. Those that are taken back (below zero) may be for a team that is not allowed any more.
@@ -25,7 +32,7 @@ pub fn begin<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>) -> Result
 /// # Errors
 /// Those of [`memory::check_match`]; nothing is written then.
 pub fn append(match_id: &str, votes: &[Vote]) -> Result<()> {
-    let heap = begin(match_id, votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team))?;
+    let Admitted { heap, .. } = begin(match_id, votes.iter().filter(|vote| vote.votes > 0).map(|vote| vote.team))?;
     heap.look_at_end();
     for vote in votes {
         heap.insert(match_id, vote);

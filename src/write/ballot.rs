@@ -3,8 +3,8 @@
 
 use crate::error::{Result, not_now, quoted, refused};
 use crate::pg::{clock, transaction};
-use crate::session::{launch, memory};
-use crate::write::append;
+use crate::session::launch;
+use crate::write::append::{self, Admitted};
 use crate::write::ballot_box::{BallotBox, Cast, Choice, Voter};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgSqlErrorCode, pg_extern};
@@ -51,8 +51,8 @@ fn cast(
         Ok((voter, Choice { team, cell: cell?, country: country.map(Country::parse).transpose()? }))
     };
     let (voter, choice) = parse().map_err(refused)?;
-    let heap = append::begin(voter.match_id, std::iter::once(choice.team.as_str()))?;
-    let cast = BallotBox::open()?.cast(voter, &choice, memory::changes_allowed(voter.match_id)?)?;
+    let Admitted { heap, changes_allowed } = append::begin(voter.match_id, std::iter::once(choice.team.as_str()))?;
+    let cast = BallotBox::open()?.cast(voter, &choice, changes_allowed)?;
     let at = clock::now();
     let (old, outcome) = match &cast {
         Cast::Unchanged => return Ok("unchanged"),
@@ -73,8 +73,8 @@ fn cast(
 fn retract_vote(match_id: Option<&[u8]>, voter_id: Option<&[u8]>) -> Result<bool> {
     transaction::prevent_read_only(c"retract_vote()");
     let voter = voter(match_id, voter_id).map_err(refused)?;
-    let heap = append::begin(voter.match_id, std::iter::empty())?;
-    if !memory::changes_allowed(voter.match_id)? {
+    let Admitted { heap, changes_allowed } = append::begin(voter.match_id, std::iter::empty())?;
+    if !changes_allowed {
         let what = format!("match {} allows no vote to be retracted", quoted(voter.match_id));
         return Err(not_now(what, "It was opened with changes_allowed = false.".into(), "The first vote stands."));
     }

@@ -3,8 +3,8 @@
 use crate::error::{Result, refused, refused_at};
 use crate::pg::jsonb_in::Jsonb;
 use crate::pg::{clock, transaction};
-use crate::session::{launch, memory};
-use crate::write::append;
+use crate::session::launch;
+use crate::write::append::{self, Admitted};
 use crate::write::ballot::{changes_nothing, moved};
 use crate::write::ballot_box::{BallotBox, Cast, Choice, Voter};
 use crate::write::record::coarsened;
@@ -67,11 +67,11 @@ impl Batch {
     }
 
     /// Casts the ballots and adds what they change to `moves`; returns how many were the voters' first.
-    fn cast(&self, match_id: &str, moves: &mut Tally, at: i64) -> Result<i64> {
+    fn cast(&self, match_id: &str, may_change: bool, moves: &mut Tally, at: i64) -> Result<i64> {
         if self.ballots.is_empty() {
             return Ok(0);
         }
-        let (ballots, may_change) = (BallotBox::open()?, memory::changes_allowed(match_id)?);
+        let ballots = BallotBox::open()?;
         let mut counted = 0;
         for (voter_id, choices) in &self.ballots {
             let voter = Voter { match_id, voter_id };
@@ -148,9 +148,10 @@ fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
     let mut counted = 0i64;
     for (match_id, batch) in batches.iter().filter(|(_, batch)| batch.votes.distinct() > 0 || !batch.ballots.is_empty()) {
         let teams = batch.ballots.values().flatten().map(|(_, choice)| choice.team.as_str());
-        let heap = append::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
+        let Admitted { heap, changes_allowed } =
+            append::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
         let mut moves = Tally::default();
-        let voters = batch.cast(match_id, &mut moves, at)?;
+        let voters = batch.cast(match_id, changes_allowed, &mut moves, at)?;
         let votes = batch.votes.totals().and_then(|totals| tally::total(&totals));
         counted = votes.and_then(|votes| tally::total(&[counted, voters, votes])).map_err(refused)?;
         heap.look_at_end();
