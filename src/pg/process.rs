@@ -179,5 +179,8 @@ pub fn note(act: impl FnOnce() -> Result<()>) {
 /// Ends this process for good: the server does not start it again.
 pub fn exit() -> ! {
     // SAFETY: outside a transaction; the server's own way out.
-    unsafe { pg_sys::proc_exit(0) }
+    unsafe { pg_sys::proc_exit(0) };
+    // The bindings to PostgreSQL 18 do not say that it never returns.
+    #[cfg(feature = "pg18")]
+    std::process::abort()
 }

@@ -13,8 +13,6 @@ use crate::pg::{database, extension};
 use crate::session::launch::builder;
 use crate::settings;
 use pgrx::bgworkers::BgWorkerStartTime;
-#[cfg(feature = "pg18")]
-use pgrx::pg_sys::pqsignal_be as pqsignal;
 use pgrx::{pg_guard, pg_sys};
 use std::time::{Duration, Instant};
 
