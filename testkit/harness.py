@@ -23,6 +23,7 @@ VOTERS = int(os.environ.get("PROOF_VOTERS", 200))
 CELLS = int(os.environ.get("PROOF_CELLS", 1_000_000))
 STATEMENTS = int(os.environ.get("PROOF_STATEMENTS", 6_000))
 DAMAGES = int(os.environ.get("PROOF_DAMAGES", 60))
+ATTEMPTS = int(os.environ.get("PROOF_ATTEMPTS", 30))
 PATIENCE = 120
 
 # A session that waits longer for a lock fails with 55P03: nothing here may hang.

@@ -68,7 +68,7 @@ def still(db):
 
 
 def parameters():
-    names = ("SEED", "SECONDS", "KILLS", "SESSIONS", "VOTERS", "CELLS", "STATEMENTS", "DAMAGES")
+    names = ("SEED", "SECONDS", "KILLS", "SESSIONS", "VOTERS", "CELLS", "STATEMENTS", "DAMAGES", "ATTEMPTS")
     return " ".join(f"PROOF_{name}={getattr(harness, name)}" for name in names)
 
 

@@ -1,7 +1,8 @@
 //! Columns of attached tables: where they are, and how their values become a vote.
 //!
 //! Text, varchar and bigint are read as they are. Other types go through their cast, which has to be immutable: a row that
-//! is deleted must read as it did when it was inserted, or its vote would not be found again.
+//! is deleted must read as it did when it was inserted, or its vote would not be found again. And it has to be compiled
+//! code, which superusers install: nothing that a table's owner wrote runs in the sessions of others that read the table.
 
 #![allow(unsafe_code, reason = "values of any type are read through the server's own functions")]
 
@@ -22,6 +23,39 @@ pub struct ColumnNames {
     pub team: CString,
     pub country: Option<CString>,
     pub place: PlaceColumns<CString>,
+}
+
+impl ColumnNames {
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &CString> {
+        let place = match &self.place {
+            PlaceColumns::None => [None, None],
+            PlaceColumns::Cell(cell) => [Some(cell), None],
+            PlaceColumns::Point { latitude, longitude, .. } => [Some(latitude), Some(longitude)],
+        };
+        [Some(&self.match_id), Some(&self.team), self.country.as_ref()].into_iter().chain(place).flatten()
+    }
+
+    /// The types that they have in a table, below all domains. A column that is missing has none.
+    pub fn types(&self, table: pg_sys::Oid) -> impl Iterator<Item = pg_sys::Oid> {
+        // SAFETY: look-ups in the catalog.
+        self.all().filter_map(move |name| unsafe {
+            let number = pg_sys::get_attnum(table, name.as_ptr());
+            (number > 0).then(|| pg_sys::getBaseType(pg_sys::get_atttype(table, number)))
+        })
+    }
+
+    /// Waits for whoever renames a label of an enum among these types, and keeps them from it until the transaction ends.
+    pub fn hold_labels(&self, table: pg_sys::Oid) {
+        for base in self.types(table) {
+            // SAFETY: a look-up, and a lock that conflicts with that of ALTER TYPE … VALUE only.
+            unsafe {
+                if pg_sys::get_typtype(base) as u8 == pg_sys::TYPTYPE_ENUM {
+                    pg_sys::LockDatabaseObject(pg_sys::TypeRelationId, base, 0, pg_sys::ShareLock as i32);
+                }
+            }
+        }
+    }
 }
 
 /// Where a vote comes from: nowhere, a cell, or a point whose cell is looked up.
@@ -63,14 +97,23 @@ impl Columns {
             },
             last: 0,
         };
-        let place = match &columns.place {
+        let last = columns.all().map(|column| column.number).max().unwrap_or(0);
+        Ok(Self { last, ..columns })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Column> {
+        let place = match &self.place {
             PlaceColumns::None => [None, None],
             PlaceColumns::Cell(cell) => [Some(cell), None],
             PlaceColumns::Point { latitude, longitude, .. } => [Some(latitude), Some(longitude)],
         };
-        let all = [Some(&columns.match_id), Some(&columns.team), columns.country.as_ref()].into_iter().chain(place);
-        let last = all.flatten().map(|column| column.number).max().unwrap_or(0);
-        Ok(Self { last, ..columns })
+        [Some(&self.match_id), Some(&self.team), self.country.as_ref()].into_iter().chain(place).flatten()
+    }
+
+    /// Is what the column stores the very value that is counted?
+    pub fn is_read_as_it_is(&self, name: &CStr) -> bool {
+        let name = name.to_string_lossy();
+        self.all().all(|column| column.name != name || matches!(column.way, Conversion::AsItIs))
     }
 }
 
@@ -132,6 +175,43 @@ impl Column {
     }
 }
 
+/// Types without a cast to text that print alike whatever the session's settings are. The server calls more output functions
+/// immutable than are: numbers of floating point, points and bytea print as settings say.
+const PRINTED: [pg_sys::Oid; 12] = [
+    pg_sys::INT2OID,
+    pg_sys::INT4OID,
+    pg_sys::INT8OID,
+    pg_sys::OIDOID,
+    pg_sys::NUMERICOID,
+    pg_sys::UUIDOID,
+    pg_sys::MACADDROID,
+    pg_sys::MACADDR8OID,
+    pg_sys::BITOID,
+    pg_sys::VARBITOID,
+    pg_sys::JSONOID,
+    pg_sys::JSONBOID,
+];
+
+/// Is this a function of compiled code that gives the same at all times?
+fn can_be_trusted(function: pg_sys::Oid) -> bool {
+    // SAFETY: a look-up in the catalog; the row is given back.
+    unsafe {
+        let found = pg_sys::SearchSysCache1(pg_sys::SysCacheIdentifier::PROCOID as i32, function.into());
+        if found.is_null() {
+            return false;
+        }
+        let row = &*pg_sys::GETSTRUCT(found).cast::<pg_sys::FormData_pg_proc>();
+        let is_compiled = [INTERNAL, C].contains(&row.prolang);
+        let is_immutable = row.provolatile as u8 == pg_sys::PROVOLATILE_IMMUTABLE;
+        pg_sys::ReleaseSysCache(found);
+        is_compiled && is_immutable
+    }
+}
+
+/// The languages of compiled code, by their fixed numbers in pg_language.
+const INTERNAL: pg_sys::Oid = pg_sys::Oid::from_u32(12);
+const C: pg_sys::Oid = pg_sys::Oid::from_u32(13);
+
 /// How values of type `given` become `kind`; `None` where they don't, or not in the same way at all times.
 fn way(given: pg_sys::Oid, kind: Kind, through_output: bool) -> Option<Conversion> {
     // SAFETY: look-ups in the catalog by a type that a column has.
@@ -140,19 +220,19 @@ fn way(given: pg_sys::Oid, kind: Kind, through_output: bool) -> Option<Conversio
         if base == kind.oid() {
             return Some(Conversion::AsItIs);
         }
-        let is_immutable = |function| pg_sys::func_volatile(function) as u8 == pg_sys::PROVOLATILE_IMMUTABLE;
         let mut function = pg_sys::InvalidOid;
         match pg_sys::find_coercion_pathway(kind.oid(), base, pg_sys::CoercionContext::COERCION_EXPLICIT, &mut function) {
-            pg_sys::CoercionPathType::COERCION_PATH_RELABELTYPE => Some(Conversion::AsItIs),
-            pg_sys::CoercionPathType::COERCION_PATH_FUNC if is_immutable(function) => {
+            // What xml is as text depends on the encoding that it says it has.
+            pg_sys::CoercionPathType::COERCION_PATH_RELABELTYPE if base != pg_sys::XMLOID => Some(Conversion::AsItIs),
+            pg_sys::CoercionPathType::COERCION_PATH_FUNC if can_be_trusted(function) => {
                 Some(Conversion::Cast(function, pg_sys::get_func_nargs(function)))
             }
             pg_sys::CoercionPathType::COERCION_PATH_COERCEVIAIO if through_output => {
                 let (mut output, mut is_varlena) = (pg_sys::InvalidOid, false);
                 pg_sys::getTypeOutputInfo(base, &mut output, &mut is_varlena);
-                // Labels of an enum can be renamed, so its output is not immutable; but nothing else changes them.
+                // Labels of an enum can be renamed, so its output is not immutable; that is refused (ddl.rs).
                 let is_enum = pg_sys::get_typtype(base) as u8 == pg_sys::TYPTYPE_ENUM;
-                (is_enum || is_immutable(output)).then_some(Conversion::Output(output))
+                (is_enum || PRINTED.contains(&base)).then_some(Conversion::Output(output))
             }
             _ => None,
         }

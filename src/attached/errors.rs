@@ -28,5 +28,8 @@ pub fn mismatched(column: &str, given: pg_sys::Oid, kinds: impl Iterator<Item = 
     let code = PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH;
     ErrorReport::new(code, format!("column {} of type {} can't be counted", quoted(column), type_name(given)), function_name!())
         .set_detail("A row that is deleted must read as it did when it was inserted.")
-        .set_hint(format!("Its type has to be {0}, or to have an immutable cast to {0}.", kinds.join(" or ")))
+        .set_hint(format!(
+            "Its type has to be {0}, or to have an immutable cast to {0} that is written in C. A stored generated column can stand in for it.",
+            kinds.join(" or ")
+        ))
 }

@@ -47,6 +47,17 @@ pub fn is_partition(table: pg_sys::Oid) -> bool {
     unsafe { pg_sys::get_rel_relispartition(table) }
 }
 
+/// Was it made of a composite type (CREATE TABLE … OF), and so follows what becomes of that?
+pub fn is_of_type(table: pg_sys::Oid) -> bool {
+    // SAFETY: raises an error when there is no such table; an open relation has its row of pg_class.
+    unsafe {
+        let table = pg_sys::table_open(table, pg_sys::AccessShareLock as i32);
+        let is_of_type = (*(*table).rd_rel).reloftype != pg_sys::InvalidOid;
+        pg_sys::table_close(table, pg_sys::NoLock as i32);
+        is_of_type
+    }
+}
+
 /// Does it belong to the server, or lie in the schema of `ours`?
 pub fn is_system(table: pg_sys::Oid, ours: Option<pg_sys::Oid>) -> bool {
     // SAFETY: look-ups in the catalog.

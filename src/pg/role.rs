@@ -1,11 +1,17 @@
-//! Acting as somebody else for a moment, as the server does it for referential checks or REINDEX.
+//! Acting as somebody else for a moment, as the server does it for referential checks or REINDEX: with other rights, with
+//! settings that names can be trusted in, and with nothing of either left at the end.
 
-#![allow(unsafe_code, reason = "sets the user of the process, and back")]
+#![allow(unsafe_code, reason = "sets the user and the settings of the process, and back")]
 
-use crate::error::{Result, no_extension};
+use crate::error::{Result, broken, no_extension};
 use crate::pg::table::Table;
 use crate::pg::tables;
 use pgrx::pg_sys;
+use std::ffi::CStr;
+
+/// Operators and functions are found in `pg_catalog` alone: the server never looks for them in `pg_temp`. Types and tables
+/// are found in `pg_catalog` first.
+const TRUSTED_PATH: &CStr = c"pg_catalog, pg_temp";
 
 /// Runs `act` with the rights of the extension's owner. What it runs must be ours alone.
 ///
@@ -30,9 +36,11 @@ fn owner(table: pg_sys::Oid) -> pg_sys::Oid {
     unsafe { (*(*table.as_ptr()).rd_rel).relowner }
 }
 
-/// An error that passes through leaves it to the abort of the (sub)transaction to become who it was.
+/// An error that passes through leaves it to the abort of the (sub)transaction to become who it was, settings included.
 fn acting<T>(user: pg_sys::Oid, more: u32, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let (mut before, mut context) = (pg_sys::InvalidOid, 0);
+    let settings = Settings::nest();
+    Settings::trust_names()?;
     // SAFETY: a role that exists; undone below.
     unsafe {
         pg_sys::GetUserIdAndSecContext(&mut before, &mut context);
@@ -41,7 +49,64 @@ fn acting<T>(user: pg_sys::Oid, more: u32, act: impl FnOnce() -> Result<T>) -> R
     let done = act();
     // SAFETY: as it was.
     unsafe { pg_sys::SetUserIdAndSecContext(before, context) };
+    settings.restore();
     done
+}
+
+/// Runs `act` where names without a schema mean the server's own, whatever the session says.
+///
+/// # Errors
+/// Those of `act`.
+pub fn with_trusted_names<T>(act: impl FnOnce() -> Result<T>) -> Result<T> {
+    if Settings::are_names_trusted() {
+        return act();
+    }
+    let settings = Settings::nest();
+    Settings::trust_names()?;
+    let done = act();
+    settings.restore();
+    done
+}
+
+/// The session's settings from the moment on when this was made.
+struct Settings(i32);
+
+impl Settings {
+    fn nest() -> Self {
+        // SAFETY: a level that is left by `restore`, or by the abort of the (sub)transaction.
+        Self(unsafe { pg_sys::NewGUCNestLevel() })
+    }
+
+    /// Rolls back every change of a setting since: by SET, SET LOCAL or `set_config`, whoever made it.
+    fn restore(self) {
+        // SAFETY: the level that this stands for.
+        unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+    }
+
+    fn are_names_trusted() -> bool {
+        // SAFETY: a setting of the server; it may have been cleared, never be invalid.
+        unsafe {
+            let path = pg_sys::namespace_search_path;
+            !path.is_null() && CStr::from_ptr(path) == TRUSTED_PATH
+        }
+    }
+
+    fn trust_names() -> Result<()> {
+        // SAFETY: a setting that exists, with a valid value, saved in the current level.
+        let set = unsafe {
+            pg_sys::set_config_option(
+                c"search_path".as_ptr(),
+                TRUSTED_PATH.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            )
+        };
+        if set > 0 { Ok(()) } else { Err(broken("search_path could not be set".into())) }
+    }
 }
 
 /// Does the current role own the table, or is it a member of the role that does, or a superuser?

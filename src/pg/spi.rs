@@ -2,10 +2,14 @@
 //!
 //! pgrx's own SPI client takes a new snapshot for a SELECT as soon as the transaction has an id, so that two queries of
 //! one function would see two moments. Here the caller says what a query sees.
+//!
+//! A statement here names its tables with their schema, and its operators, functions and types without. So it is prepared
+//! and run under a search path that has the server's own only: a plan that is kept is looked up anew when the path changed.
 
 #![allow(unsafe_code, reason = "SPI is the server's own interface")]
 
 use crate::error::{Result, broken};
+use crate::pg::role;
 use pgrx::{FromDatum, pg_sys};
 use std::cell::Cell;
 use std::ffi::CString;
@@ -20,7 +24,7 @@ pub enum Sees {
     Now,
 }
 
-/// A statement, prepared when it is first run in a session. Names in it are qualified.
+/// A statement, prepared when it is first run in a session. Names of tables in it are qualified.
 pub struct Plan {
     sql: &'static str,
     types: &'static [pg_sys::Oid],
@@ -54,20 +58,23 @@ impl Plan {
 /// A connection to SPI. What is allocated while it lasts is freed with it.
 pub struct Spi(());
 
-/// Connects for the time of `act`. An error leaves the cleaning up to the (sub)transaction's abort, as in C.
+/// Connects for the time of `act`, under the trusted search path. An error leaves the cleaning up to the (sub)transaction's
+/// abort, as in C.
 ///
 /// # Errors
 /// Those of `act`.
 pub fn connect<T>(act: impl FnOnce(&Spi) -> Result<T>) -> Result<T> {
-    // SAFETY: each connect has its finish, or an abort.
-    unsafe {
-        if pg_sys::SPI_connect() != pg_sys::SPI_OK_CONNECT as i32 {
-            return Err(broken("SPI_connect failed".into()));
+    role::with_trusted_names(|| {
+        // SAFETY: each connect has its finish, or an abort.
+        unsafe {
+            if pg_sys::SPI_connect() != pg_sys::SPI_OK_CONNECT as i32 {
+                return Err(broken("SPI_connect failed".into()));
+            }
+            let result = act(&Spi(()))?;
+            pg_sys::SPI_finish();
+            Ok(result)
         }
-        let result = act(&Spi(()))?;
-        pg_sys::SPI_finish();
-        Ok(result)
-    }
+    })
 }
 
 impl Spi {
