@@ -151,9 +151,24 @@ COMMENT ON FUNCTION vote_agg.watch_tables() IS
 'Gives triggers to partitions that come to an attached table, takes them '
 'from those that go, refuses what would make it uncountable';
 CREATE EVENT TRIGGER vote_agg_watch_tables ON ddl_command_end
-    WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE')
+    WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE', 'ALTER TYPE', 'CREATE CAST')
     EXECUTE FUNCTION vote_agg.watch_tables();
-COMMENT ON EVENT TRIGGER vote_agg_watch_tables IS 'Keeps up with partitions of attached tables';
+COMMENT ON EVENT TRIGGER vote_agg_watch_tables IS 'Keeps up with partitions of attached tables, and with the types of their columns';
+
+CREATE FUNCTION vote_agg.watch_rewrites()
+RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'watch_rewrites_wrapper';
+COMMENT ON FUNCTION vote_agg.watch_rewrites() IS 'Refuses that counted columns of attached tables get other values unseen';
+CREATE EVENT TRIGGER vote_agg_watch_rewrites ON table_rewrite EXECUTE FUNCTION vote_agg.watch_rewrites();
+COMMENT ON EVENT TRIGGER vote_agg_watch_rewrites IS 'Keeps the values of counted columns as they were counted';
+
+CREATE FUNCTION vote_agg.watch_drops()
+RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'watch_drops_wrapper';
+COMMENT ON FUNCTION vote_agg.watch_drops() IS
+'Refuses to drop counted columns, keys, casts and triggers of attached tables, whatever they would go with';
+CREATE EVENT TRIGGER vote_agg_watch_drops ON sql_drop EXECUTE FUNCTION vote_agg.watch_drops();
+COMMENT ON EVENT TRIGGER vote_agg_watch_drops IS 'Keeps what the counting of attached tables stands on';
 
 CREATE FUNCTION vote_agg.before_drop()
 RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp

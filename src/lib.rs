@@ -38,5 +38,6 @@ extern "C-unwind" fn _PG_init() {
     settings::define();
     session::memory::watch();
     attached::registry::watch();
+    attached::moves::watch();
     worker::process::preload();
 }

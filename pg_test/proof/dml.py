@@ -6,9 +6,11 @@ from calls import CELLS, COUNTRIES, TEAMS
 
 MATCHES = ("a", "b", "Ünïted; --")
 PLAIN, PARTED = "app.plain", "app.parted"
-COLUMNS = "match_id text, team text, h3 bigint, cc text, person int REFERENCES app.people ON DELETE CASCADE ON UPDATE CASCADE, note int"
+COLUMNS = "match_id text, team app.team, h3 bigint, cc app.country, person int REFERENCES app.people ON DELETE CASCADE ON UPDATE CASCADE, note int"
 SCHEMA = f"""
 CREATE SCHEMA app;
+CREATE DOMAIN app.team AS text CHECK (value <> 'never');
+CREATE TYPE app.country AS ENUM ({", ".join(f"'{code}'" for code in (*COUNTRIES, "QQ"))});
 CREATE TABLE app.people (id int PRIMARY KEY);
 CREATE TABLE {PLAIN} (id bigserial, k int, {COLUMNS}, PRIMARY KEY (id, k));
 CREATE TABLE {PARTED} (id bigserial, k int, {COLUMNS}, PRIMARY KEY (id, k)) PARTITION BY RANGE (k);
@@ -21,7 +23,7 @@ ALTER SEQUENCE app.parted_id_seq RESTART 1000;
 """
 ATTACH = "SELECT attach_votes(%s::regclass, team_choice => 'team', h3_index => 'h3', country_code => 'cc')"
 
-ROWS = f"SELECT match_id, team, h3, cc FROM {PLAIN} UNION ALL SELECT match_id, team, h3, cc FROM {PARTED}"
+ROWS = " UNION ALL ".join(f"SELECT match_id, team::text, h3, cc::text FROM {table}" for table in (PLAIN, PARTED))
 
 
 def differences(rows):
@@ -61,11 +63,43 @@ read AS (
 DIFFERENCES = differences(ROWS)
 
 
-class Writer:
-    """Makes statements; knows which partitions there are."""
+REFUSED = "/* refused */ "
+# Changes that no trigger would see, of a table that is attached. `{}` is the table.
+UNSEEN = (
+    "ALTER TABLE {} ALTER team TYPE text USING 'x' || team",
+    "ALTER TABLE {} ALTER match_id TYPE char(40)",
+    "ALTER TABLE {} ALTER cc TYPE text",
+    "ALTER TABLE {} DROP COLUMN team",
+    "ALTER TABLE {} DROP COLUMN h3, ADD COLUMN h3 bigint DEFAULT 608725951823478783",
+    "ALTER TABLE {} RENAME COLUMN team TO side",
+    "ALTER TYPE app.country RENAME VALUE 'FR' TO 'US'",
+    "CREATE CAST (app.country AS text) WITH INOUT",
+    "DROP DOMAIN app.team CASCADE",
+    "DROP TYPE app.country CASCADE",
+    "DROP TRIGGER vote_agg_update ON {}",
+    "CREATE TABLE app.child () INHERITS (app.plain)",
+    "ALTER TABLE app.plain SET UNLOGGED",
+    "ALTER TABLE app.plain SET ACCESS METHOD app_heap",
+)
+# Changes that leave every vote as it is.
+HARMLESS = (
+    ("ALTER TABLE {} ADD COLUMN extra float8 DEFAULT random()", "ALTER TABLE {} DROP COLUMN extra"),
+    ("ALTER TYPE app.country ADD VALUE IF NOT EXISTS 'IT'",),
+    ("ALTER TYPE app.country RENAME TO land", "ALTER TYPE app.land RENAME TO country"),
+    ("ALTER DOMAIN app.team ADD CONSTRAINT more CHECK (value <> '') NOT VALID", "ALTER DOMAIN app.team DROP CONSTRAINT more"),
+    ("ALTER TABLE {} RENAME TO other", "ALTER TABLE app.other RENAME TO {short}"),
+    ("CLUSTER app.plain USING plain_pkey",),
+    ("CREATE INDEX more ON {} (team)", "DROP INDEX app.more"),
+    ("ALTER TABLE {} ADD CONSTRAINT more CHECK (k >= 0)", "ALTER TABLE {} DROP CONSTRAINT more"),
+    ("CREATE CAST (app.country AS integer) WITH INOUT", "DROP CAST (app.country AS integer)"),
+)
 
-    def __init__(self, rng):
-        self.rng, self.made, self.next_person = rng, set(), 0
+
+class Writer:
+    """Makes statements; knows which partitions there are, and what the server can do."""
+
+    def __init__(self, rng, version=150_000):
+        self.rng, self.version, self.made, self.next_person = rng, version, set(), 0
 
     def row(self):
         rng = self.rng
@@ -95,11 +129,11 @@ class Writer:
         """One or two statements with their arguments."""
         return self.rng.choice(
             (self.insert,) * 6
-            + (self.insert_select, self.upsert, self.upsert, self.merge, self.copy, self.chain)
+            + (self.insert_select, self.upsert, self.upsert, self.merge, self.merge, self.merge, self.copy, self.chain)
             + (self.update,) * 6
             + (self.delete,) * 3
             + (self.person, self.person, self.shrink)
-            + ((self.truncate, self.partition) if self.rng.randrange(6) == 0 else ())
+            + ((self.truncate, self.partition, self.unseen, self.harmless) if self.rng.randrange(6) == 0 else ())
         )()
 
     def values(self, rows):
@@ -128,16 +162,30 @@ class Writer:
         yield f"INSERT INTO {table} AS r {sql} ON CONFLICT (id, k) DO {action}", args
 
     def merge(self):
-        table = self.rng.choice((PLAIN, PARTED))
-        new = [self.row() | {"id": n} for n in self.rng.sample(range(1, 60), 4)]
-        yield (
-            f"MERGE INTO {table} t USING jsonb_to_recordset(%s) AS n (id bigint, k int, match_id text, team text, h3 bigint, cc text, note int)"
-            " ON t.id = n.id AND t.k = n.k WHEN MATCHED AND n.note > 6 THEN DELETE"
-            " WHEN MATCHED THEN UPDATE SET team = n.team, cc = n.cc"
-            " WHEN NOT MATCHED AND n.note < 8 THEN INSERT (id, k, match_id, team, h3, cc, note)"
+        """Any set of actions; rows move to other partitions where their key is among what is set."""
+        rng = self.rng
+        table, ks = rng.choice(((PLAIN, None), (PARTED, None), (PARTED, None), ("app.part_1", (2, 3))))
+        new = [self.row() | {"id": n} for n in rng.sample(range(1, 60), 6)]
+        if ks:
+            new = [row | {"k": rng.choice(ks)} for row in new]
+        sets = ", ".join(f"{name} = n.{name}" for name in rng.sample(("k", "team", "cc", "match_id", "h3", "note"), rng.randrange(1, 5)))
+        actions = [
+            f"WHEN MATCHED AND n.note > 6 THEN {rng.choice(('DELETE', 'DO NOTHING'))}",
+            f"WHEN MATCHED THEN UPDATE SET {sets}",
+            "WHEN NOT MATCHED AND n.note < 8 THEN INSERT (id, k, match_id, team, h3, cc, note)"
             " VALUES (n.id, n.k, n.match_id, n.team, n.h3, n.cc, n.note)",
-            [json.dumps(new)],
+        ]
+        if self.version >= 170_000:
+            by_source = rng.choice(("DELETE", "UPDATE SET k = 3 - t.k" if ks is None else "UPDATE SET k = 5 - t.k"))
+            actions.append(f"WHEN NOT MATCHED BY SOURCE AND t.id %% 40 = {rng.randrange(40)} AND t.k BETWEEN 0 AND 3 THEN {by_source}")
+        some = rng.sample(range(len(actions)), rng.randrange(1, len(actions) + 1))
+        sql = (
+            f"MERGE INTO {table} t USING jsonb_to_recordset(%s) AS n (id bigint, k int, match_id text, team text, h3 bigint,"
+            f" cc app.country, note int) ON t.id = n.id {rng.choice(('', 'AND t.k = n.k'))} {' '.join(actions[i] for i in sorted(some))}"
         )
+        if self.version >= 170_000 and rng.randrange(3) == 0:
+            sql = f"WITH merged AS ({sql} RETURNING t.id) SELECT count(*) FROM {rng.choice(('merged', 'app.people'))}"
+        yield sql, [json.dumps(new)]
 
     def copy(self):
         table, ks = self.place()
@@ -183,6 +231,15 @@ class Writer:
         table, _ = self.place()
         yield f"TRUNCATE {self.rng.choice((table, f'{PLAIN}, {PARTED}'))}", []
 
+    def unseen(self):
+        """A change that is refused."""
+        yield REFUSED + self.rng.choice(UNSEEN).format(self.rng.choice((PLAIN, PARTED))), []
+
+    def harmless(self):
+        table = self.rng.choice((PLAIN, PARTED))
+        for sql in self.rng.choice(HARMLESS):
+            yield sql.format(table, short=table.partition(".")[2]), []
+
     def partition(self):
         """A new partition, made or attached, or one that goes when it is empty."""
         k = self.rng.randrange(10, 14)
@@ -197,7 +254,7 @@ class Writer:
         if self.rng.randrange(2):
             yield f"CREATE TABLE app.part_{k} PARTITION OF {PARTED} {bounds}", []
         else:
-            columns = "note int, gone int, cc text, h3 bigint, k int NOT NULL, person int, team text, match_id text, id bigint NOT NULL"
+            columns = "note int, gone int, cc app.country, h3 bigint, k int NOT NULL, person int, team app.team, match_id text, id bigint NOT NULL"
             yield f"CREATE TABLE app.part_{k} ({columns})", []
             yield f"ALTER TABLE app.part_{k} DROP COLUMN gone, ALTER id SET DEFAULT nextval('app.parted_id_seq')", []
             yield f"ALTER TABLE {PARTED} ATTACH PARTITION app.part_{k} {bounds}", []

@@ -80,6 +80,7 @@ fn attach_votes(
     if !extension::hold() {
         return Err(no_extension());
     }
+    family.iter().for_each(|member| names.hold_labels(*member));
     eligibility::check(&family, &names, voter.as_ref())?;
     for member in &family {
         let member = Table::open(*member, pg_sys::NoLock);
@@ -219,8 +220,9 @@ fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
     let found = registry::attached(Snapshot::latest().as_ptr())?.into_iter().find(|one| one.relation == table);
     role::as_extension(|| {
         spi::connect(|spi| {
-            family.iter().try_for_each(|member| triggers::drop_all(spi, *member))?;
+            // First, since triggers of an attached table may not go (ddl.rs).
             spi.run(&DETACH, &[Some(table.into())], Sees::Now)?;
+            family.iter().try_for_each(|member| triggers::drop_all(spi, *member))?;
             found.iter().try_for_each(|one| progress::forget_all(spi, one.source))
         })
     })?;

@@ -6,7 +6,7 @@ use crate::attached::columns::{Reader, Slot};
 use crate::attached::counter::{Counter, WHOLE, about_rows};
 use crate::attached::fill_heaps;
 use crate::attached::registry::{self, SourceState};
-use crate::attached::triggers::{ROW_TRIGGER, TRIGGERS};
+use crate::attached::triggers::{MOVE_TRIGGER, ROW_TRIGGER, TRIGGERS};
 use crate::error::{Result, forbidden, not_now};
 use crate::pending::row::RowPlace;
 use crate::pg::catalog::shown;
@@ -32,6 +32,11 @@ impl Fired<'_> {
         if data.tg_event & pg_sys::TRIGGER_EVENT_ROW != 0 {
             return self.note(table, is_before);
         }
+        // SAFETY: the trigger's own name.
+        let called = unsafe { CStr::from_ptr((*data.tg_trigger).tgname) };
+        if is_before && called == MOVE_TRIGGER {
+            return Ok(()); // the library is loaded, and that is all
+        }
         let (name, is_whole) = match data.tg_event & pg_sys::TRIGGER_EVENT_OPMASK {
             pg_sys::TRIGGER_EVENT_INSERT => (TRIGGERS[0], !is_before && !data.tg_newtable.is_null()),
             pg_sys::TRIGGER_EVENT_UPDATE => {
@@ -40,8 +45,7 @@ impl Fired<'_> {
             pg_sys::TRIGGER_EVENT_DELETE => (TRIGGERS[2], !is_before && !data.tg_oldtable.is_null()),
             _ => (TRIGGERS[3], is_before),
         };
-        // SAFETY: the trigger's own name.
-        let is_ours = unsafe { CStr::from_ptr((*data.tg_trigger).tgname) } == name && is_whole;
+        let is_ours = called == name && is_whole;
         let Some(attached) = registry::find(table)?.filter(|_| is_ours) else { return Err(no_such_trigger(table)) };
         let is_filling = attached.state == SourceState::Filling;
         if is_filling && name != TRIGGERS[3] {

@@ -16,7 +16,9 @@ thread_local! {
         "SELECT 1 FROM pg_catalog.pg_index i
          WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indnkeyatts = 2
            AND ((i.indkey[0] = $2 AND i.indkey[1] = $3) OR (i.indkey[0] = $3 AND i.indkey[1] = $2))
-           AND (SELECT a.attnotnull FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum = $3)",
+           AND (SELECT a.attnotnull FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum = $3)
+           AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid = $1 AND c.contype = 'n'
+                           AND $3 = ANY (c.conkey) AND NOT c.convalidated)",
         &[pg_sys::OIDOID, pg_sys::INT2OID, pg_sys::INT2OID]) };
 }
 
@@ -93,7 +95,10 @@ fn check_member(table: pg_sys::Oid) -> Result<()> {
 }
 
 /// One voter, one vote is the table's own business: its unique key decides.
-fn check_key(table: pg_sys::Oid, match_id: &CStr, voter: &CStr) -> Result<()> {
+///
+/// # Errors
+/// 55000 where it is missing.
+pub fn check_key(table: pg_sys::Oid, match_id: &CStr, voter: &CStr) -> Result<()> {
     let numbers = [match_id, voter].map(|name| catalog::column_number(table, name));
     if numbers[1] <= 0 {
         return Err(no_column(table, &voter.to_string_lossy()));

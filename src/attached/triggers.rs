@@ -5,13 +5,17 @@ use crate::error::Result;
 use crate::pg::catalog::{self, shown};
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::pg::table::Table;
-use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgSqlErrorCode, function_name, pg_sys};
 use std::ffi::{CStr, CString};
 
 thread_local! {
     static MADE: Plan = const { Plan::new(
         "SELECT t.tgname::text FROM pg_catalog.pg_trigger t
          WHERE t.tgrelid = $1 AND t.tgfoid = 'vote_agg.count_rows()'::regprocedure", &[pg_sys::OIDOID]) };
+    static ENABLED: Plan = const { Plan::new(
+        "SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = $1 AND t.tgname = 'vote_agg_fill'
+           AND t.tgenabled <> 'D' AND t.tgfoid = 'vote_agg.count_rows()'::regprocedure", &[pg_sys::OIDOID]) };
 }
 
 /// The triggers that `attach_votes` makes: their names tell which one is meant to do what.
@@ -23,6 +27,17 @@ pub const ROW_TRIGGER: &CStr = c"vote_agg_fill";
 /// A trigger in partitions that never fires. In PostgreSQL 18, a row that MERGE updates after it has inserted one comes to the
 /// statement's trigger as the inserted one again, but not where a trigger could have changed the inserted row.
 pub const MERGE_TRIGGER: &CStr = c"vote_agg_merge";
+
+/// A trigger of partitioned tables that counts nothing. It has the library loaded, and so its hook set (moves.rs), before a
+/// MERGE can move a row.
+pub const MOVE_TRIGGER: &CStr = c"vote_agg_move";
+
+/// Would changes go uncounted without the trigger of this name?
+pub fn counts(name: &CStr, state: SourceState) -> bool {
+    TRIGGERS.contains(&name)
+        || [MERGE_TRIGGER, MOVE_TRIGGER].contains(&name)
+        || (name == ROW_TRIGGER && state == SourceState::Filling)
+}
 
 /// The triggers of ours that a table has.
 fn made(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
@@ -52,16 +67,27 @@ pub fn make(spi: &Spi, table: pg_sys::Oid, state: SourceState) -> Result<()> {
     if has_rows && is_partition && cfg!(feature = "pg18") {
         wanted.push((MERGE_TRIGGER, "BEFORE INSERT ON {} FOR EACH ROW WHEN (false)"));
     }
-    let (made, table) = (made(spi, table)?, shown(table));
-    for (name, when) in wanted {
+    if !has_rows {
+        wanted.push((MOVE_TRIGGER, "BEFORE UPDATE ON {} FOR EACH STATEMENT"));
+    }
+    let (had, called) = (made(spi, table)?, shown(table));
+    for (name, when) in &wanted {
         let name = name.to_string_lossy();
-        if !made.contains(&name.to_string()) {
-            let when = when.replace("{}", &table);
+        if !had.contains(&name.to_string()) {
+            let when = when.replace("{}", &called);
             spi.command(&format!("CREATE TRIGGER {name} {when} EXECUTE FUNCTION vote_agg.count_rows()"))?;
-            spi.command(&format!("ALTER TRIGGER {name} ON {table} DEPENDS ON EXTENSION vote_agg"))?;
+            spi.command(&format!("ALTER TRIGGER {name} ON {called} DEPENDS ON EXTENSION vote_agg"))?;
         }
     }
-    Ok(())
+    let has = made(spi, table)?;
+    if wanted.iter().all(|(name, _)| has.contains(&name.to_string_lossy().to_string())) { Ok(()) } else { Err(renamed(table)) }
+}
+
+/// A command names the table, which is locked; its schema is not, and may get another name meanwhile.
+fn renamed(table: pg_sys::Oid) -> ErrorReport {
+    let code = PgSqlErrorCode::ERRCODE_OBJECT_IN_USE;
+    ErrorReport::new(code, format!("the schema of table {} was renamed meanwhile", shown(table)), function_name!())
+        .set_hint("Try again.")
 }
 
 /// Stops the trigger for each row, once the table is counted. To drop it would mean to wait for everybody who reads the table.
@@ -73,7 +99,8 @@ pub fn stop_row_trigger(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
     if !made(spi, table)?.contains(&name.to_string()) {
         return Ok(());
     }
-    spi.command(&format!("ALTER TABLE {} DISABLE TRIGGER {name}", shown(table)))
+    spi.command(&format!("ALTER TABLE {} DISABLE TRIGGER {name}", shown(table)))?;
+    if spi.run(&ENABLED, &[Some(table.into())], Sees::Now)?.count() == 0 { Ok(()) } else { Err(renamed(table)) }
 }
 
 /// Drops them.
@@ -85,5 +112,5 @@ pub fn drop_all(spi: &Spi, table: pg_sys::Oid) -> Result<()> {
         let name = CString::new(name).map_err(|e| crate::error::broken(e.to_string()))?;
         spi.command(&format!("DROP TRIGGER {} ON {}", catalog::identifier(&name), shown(table)))?;
     }
-    Ok(())
+    if made(spi, table)?.is_empty() { Ok(()) } else { Err(renamed(table)) }
 }
