@@ -1,6 +1,7 @@
 //! What can be set: flags with twins in the environment, parsed at the edge.
 
 use clap::{Parser, ValueEnum};
+use ipnet::IpNet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,7 @@ pub enum Auth {
 pub enum Algorithm {
     Hs256,
     Rs256,
+    Es256,
     Eddsa,
 }
 
@@ -67,21 +69,21 @@ pub struct Config {
     #[arg(long, env = "WS_PORT", default_value_t = 3001)]
     pub port: u16,
 
-    /// Origins that pages may connect from, separated by commas; `*` stands for any. Requests without an Origin don't come
-    /// from a page and pass
+    /// Origins that pages may connect from, separated by commas: `https://example.org`, or `capacitor://localhost` for an app;
+    /// `*` stands for any. Requests without an Origin don't come from a page and pass
     #[arg(long, env = "ORIGINS", value_delimiter = ',', default_value = "*")]
     pub origins: Vec<String>,
 
-    /// Proxies in front of the relay, separated by commas: where a request comes from one of these addresses, the last other
-    /// address in X-Forwarded-For counts as the client's
-    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',')]
-    pub trusted_proxies: Vec<IpAddr>,
+    /// Proxies in front of the relay, as addresses or networks (10.0.0.0/8), separated by commas: where a request comes from one
+    /// of these, the last other address in X-Forwarded-For counts as the client's
+    #[arg(long, env = "TRUSTED_PROXIES", value_delimiter = ',', value_parser = network)]
+    pub trusted_proxies: Vec<IpNet>,
 
     /// Whether clients need a token (JWT)
     #[arg(long, env = "AUTH", value_enum, default_value_t = Auth::Off)]
     pub auth: Auth,
 
-    /// The one algorithm that tokens are signed with
+    /// The one algorithm that tokens are signed with; in a JWKS each key says its own
     #[arg(long, env = "JWT_ALGORITHM", value_enum, default_value_t = Algorithm::Hs256)]
     pub jwt_algorithm: Algorithm,
 
@@ -92,6 +94,14 @@ pub struct Config {
     /// A file with that key
     #[arg(long, env = "JWT_KEY_FILE", value_name = "FILE", conflicts_with = "jwt_key")]
     pub jwt_key_file: Option<PathBuf>,
+
+    /// A file with several public keys instead (JWKS, RFC 7517). A token names its key (kid). SIGHUP reads the file again
+    #[arg(long, env = "JWT_JWKS_FILE", value_name = "FILE", conflicts_with_all = ["jwt_key", "jwt_key_file"])]
+    pub jwt_jwks_file: Option<PathBuf>,
+
+    /// A token without the claim `matches` covers no match, instead of all
+    #[arg(long, env = "JWT_REQUIRE_MATCHES", action = clap::ArgAction::Set, num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
+    pub jwt_require_matches: bool,
 
     /// Who must have issued a token (claim iss)
     #[arg(long, env = "JWT_ISSUER")]
@@ -150,6 +160,12 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+fn network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical())));
+    net.map_err(|_| "give an address such as 10.0.0.1 or a network such as 10.0.0.0/8".to_owned())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "give a number of seconds".to_owned())?;
     if !(0.001..=86_400.0).contains(&seconds) {
@@ -167,6 +183,16 @@ mod tests {
     fn flags_are_sound() {
         Config::command().debug_assert();
         assert!(seconds("0.5").is_ok() && seconds("0").is_err() && seconds("NaN").is_err() && seconds("x").is_err());
+    }
+
+    #[test]
+    fn proxies_are_addresses_or_networks() {
+        for good in ["10.0.0.1", " 10.0.0.0/8", "2001:db8::/32", "::ffff:10.0.0.1 "] {
+            assert!(network(good).is_ok(), "{good}");
+        }
+        for bad in ["", "10.0.0.0/33", "10.0.0", "proxy.example"] {
+            assert!(network(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

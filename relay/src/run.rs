@@ -18,6 +18,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Slow clients and idle matches are looked after this often.
 const TIDY: Duration = Duration::from_millis(500);
@@ -64,6 +65,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         }
     });
 
+    work.spawn(reload_keys(checker.clone(), signal(SignalKind::hangup())?));
+
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let shared = Shared { hub: hub.clone(), cache: Arc::default(), checker, seats, stopped: stopped.clone() };
     let app = routes::guarded(routes::router(shared).layer(layer), &hub, origins);
@@ -90,4 +93,14 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
     work.shutdown().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Reads the keys of tokens again at each SIGHUP.
+async fn reload_keys(checker: Arc<Checker>, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        match checker.reload() {
+            Ok(()) => tracing::info!("the keys of tokens were read again"),
+            Err(e) => tracing::error!(error = %e, "the keys of tokens stay as they were"),
+        }
+    }
 }

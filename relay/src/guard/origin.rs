@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use axum::http::{HeaderMap, HeaderValue, header};
+use url::{Origin, Url};
 
 /// The origins that pages may connect from.
 #[derive(Clone, Debug)]
@@ -13,16 +14,11 @@ impl Origins {
     /// # Errors
     /// [`Error::Config`] for what no browser sends as an origin.
     pub fn new(origins: &[String]) -> Result<Self> {
-        if origins.iter().any(|origin| origin == "*") {
+        let origins: Vec<&str> = origins.iter().map(|origin| origin.trim()).collect();
+        if origins.contains(&"*") {
             return Ok(Self(None));
         }
-        let checked = |origin: &String| {
-            let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-            let is_origin = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '?', '#', '@', ' ', '*']));
-            let value = HeaderValue::from_str(&origin.to_ascii_lowercase()).ok().filter(|_| is_origin);
-            value.ok_or_else(|| Error::Config(format!("ORIGINS: {origin:?} is no origin; write it as https://example.org")))
-        };
-        origins.iter().map(checked).collect::<Result<_>>().map(|list| Self(Some(list)))
+        origins.into_iter().map(as_sent).collect::<Result<_>>().map(|list| Self(Some(list)))
     }
 
     /// Whether a request may pass. One without an origin comes from no page.
@@ -41,6 +37,26 @@ impl Origins {
     pub fn list(&self) -> Option<Vec<HeaderValue>> {
         self.0.clone()
     }
+}
+
+/// An origin as browsers send it (RFC 6454, section 6.2): in lower case, punycode for other letters, no default port.
+fn as_sent(origin: &str) -> Result<HeaderValue> {
+    let refuse = || Error::Config(format!("ORIGINS: {origin:?} is no origin; write it as https://example.org"));
+    let url = Url::parse(origin).map_err(|_| refuse())?;
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none() && url.fragment().is_none();
+    let host = url.host_str().filter(|host| !host.is_empty() && !host.contains('*')).ok_or_else(refuse)?;
+    if !is_bare || origin.ends_with('/') || !matches!(url.path(), "" | "/") {
+        return Err(refuse());
+    }
+    let sent = match url.origin() {
+        known @ Origin::Tuple(..) => known.ascii_serialization(),
+        // Apps have schemes of their own, such as capacitor://localhost; their web views send them as they are.
+        Origin::Opaque(_) => {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{}://{host}{port}", url.scheme()).to_ascii_lowercase()
+        }
+    };
+    HeaderValue::from_str(&sent).map_err(|_| refuse())
 }
 
 #[cfg(test)]
@@ -83,6 +99,26 @@ mod tests {
         assert!(!origins.allow(&headers("origin", &["https://vote.example.org", "https://evil.org"])));
         assert!(Origins::new(&["*".into()]).expect("any").allow(&headers("origin", &["https://evil.org"])));
         for bad in ["example.org", "https://", "https://a/b", "https://*.a"] {
+            assert!(Origins::new(&[bad.into()]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn origins_are_compared_as_browsers_send_them() {
+        for (written, sent) in [
+            ("https://a.example:443", "https://a.example"),
+            ("http://B.example:80", "http://b.example"),
+            (" https://c.example:8443 ", "https://c.example:8443"),
+            ("https://m\u{fc}nchen.example", "https://xn--mnchen-3ya.example"),
+            ("https://[2001:DB8::1]", "https://[2001:db8::1]"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("tauri://localhost:1420", "tauri://localhost:1420"),
+        ] {
+            let origins = Origins::new(&[written.into()]).expect(written);
+            assert!(origins.allow(&headers("origin", &[sent])), "{written}");
+        }
+        for bad in ["https://a.example/", "https://u@a.example", "https://a.example?x", "file://", "about:blank", "capacitor://*"]
+        {
             assert!(Origins::new(&[bad.into()]).is_err(), "{bad}");
         }
     }

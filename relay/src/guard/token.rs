@@ -1,27 +1,27 @@
-//! Tokens (JWT, RFC 7519): one algorithm and one key, both by configuration, never by what a token says of itself.
+//! Tokens (JWT, RFC 7519). Which key and which algorithm count is a matter of configuration, never of what a token says of itself.
 
-use crate::config::{Algorithm, Auth, Config};
-use crate::error::{Error, Result};
+use crate::config::{Auth, Config};
+use crate::error::Result;
+use crate::guard::keys::Keys;
+use jsonwebtoken::Validation;
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{DecodingKey, Validation};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The longest token looked at.
 const MAX_BYTES: usize = 8_192;
 
-/// The shortest secret for HMAC: as long as its hash (RFC 7518, section 3.2).
-const MIN_SECRET: usize = 32;
-
 /// Seconds by which clocks may differ.
 const LEEWAY: u64 = 5;
 
 /// The matches that a client may see, and until when.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {
     /// None: all matches.
     matches: Option<Vec<String>>,
-    expires: Option<u64>,
+    /// Seconds since 1970.
+    expires: Option<f64>,
 }
 
 impl Access {
@@ -39,59 +39,55 @@ impl Access {
     /// How long it lasts from now on; None: for ever.
     #[must_use]
     pub fn remaining(&self) -> Option<Duration> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.expires.map(|expires| Duration::from_secs(expires).saturating_sub(now))
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        // What no Duration can hold lasts longer than anything here.
+        self.expires.map(|expires| Duration::try_from_secs_f64((expires - now).max(0.0)).unwrap_or(Duration::MAX))
     }
 }
 
 #[derive(Deserialize)]
 struct Claims {
-    exp: u64,
-    matches: Option<Vec<String>>,
+    /// A NumericDate, which may have a fraction (RFC 7519, section 2).
+    exp: f64,
+    #[serde(default)]
+    matches: Matches,
+}
+
+/// The claim `matches`.
+#[derive(Default)]
+enum Matches {
+    /// The token does not say.
+    #[default]
+    Unsaid,
+    Listed(Vec<String>),
+}
+
+impl<'de> Deserialize<'de> for Matches {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // An issuer that writes null has no list: it lists nothing.
+        Ok(Self::Listed(Option::deserialize(deserializer)?.unwrap_or_default()))
+    }
 }
 
 /// Checks tokens.
 pub struct Checker {
-    auth: Auth,
-    key: Option<(DecodingKey, Validation)>,
+    config: Config,
+    validation: Validation,
+    /// None: no token is looked at.
+    keys: Option<RwLock<Arc<Keys>>>,
 }
 
 impl Checker {
-    /// Takes the key.
+    /// Takes the keys.
     ///
     /// # Errors
-    /// [`Error::Config`] where it is missing or of the wrong kind.
+    /// [`Error::Config`](crate::Error::Config) where one is missing or of the wrong kind.
     pub fn new(config: &Config) -> Result<Self> {
-        if config.auth == Auth::Off {
-            return Ok(Self { auth: Auth::Off, key: None });
-        }
-        let key = match (&config.jwt_key, &config.jwt_key_file) {
-            (Some(key), _) => key.clone().into_bytes(),
-            (None, Some(path)) => {
-                let key = std::fs::read(path).map_err(|e| Error::Config(format!("JWT_KEY_FILE: {}: {e}", path.display())))?;
-                key.trim_ascii_end().to_vec()
-            }
-            (None, None) => return Err(Error::Config("AUTH needs a key: JWT_KEY or JWT_KEY_FILE".into())),
+        let keys = match config.auth {
+            Auth::Off => None,
+            Auth::Optional | Auth::Required => Some(RwLock::new(Arc::new(Keys::load(config)?))),
         };
-        let refuse = |e: jsonwebtoken::errors::Error| Error::Config(format!("JWT_KEY: {e}"));
-        let (algorithm, key) = match config.jwt_algorithm {
-            Algorithm::Hs256 if key.len() < MIN_SECRET => {
-                return Err(Error::Config(format!(
-                    "JWT_KEY: the secret has {} bytes, at least {MIN_SECRET} are needed",
-                    key.len()
-                )));
-            }
-            // A public key is no secret: anybody who has it could sign.
-            Algorithm::Hs256 if key.starts_with(b"-----BEGIN") => {
-                return Err(Error::Config("JWT_KEY: hs256 needs a secret, not a key in PEM".into()));
-            }
-            Algorithm::Hs256 => (jsonwebtoken::Algorithm::HS256, DecodingKey::from_secret(&key)),
-            Algorithm::Rs256 => (jsonwebtoken::Algorithm::RS256, DecodingKey::from_rsa_pem(&key).map_err(refuse)?),
-            Algorithm::Eddsa => (jsonwebtoken::Algorithm::EdDSA, DecodingKey::from_ed_pem(&key).map_err(refuse)?),
-        };
-        let mut validation = Validation::new(algorithm);
-        validation.leeway = LEEWAY;
-        validation.validate_nbf = true;
+        let mut validation = Validation { leeway: LEEWAY, validate_nbf: true, ..Validation::default() };
         let mut required = vec!["exp"];
         if let Some(issuer) = &config.jwt_issuer {
             validation.set_issuer(&[issuer]);
@@ -105,7 +101,19 @@ impl Checker {
             None => validation.validate_aud = false,
         }
         validation.set_required_spec_claims(&required);
-        Ok(Self { auth: config.auth, key: Some((key, validation)) })
+        Ok(Self { config: config.clone(), validation, keys })
+    }
+
+    /// Reads the keys again. Tokens that were accepted before stay accepted until they expire.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) where one is missing or of the wrong kind: then the keys stay as they were.
+    pub fn reload(&self) -> Result<()> {
+        if let Some(keys) = &self.keys {
+            let loaded = Arc::new(Keys::load(&self.config)?);
+            *keys.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        }
+        Ok(())
     }
 
     /// What the bearer may do.
@@ -113,27 +121,37 @@ impl Checker {
     /// # Errors
     /// Why the token is refused, in a word for programs.
     pub fn check(&self, token: Option<&str>) -> Result<Access, &'static str> {
-        let Some((key, validation)) = &self.key else { return Ok(Access::default()) };
+        let Some(keys) = &self.keys else { return Ok(Access::default()) };
         let Some(token) = token.filter(|token| !token.is_empty()) else {
-            return if self.auth == Auth::Required { Err("token_missing") } else { Ok(Access::default()) };
+            return if self.config.auth == Auth::Required { Err("token_missing") } else { Ok(Access::default()) };
         };
         if token.len() > MAX_BYTES {
             return Err("token_invalid");
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, key, validation).map_err(|e| match e.kind() {
+        let keys = keys.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let header = jsonwebtoken::decode_header(token).map_err(|_| "token_invalid")?;
+        let key = keys.find(&header).ok_or("token_invalid")?;
+        let validation = Validation { algorithms: vec![key.algorithm], ..self.validation.clone() };
+        let claims = jsonwebtoken::decode::<Claims>(token, &key.key, &validation).map_err(|e| match e.kind() {
             ErrorKind::ExpiredSignature => "token_expired",
             ErrorKind::ImmatureSignature => "token_not_yet_valid",
             ErrorKind::InvalidAudience => "token_audience",
             ErrorKind::InvalidIssuer => "token_issuer",
             _ => "token_invalid",
         })?;
-        Ok(Access { matches: claims.claims.matches, expires: Some(claims.claims.exp) })
+        let Claims { exp, matches } = claims.claims;
+        let matches = match matches {
+            Matches::Listed(matches) => Some(matches),
+            Matches::Unsaid if self.config.jwt_require_matches => Some(Vec::new()),
+            Matches::Unsaid => None,
+        };
+        Ok(Access { matches, expires: Some(exp) })
     }
 
     /// Whether tokens are looked at.
     #[must_use]
     pub const fn is_on(&self) -> bool {
-        self.key.is_some()
+        self.keys.is_some()
     }
 }
 

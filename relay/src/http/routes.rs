@@ -1,6 +1,6 @@
 //! The routes, and what stands in front of them.
 
-use crate::guard::address::{ClientIp, client_ip};
+use crate::guard::address::{ClientIp, client_ip, is_from_unknown_proxy};
 use crate::guard::origin::Origins;
 use crate::http::access::Shared;
 use crate::http::reply::refuse;
@@ -8,13 +8,20 @@ use crate::http::{events, matches, page, status};
 use crate::live::hub::Hub;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Once};
+use std::time::Duration;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+
+/// How long a browser remembers the answer to a preflight. Chromium caps it at two hours.
+const PREFLIGHT: Duration = Duration::from_secs(7_200);
+
+/// The seq after which an event stream goes on (WHATWG HTML, server-sent events).
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The routes.
 pub fn router(shared: Shared) -> Router {
@@ -38,8 +45,9 @@ pub fn guarded(app: Router, hub: &Arc<Hub>, origins: Origins) -> Router {
     let cors = CorsLayer::new()
         .allow_origin(any)
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH])
-        .expose_headers([header::ETAG]);
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH, LAST_EVENT_ID])
+        .expose_headers([header::ETAG])
+        .max_age(PREFLIGHT);
     let hub = hub.clone();
     let guard = from_fn(move |peer: ConnectInfo<SocketAddr>, mut request: Request, next: Next| {
         let (hub, is_allowed) = (hub.clone(), origins.allow(request.headers()));
@@ -49,10 +57,21 @@ pub fn guarded(app: Router, hub: &Arc<Hub>, origins: Origins) -> Router {
                 tracing::info!(path = request.uri().path(), reason = "origin", "request refused");
                 return refuse(StatusCode::FORBIDDEN, "origin", "this page may not connect here");
             }
+            if is_from_unknown_proxy(peer.0.ip(), request.headers(), &hub.config.trusted_proxies) {
+                warn_once(peer.0.ip());
+            }
             let ip = client_ip(peer.0.ip(), request.headers(), &hub.config.trusted_proxies);
             request.extensions_mut().insert(ClientIp(ip));
             next.run(request).await
         }
     });
     app.layer(cors).layer(guard)
+}
+
+/// Says once that a proxy is not declared: its clients share one address, and so one address's limits.
+fn warn_once(proxy: IpAddr) {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
+        tracing::warn!(%proxy, "requests carry X-Forwarded-For from a proxy that TRUSTED_PROXIES does not name: its clients count as one address");
+    });
 }
