@@ -102,7 +102,9 @@ lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -p vote_agg_core -p vote_agg_relay -- -D warnings
 	cargo clippy $(CARGO_PG) -- -D warnings
-	build/venv/bin/pgspot build/vote_agg--$(VERSION).sql
+	@# pgspot knows no body in BEGIN ATOMIC: it reads that one as a string.
+	sed '/^BEGIN ATOMIC$$/,/^END;$$/{s/^BEGIN ATOMIC$$/AS $$body$$/;s/^END;$$/$$body$$;/}' build/vote_agg--$(VERSION).sql > build/pgspot.sql
+	build/venv/bin/pgspot build/pgspot.sql
 
 clean: ## remove what was built
 	rm -rf build target client/dist client/build $(MAP)/dist $(MAP)/shots
