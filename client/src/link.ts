@@ -98,11 +98,13 @@ export class Link {
     this.#membership.leave(matchId);
   }
 
-  /** Another token, from now on; a string is shown to the relay at once. */
+  /** Another token, from now on; a string is shown to the relay at once, and tried at once where the last one was refused. */
   setToken(token: Token | undefined): void {
     if (token === this.token) return;
     this.token = token;
-    if (typeof token === "string" && this.isConnected) void this.#renew();
+    if (typeof token !== "string") return;
+    if (this.isConnected) void this.#renew();
+    else this.#retryNow();
   }
 
   close(): void {
@@ -186,11 +188,16 @@ export class Link {
     this.#notify();
   }
 
+  /** Makes the attempt that waits for its time. */
+  #retryNow(): void {
+    if (this.#retry === undefined) return;
+    clearTimeout(this.#retry);
+    void this.#open();
+  }
+
   #wake(isLong: boolean): void {
-    if (this.#retry !== undefined && Date.now() - this.#attemptedAt > PAUSE) {
-      clearTimeout(this.#retry);
-      void this.#open();
-    } else if (this.isConnected) {
+    if (Date.now() - this.#attemptedAt > PAUSE) this.#retryNow();
+    if (this.isConnected) {
       for (const match of this.matches.values()) match.onWake();
       if (isLong) this.#probe();
     }

@@ -1,6 +1,8 @@
 // A relay by script: the official server, speaking the relay's protocol about matches that live in this file.
+import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server as HttpServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { Server, type Socket } from "socket.io";
 import { cellToParent } from "h3-js";
 import type { Message, PlaceVotes, Snapshot, Votes } from "../src/message.js";
@@ -96,6 +98,8 @@ class Rate {
 export interface RelaySettings {
   readonly port?: number;
   readonly path?: string;
+  /** A folder that is served beside the protocol. */
+  readonly files?: string;
   /** Per socket; by default those of the relay. */
   readonly maxRooms?: number;
   readonly maxJoins?: number;
@@ -202,13 +206,26 @@ export class ScriptedRelay {
   }
 
   /** Server-Sent Events: a snapshot, then every fold. */
-  private stream({ url }: IncomingMessage, response: ServerResponse): void {
-    const id = /^\/matches\/([^/]+)\/events$/.exec(url ?? "")?.[1];
-    if (!id) return;
+  private stream({ url = "/" }: IncomingMessage, response: ServerResponse): void {
+    const id = /^\/matches\/([^/]+)\/events$/.exec(url)?.[1];
+    if (!id) return this.serve(new URL(url, this.url).pathname, response);
     response.writeHead(200, { "content-type": "text/event-stream", "access-control-allow-origin": "*" });
     send(response, "match:snapshot", this.match(id).snapshot(null));
     this.streams.set(response, id);
     response.on("close", () => this.streams.delete(response));
+  }
+
+  private serve(path: string, response: ServerResponse): void {
+    const { files } = this.settings;
+    if (!files || path.startsWith("/socket.io")) return;
+    if (path.endsWith("/timeline")) {
+      response.setHeader("content-type", "application/json");
+      response.end('{"timeline":[]}');
+      return;
+    }
+    const types: Record<string, string> = { js: "text/javascript", mjs: "text/javascript", css: "text/css", json: "application/json", svg: "image/svg+xml" };
+    response.setHeader("content-type", types[path.split(".").at(-1)!] ?? "text/html");
+    response.end(readFileSync(join(files, path === "/" ? "index.html" : path)));
   }
 
   private welcome(socket: Socket): void {

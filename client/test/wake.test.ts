@@ -61,6 +61,16 @@ test("waking up again and again makes no more than an attempt a second", async (
   await until(() => expect(relay.tokens).toHaveLength(2));
 });
 
+test("another token is tried at once where the last one was refused", async () => {
+  relay.refuseConnection = (token) => (token === "good" ? undefined : "token_expired");
+  relay.cut();
+  await until(() => expect(store.getSnapshot().connected).toBe(false));
+  store.setToken("bad");
+  await until(() => expect(store.getSnapshot().connectionError?.code).toBe("token_expired"));
+  store.setToken("good");
+  await until(() => expect(store.getSnapshot()).toMatchObject({ connected: true, connectionError: null }));
+});
+
 test("a match that was refused is asked for at once", async () => {
   relay.refuseJoin = ({ matchId }) => (matchId === "cup" && relay.joins.length < 3 ? "unavailable" : undefined);
   const cup = createVoteStore({ url: relay.url, matchId: "cup" });

@@ -22,6 +22,8 @@ export class Watched {
   readonly faults: string[] = [];
   /** While the relay is away, the browser itself reports each attempt that fails. */
   mayFail = false;
+  /** The drawing context was taken away: the libraries say so. */
+  mayLose = false;
 
   /** `others`: addresses that the page may ask, beside its own. */
   constructor(readonly page: Page, origin: string, others: readonly string[] = []) {
@@ -31,6 +33,7 @@ export class Watched {
       // The processor draws here, and says so whenever a pixel is read.
       if (/GPU stall due to ReadPixels|Automatic fallback to software WebGL/.test(message.text())) return;
       if (this.mayFail && /WebSocket connection to|Failed to load resource/.test(message.text())) return;
+      if (this.mayLose && /context ?lost|CONTEXT_LOST|lost context/i.test(message.text())) return;
       this.faults.push(`console: ${message.text()}`);
     });
     const hosts = [origin, ...others].map((url) => new URL(url).host);

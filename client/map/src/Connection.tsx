@@ -4,13 +4,15 @@ import { formatTime } from "./words.js";
 interface ConnectionProps {
   readonly connected: boolean;
   readonly connectionError: VoteError | null;
+  /** Since when the relay is cut off from its database. */
+  readonly staleSince: string | null;
   /** When what is shown was so; null: nothing is shown yet. */
   readonly at: string | null;
 }
 
 /** Whether the page is live, in a word. */
-export function Pulse({ connected, connectionError }: Pick<ConnectionProps, "connected" | "connectionError">) {
-  const isLive = connected && connectionError === null;
+export function Pulse({ connected, connectionError, staleSince }: Omit<ConnectionProps, "at">) {
+  const isLive = connected && connectionError === null && staleSince === null;
   const word = isLive ? "Live" : connected ? "Waiting" : connectionError ? "Reconnecting" : "Connecting";
   return <span className={`pulse ${isLive ? "live" : "waiting"}`} role="status">{word}</span>;
 }
@@ -27,8 +29,10 @@ function trouble({ code, message }: VoteError): string {
 }
 
 /** What is wrong, and what is done about it. */
-export function Trouble({ connectionError, at }: Pick<ConnectionProps, "connectionError" | "at">) {
-  if (!connectionError) return null;
+export function Trouble({ connectionError, staleSince, at }: Omit<ConnectionProps, "connected">) {
+  if (!connectionError) {
+    return staleSince === null ? null : <p className="note trouble" role="alert">No news since {formatTime(staleSince)}: the relay cannot reach its database. Trying again by itself.</p>;
+  }
   const isLasting = connectionError.code === "invalid";
   return (
     <p className="note trouble" role="alert">

@@ -2,7 +2,7 @@ import { useState } from "react";
 import { type CountryAggregate, topAggregates } from "vote-agg-client";
 import { Bar, Swatch } from "./Bar.js";
 import type { Palette } from "./colour.js";
-import { formatCount, countryName, formatPercent } from "./words.js";
+import { countryName, formatCount, formatPercent } from "./words.js";
 
 const SHOWN = 8;
 

@@ -1,9 +1,9 @@
 import { matchAddress } from "./address.js";
 import { type MatchLine, useMatches } from "./api.js";
 import { Bar } from "./Bar.js";
-import { orderTeams, Palette, type Theme } from "./colour.js";
+import { Palette, type Theme } from "./colour.js";
 import { Badge } from "./Connection.js";
-import { formatShort, formatCount, formatPercent } from "./words.js";
+import { formatCount, formatPercent, formatShort } from "./words.js";
 
 /** What one can watch. */
 export function MatchesPage({ token, theme, children }: { token: string | undefined; theme: Theme; children: React.ReactNode }) {
@@ -30,7 +30,7 @@ function Card({ line, theme }: { line: MatchLine; theme: Theme }) {
     <a className="card" href={matchAddress(match, location.hash)}>
       <span className="title">{match}</span>
       <Badge status={status} />
-      <Bar votes={votes} palette={new Palette(orderTeams([], votes), theme)} />
+      <Bar votes={votes} palette={new Palette(Object.keys(votes), theme)} />
       <span className="quiet">
         {leader === null ? (total ? "level" : "no votes yet") : `${leader} leads by ${formatPercent(dominance, 1)}`} · {formatCount(total)} votes
         {status === "open" && ` · ${formatShort(per_minute)} a minute`}

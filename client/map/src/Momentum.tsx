@@ -1,19 +1,13 @@
-import { type Minute, MINUTES } from "./api.js";
 import type { Palette } from "./colour.js";
+import { columnsOf, type Minute, MINUTES } from "./minutes.js";
 import { formatCount } from "./words.js";
 
 const HEIGHT = 56;
 const PITCH = 12;
 
-/** Votes by minute, a column each, the newest on the right. */
-export function Momentum({ minutes, at, palette, problem }: { minutes: readonly Minute[]; at: string; palette: Palette; problem: string | null }) {
-  const last = Math.floor(Date.parse(at) / 60_000);
-  const columns = new Map<number, Map<string, number>>();
-  for (const { bucket_start, team_choice, votes } of minutes) {
-    const slot = MINUTES - 1 - (last - Math.floor(Date.parse(bucket_start) / 60_000));
-    // Where more votes were taken back than came in, nothing stands in that column.
-    if (slot >= 0 && slot < MINUTES && votes > 0) columns.set(slot, (columns.get(slot) ?? new Map()).set(team_choice, votes));
-  }
+/** Votes by minute, a column each, the current one on the right. */
+export function Momentum({ minutes, now, palette, problem }: { minutes: readonly Minute[]; now: number; palette: Palette; problem: string | null }) {
+  const columns = columnsOf(minutes, now);
   const sum = (column: Map<string, number>) => [...column.values()].reduce((total, votes) => total + votes, 0);
   const most = Math.max(1, ...[...columns.values()].map(sum));
   return (
@@ -24,7 +18,7 @@ export function Momentum({ minutes, at, palette, problem }: { minutes: readonly 
           let top = HEIGHT;
           const column = columns.get(slot);
           return (
-            <g key={slot} transform={`translate(${slot * PITCH + 1} 0)`}>
+            <g key={slot} data-column={column ? slot : undefined} transform={`translate(${slot * PITCH + 1} 0)`}>
               <rect className="slot" y={HEIGHT - 1} width={PITCH - 2} height={1} />
               {column && palette.teams.filter((team) => column.has(team)).map((team) => {
                 const height = (column.get(team)! / most) * (HEIGHT - 2);

@@ -1,12 +1,12 @@
 import type { MatchStats } from "vote-agg-client";
 import { Bar, Swatch } from "./Bar.js";
 import type { Palette } from "./colour.js";
-import { formatShort, formatCount, formatPercent } from "./words.js";
+import { biggestTeams, formatCount, formatPercent, formatShort } from "./words.js";
 
-/** The match as a whole. */
-export function Score({ stats, palette }: { stats: MatchStats; palette: Palette }) {
-  const { totalVotes, votes, leader, dominance, votesPerMinute } = stats;
-  const teams = [...palette.teams].filter((team) => votes[team]).sort((a, b) => votes[b]! - votes[a]!);
+/** The match as a whole. `rate`: votes in a minute, up to this moment. */
+export function Score({ stats, rate, palette }: { stats: MatchStats; rate: number; palette: Palette }) {
+  const { totalVotes, votes, leader, dominance } = stats;
+  const teams = biggestTeams(votes);
   return (
     <section aria-label="Score" className="score">
       <p className="headline">{leader === null ? (totalVotes ? "Level" : "No votes yet") : <><strong>{leader}</strong> leads by {formatPercent(dominance, 1)}</>}</p>
@@ -23,7 +23,7 @@ export function Score({ stats, palette }: { stats: MatchStats; palette: Palette 
       </ul>
       <dl className="facts">
         <div><dt>votes</dt><dd data-total={totalVotes}>{formatCount(totalVotes)}</dd></div>
-        <div><dt>a minute</dt><dd>{formatShort(votesPerMinute)}</dd></div>
+        <div><dt>a minute</dt><dd data-rate={rate}>{formatShort(rate)}</dd></div>
       </dl>
     </section>
   );

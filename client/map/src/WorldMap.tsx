@@ -7,7 +7,7 @@ import type { CellAggregate } from "vote-agg-client";
 import type { View } from "./address.js";
 import type { Palette, Theme } from "./colour.js";
 import { type Ground, loadGround } from "./ground.js";
-import { cellLayer, type Colour, markLayer, indexesOf } from "./layer.js";
+import { cellAt, cellLayer, type Colour, indexesOf, markLayer } from "./layer.js";
 
 setWorkerUrl(workerUrl);
 
@@ -22,6 +22,15 @@ const WORLD: [[number, number], [number, number]] = [[-168, -54], [178, 74]];
 /** Without a source: the land is added when it has come. */
 function styleOf(theme: Theme): StyleSpecification {
   return { version: 8, transition: { duration: 0 }, sources: {}, layers: [{ id: "sea", type: "background", paint: { "background-color": TONES[theme].sea } }] };
+}
+
+const OPTIONS = {
+  attributionControl: false, dragRotate: false, pitchWithRotate: false, maxPitch: 0, maxZoom: 14, fadeDuration: 0,
+} as const;
+
+/** Where a map begins. */
+function placeOf(view: View | null) {
+  return view ? { zoom: view.zoom, center: [view.longitude, view.latitude] as [number, number] } : { bounds: WORLD, fitBoundsOptions: { padding: 16 } };
 }
 
 export interface WorldMapProps {
@@ -51,11 +60,17 @@ declare global {
   }
 }
 
+/** Milliseconds after which a map that has lost its drawing context is made anew: the browser needs a moment to have one. */
+const RECOVERY = 500;
+
 export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }: WorldMapProps) {
   const box = useRef<HTMLDivElement>(null);
   const shown = useRef<Shown | null>(null);
   const handlers = useRef({ onView, onMark });
   handlers.current = { onView, onMark };
+  /** Where the map was: a new one begins there. */
+  const last = useRef(view);
+  const [attempt, setAttempt] = useState(0);
   const [isReady, setReady] = useState(false);
   const [ground, setGround] = useState<Ground | null>(null);
   const [problem, setProblem] = useState<string | null>(null);
@@ -63,23 +78,20 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
 
   useEffect(() => {
     const end = new AbortController();
+    loadGround(end.signal).then(setGround, () => end.signal.aborted || setProblem("The outlines of countries could not be loaded."));
+    return () => end.abort();
+  }, []);
+
+  useEffect(() => {
+    const end = new AbortController();
     let base: Base;
     try {
-      base = new Base({
-        container: box.current!,
-        style: styleOf(theme),
-        attributionControl: false,
-        dragRotate: false,
-        pitchWithRotate: false,
-        maxPitch: 0,
-        maxZoom: 14,
-        fadeDuration: 0,
-        ...(view ? { zoom: view.zoom, center: [view.longitude, view.latitude] } : { bounds: WORLD, fitBoundsOptions: { padding: 16 } }),
-      });
+      base = new Base({ ...OPTIONS, container: box.current!, style: styleOf(theme), ...placeOf(last.current) });
     } catch {
-      setProblem("This browser cannot draw the map: it has no WebGL. The numbers are all here.");
+      setProblem(attempt ? "The map has lost its graphics. The numbers are all here; reload the page for the map." : "This browser cannot draw the map: it has no WebGL. The numbers are all here.");
       return;
     }
+    if (attempt) setProblem(null);
     base.touchZoomRotate.disableRotation();
     base.keyboard.disableRotation();
     const pick = (index: number) => handlers.current.onMark(shown.current?.indexes[index] ?? null);
@@ -89,7 +101,7 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
       layers: [],
       onHover: ({ index }) => pick(index),
       onClick: ({ index }) => pick(index),
-      onError: (error) => setProblem(error.message),
+      onError: (error) => end.signal.aborted || setProblem(error.message),
     });
     base.addControl(overlay);
     base.addControl(new NavigationControl({ showCompass: false }), "top-left");
@@ -97,7 +109,8 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
 
     const look = () => {
       const { lng, lat } = base.getCenter();
-      handlers.current.onView({ zoom: base.getZoom(), latitude: lat, longitude: lng });
+      last.current = { zoom: base.getZoom(), latitude: lat, longitude: lng };
+      handlers.current.onView(last.current);
     };
     base.on("load", () => {
       setReady(true);
@@ -105,32 +118,34 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
     });
     base.on("move", look);
     const canvas = base.getCanvas();
-    const pickMiddle = () => {
-      const { clientWidth: width, clientHeight: height } = canvas;
-      pick(overlay.pickObject({ x: width / 2, y: height / 2, layerIds: ["cells"] })?.index ?? -1);
-    };
-    canvas.addEventListener("focus", () => {
-      if (!canvas.matches(":focus-visible")) return;
-      setKeyed(true);
-      pickMiddle();
-      base.on("moveend", pickMiddle);
-    });
+    canvas.addEventListener("focus", () => setKeyed(canvas.matches(":focus-visible")));
     canvas.addEventListener("blur", () => {
       setKeyed(false);
-      base.off("moveend", pickMiddle);
       handlers.current.onMark(null);
     });
     // A finger leaves whenever it is lifted; what it has touched stays.
     canvas.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && handlers.current.onMark(null));
 
-    loadGround(end.signal).then(setGround, () => end.signal.aborted || setProblem("The outlines of countries could not be loaded."));
+    let recovery: ReturnType<typeof setTimeout>;
+    const recover = () => {
+      if (document.hidden) document.addEventListener("visibilitychange", recover, { once: true, signal: end.signal });
+      else setAttempt((count) => count + 1);
+    };
+    // Browsers take the context away, above all from pages in the background. deck.gl does not draw again in a restored one.
+    box.current!.addEventListener("webglcontextlost", () => {
+      setProblem("The map has lost its graphics and is drawn anew.");
+      clearTimeout(recovery);
+      recovery = setTimeout(recover, RECOVERY);
+    }, { capture: true, signal: end.signal });
     return () => {
       end.abort();
+      clearTimeout(recovery);
+      setReady(false);
       delete window.voteMap;
       shown.current = null;
       base.remove();
     };
-  }, []);
+  }, [attempt]);
 
   useEffect(() => {
     const base = isReady && shown.current?.base;
@@ -151,11 +166,25 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
     const now = shown.current;
     now.indexes = indexesOf(now.indexes, cells);
     now.overlay.setProps({ layers: [cellLayer(now.indexes, cells, palette), markLayer(marked, TONES[theme].mark)] });
+    // Only the map below is for the keyboard.
+    for (const canvas of box.current!.querySelectorAll<HTMLElement>("canvas:not(.maplibregl-canvas)")) canvas.tabIndex = -1;
   }, [isReady, cells, palette, theme, marked]);
+
+  useEffect(() => {
+    const base = isReady && isKeyed && shown.current?.base;
+    if (!base) return;
+    const markMiddle = () => {
+      const { lng, lat } = base.getCenter().wrap();
+      handlers.current.onMark(cellAt(shown.current!.indexes, lat, lng));
+    };
+    markMiddle();
+    base.on("moveend", markMiddle);
+    return () => void base.off("moveend", markMiddle);
+  }, [isReady, isKeyed, cells]);
 
   return (
     <div className="map">
-      <div ref={box} className="map-canvas" />
+      <div key={attempt} ref={box} className="map-canvas" />
       {isKeyed && <div className="crosshair" aria-hidden="true" />}
       {problem && <p className="note map-note" role="alert">{problem}</p>}
     </div>

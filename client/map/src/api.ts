@@ -1,5 +1,7 @@
 import type { MatchStatus, Votes } from "vote-agg-client";
 import { useEffect, useRef, useState } from "react";
+import { learnTime } from "./clock.js";
+import { type Minute, MINUTES } from "./minutes.js";
 
 /** A line of the list of matches. */
 export interface MatchLine {
@@ -13,16 +15,6 @@ export interface MatchLine {
   readonly last_vote_at: string | null;
 }
 
-/** The net votes of a team in a minute. */
-export interface Minute {
-  readonly bucket_start: string;
-  readonly team_choice: string;
-  readonly votes: number;
-}
-
-/** Minutes that the timeline shows. */
-export const MINUTES = 30;
-
 /** Asks the relay; what it refuses is thrown with its own words. */
 async function ask<T>(path: string, token: string | undefined, signal: AbortSignal): Promise<T> {
   let answer: Response;
@@ -32,6 +24,7 @@ async function ask<T>(path: string, token: string | undefined, signal: AbortSign
     if (signal.aborted) throw error;
     throw new Error("The relay does not answer.");
   }
+  learnTime(answer.headers);
   const body = (await answer.json().catch(() => ({}))) as { message?: string };
   if (answer.ok) return body as T;
   throw new Error(answer.status === 503 ? "The relay cannot reach its database." : (body.message ?? `The relay answers ${answer.status}.`));
@@ -39,6 +32,8 @@ async function ask<T>(path: string, token: string | undefined, signal: AbortSign
 
 export interface Polled<T> {
   readonly value: T | null;
+  /** The state that the value shows. */
+  readonly moment: string | null;
   /** Why the last attempt failed; what was known before stays. */
   readonly problem: string | null;
 }
@@ -48,7 +43,7 @@ export interface Polled<T> {
  * moved since the last answer: `moment` names the state that the answer shows.
  */
 function usePolled<T>(path: () => string | null, token: string | undefined, pause: number, moment: () => string | null): Polled<T> {
-  const [polled, setPolled] = useState<Polled<T>>({ value: null, problem: null });
+  const [polled, setPolled] = useState<Polled<T>>({ value: null, moment: null, problem: null });
   const latest = useRef({ path, moment });
   latest.current = { path, moment };
   useEffect(() => {
@@ -62,9 +57,9 @@ function usePolled<T>(path: () => string | null, token: string | undefined, paus
         try {
           const value = await ask<T>(wanted, token, end.signal);
           known = now;
-          if (!end.signal.aborted) setPolled({ value, problem: null });
+          if (!end.signal.aborted) setPolled({ value, moment: now, problem: null });
         } catch (error) {
-          if (!end.signal.aborted) setPolled(({ value }) => ({ value, problem: (error as Error).message }));
+          if (!end.signal.aborted) setPolled((last) => ({ ...last, problem: (error as Error).message }));
         }
       }
       // Soon again where there was nothing to ask for yet.
@@ -80,8 +75,8 @@ function usePolled<T>(path: () => string | null, token: string | undefined, paus
 }
 
 export function useMatches(token: string | undefined): Polled<readonly MatchLine[]> {
-  const { value, problem } = usePolled<{ matches: readonly MatchLine[] }>(() => "/matches", token, 3_000, () => null);
-  return { value: value?.matches ?? null, problem };
+  const { value, ...rest } = usePolled<{ matches: readonly MatchLine[] }>(() => "/matches", token, 3_000, () => null);
+  return { value: value?.matches ?? null, ...rest };
 }
 
 /** Votes by minute and team up to `at`; asked for again when that has moved. */
@@ -91,6 +86,6 @@ export function useTimeline(matchId: string, at: string | null, token: string | 
     const from = new Date((Math.floor(Date.parse(at) / 60_000) - MINUTES + 1) * 60_000).toISOString();
     return `/matches/${encodeURIComponent(matchId)}/timeline?${new URLSearchParams({ bucket: "1 minute", from })}`;
   };
-  const { value, problem } = usePolled<{ timeline: readonly Minute[] }>(path, token, 4_000, () => at);
-  return { value: value?.timeline ?? null, problem };
+  const { value, ...rest } = usePolled<{ timeline: readonly Minute[] }>(path, token, 4_000, () => at);
+  return { value: value?.timeline ?? null, ...rest };
 }

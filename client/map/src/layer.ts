@@ -1,4 +1,5 @@
 import { H3HexagonLayer } from "@deck.gl/geo-layers";
+import { latLngToCell } from "h3-js";
 import type { CellAggregate } from "vote-agg-client";
 import type { Palette } from "./colour.js";
 
@@ -13,6 +14,19 @@ type Range = { startRow: number; endRow: number };
 export function indexesOf(known: readonly string[], cells: readonly CellAggregate[]): readonly string[] {
   if (known.length === cells.length && known.every((place, i) => place === cells[i]!.h3Index)) return known;
   return cells.map(({ h3Index }) => h3Index);
+}
+
+/**
+ * The cell that holds a point, the finest of those that are drawn; null: none does. Found by the point and not by what is drawn
+ * there: where the map has just been moved, the drawing is a frame or two behind.
+ */
+export function cellAt(indexes: readonly string[], latitude: number, longitude: number): string | null {
+  const drawn = new Set(indexes);
+  for (let resolution = 15; resolution >= 0; resolution--) {
+    const cell = latLngToCell(latitude, longitude, resolution);
+    if (drawn.has(cell)) return cell;
+  }
+  return null;
 }
 
 /** Rows of `next` that `before` lacks, where it begins with `before`; else undefined: all of them are new. */

@@ -1,4 +1,5 @@
 // Numbers and names as people read them.
+import type { Votes } from "vote-agg-client";
 
 const whole = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -23,6 +24,11 @@ export function countryName(code: string): string {
 
 export function formatPlace(latitude: number, longitude: number): string {
   return `${Math.abs(latitude).toFixed(1)}° ${latitude < 0 ? "S" : "N"}, ${Math.abs(longitude).toFixed(1)}° ${longitude < 0 ? "W" : "E"}`;
+}
+
+/** Teams with votes, the one with most first. */
+export function biggestTeams(votes: Votes): string[] {
+  return Object.keys(votes).filter((team) => votes[team]! > 0).sort((a, b) => votes[b]! - votes[a]! || (a < b ? -1 : 1));
 }
 
 export function formatTime(at: string): string {

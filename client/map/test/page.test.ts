@@ -2,9 +2,12 @@
 import { latLngToCell } from "h3-js";
 import { describe, expect, test } from "vitest";
 import { matchAddress, readAddress, writeView } from "../src/address.js";
-import { mix, orderTeams, Palette, parseHex } from "../src/colour.js";
-import { addedRows, indexesOf } from "../src/layer.js";
+import { learnTime, serverNow } from "../src/clock.js";
+import { huesOf, mix, Palette, parseHex } from "../src/colour.js";
+import { addedRows, cellAt, indexesOf } from "../src/layer.js";
+import { columnsOf, rateAt } from "../src/minutes.js";
 import { resolutionAt } from "../src/resolution.js";
+import { biggestTeams } from "../src/words.js";
 
 describe("address", () => {
   test("says match, view and token", () => {
@@ -53,15 +56,39 @@ describe("resolution", () => {
 });
 
 describe("colours", () => {
-  test("teams keep theirs, whoever comes later", () => {
-    const first = orderTeams([], { home: 3, away: 5 });
-    expect(first).toEqual(["away", "home"]);
-    expect(orderTeams(first, { home: 1 })).toBe(first);
-    expect(orderTeams(first, { a: 9, home: 1, b: 10 })).toEqual(["away", "home", "a", "b"]);
-    const eight = Object.fromEntries([..."hgfedcba"].map((team, i) => [team, i]));
-    // The six biggest have colours of their own.
-    expect(orderTeams([], eight)).toEqual(["a", "b", "c", "d", "e", "f", "g", "h"]);
-    expect(orderTeams([], { ...eight, h: 100 })).toEqual(["a", "b", "c", "d", "e", "h", "f", "g"]);
+  const colours = (teams: string[]) => Object.fromEntries(teams.map((team) => [team, new Palette(teams, "light").of(team)]));
+
+  test("go by the names alone, in whatever order teams come", () => {
+    expect(colours(["red", "blue"])).toEqual(colours(["blue", "red"]));
+    const many = Array.from({ length: 40 }, (_, i) => `Country ${i}`);
+    expect(colours([...many].reverse())).toEqual(colours(many));
+    const few = ["Arsenal", "Chelsea", "Napoli", "home", "away", "third"];
+    expect(colours([...few].reverse())).toEqual(colours(few));
+  });
+
+  test("a name of a colour is taken at its word, whoever else is there", () => {
+    const { red, blue, green, Amber } = colours(["red", "blue", "green", "Amber", "away"]);
+    expect([red, blue, green, Amber]).toEqual(["#d55e00", "#0072b2", "#009e73", "#e69f00"]);
+    expect(colours(["red"])).toEqual({ red: "#d55e00" });
+    expect(colours(["blue", "navy"]).blue).toBe("#0072b2");
+  });
+
+  test("six teams have six colours, twelve have twelve, and past those they share", () => {
+    for (const count of [2, 6, 12]) {
+      for (const name of ["Team", "Country", "x"]) {
+        expect(new Set(huesOf(Array.from({ length: count }, (_, i) => `${name} ${i}`)).values()).size).toBe(count);
+      }
+    }
+    const six = [...huesOf(["a", "b", "c", "d", "e", "f"]).values()];
+    expect([...six].sort()).toEqual([0, 1, 2, 3, 4, 5]);
+    const forty = [...huesOf(Array.from({ length: 40 }, (_, i) => `Team ${i}`)).values()];
+    expect(new Set(forty).size).toBe(12);
+  });
+
+  test("names that objects have are names", () => {
+    const teams = ["constructor", "toString", "__proto__", "valueOf"];
+    expect(new Set(teams.map((team) => new Palette(teams, "dark").of(team))).size).toBe(4);
+    for (const team of teams) expect(new Palette(teams, "light").shade(team, 1)).toEqual(parseHex(new Palette(teams, "light").of(team)));
   });
 
   test.each(["light", "dark"] as const)("the clearer the lead, the stronger, %s", (theme) => {
@@ -82,6 +109,62 @@ describe("colours", () => {
   test("mixing", () => {
     expect(mix([0, 100, 200], [100, 0, 200], 0.25)).toEqual([25, 75, 200]);
   });
+});
+
+describe("the present", () => {
+  const at = "2026-07-19T20:11:50.000Z";
+  const time = Date.parse(at);
+  const minute = (start: string, team: string, votes: number) => ({ bucket_start: `2026-07-19T${start}:00.000Z`, team_choice: team, votes });
+  const minutes = [minute("20:10", "home", 50), minute("20:10", "away", 10), minute("20:11", "home", 7), minute("20:11", "away", 0)];
+
+  test("a rate is told by a fold, and falls with time, as SQL's does", () => {
+    expect(rateAt(time, 17, at, minutes)).toBe(17);
+    expect(rateAt(time + 2_999, 17, at, minutes)).toBe(17);
+    expect(rateAt(time + 5_000, 17, at, minutes)).toBe(7 + 5);
+    expect(rateAt(time + 10_000, 17, at, minutes)).toBe(7);
+    expect(rateAt(time + 40_000, 17, at, minutes)).toBe(3);
+    expect(rateAt(time + 69_999, 17, at, minutes)).toBe(0);
+    expect(rateAt(time + 10 * 60_000, 17, at, minutes)).toBe(0);
+  });
+
+  test("without its minutes it holds for two minutes", () => {
+    expect(rateAt(time + 119_999, 17, at, null)).toBe(17);
+    expect(rateAt(time + 120_000, 17, at, null)).toBe(0);
+    expect(rateAt(time, 0, null, null)).toBe(0);
+  });
+
+  test("columns move to the left as minutes go by", () => {
+    const taken = [...minutes, minute("20:09", "home", -4)];
+    expect([...columnsOf(taken, time)]).toEqual([[28, new Map([["home", 50], ["away", 10]])], [29, new Map([["home", 7]])]]);
+    expect([...columnsOf(taken, time + 60_000).keys()]).toEqual([27, 28]);
+    expect([...columnsOf(taken, time + 28 * 60_000).keys()]).toEqual([0, 1]);
+    expect(columnsOf(taken, time + 30 * 60_000).size).toBe(0);
+  });
+
+  test("is the server's", () => {
+    const own = Date.parse("2026-07-19T20:00:00Z");
+    learnTime(new Headers({ date: "Sun, 19 Jul 2026 20:03:00 GMT" }), own);
+    expect(serverNow(own + 1_000)).toBe(Date.parse("2026-07-19T20:03:01.500Z"));
+    learnTime(new Headers({ date: "nonsense" }), own);
+    learnTime(new Headers(), own);
+    expect(serverNow(own)).toBe(Date.parse("2026-07-19T20:03:00.500Z"));
+    learnTime(new Headers({ date: "Sun, 19 Jul 2026 19:59:00 GMT", age: "60" }), own);
+    expect(serverNow(own)).toBe(own + 500);
+  });
+});
+
+test("the biggest teams first, those as big by name, and none without votes", () => {
+  expect(biggestTeams({ b: 2, a: 2, c: 9, none: 0, back: -1 })).toEqual(["c", "a", "b"]);
+});
+
+test("the cell at a point is the finest that is drawn there", () => {
+  const [paris, north, date] = [latLngToCell(48.86, 2.35, 3), latLngToCell(90, 0, 1), latLngToCell(-17.5, 180, 2)];
+  const coarse = latLngToCell(48.86, 2.35, 1);
+  const drawn = [coarse, paris!, north!, date!];
+  expect(cellAt(drawn, 48.86, 2.35)).toBe(paris);
+  expect(cellAt([coarse], 48.86, 2.35)).toBe(coarse);
+  expect([cellAt(drawn, 89.9, 77), cellAt(drawn, -17.5, -179.99), cellAt(drawn, -17.5, 179.99)]).toEqual([north, date, date]);
+  expect([cellAt(drawn, 0, 0), cellAt([], 48.86, 2.35)]).toEqual([null, null]);
 });
 
 describe("what is drawn anew", () => {
