@@ -1,8 +1,8 @@
 //! Columns of attached tables: where they are, and how their values become a vote.
 //!
-//! Text, varchar and bigint are read as they are. Other types go through their cast, which has to be immutable: a row that
-//! is deleted must read as it did when it was inserted, or its vote would not be found again. And it has to be compiled
-//! code, which superusers install: nothing that a table's owner wrote runs in the sessions of others that read the table.
+//! Text, varchar and bigint are read as they are. Other types go through their cast, which has to be immutable. A row that is
+//! deleted must read as it did when it was inserted, or its vote would not be found again. The cast also has to be compiled
+//! code, which superusers install: no code of a table's owner runs in the sessions of others that read the table.
 
 #![allow(unsafe_code, reason = "values of any type are read through the server's own functions")]
 

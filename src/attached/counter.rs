@@ -78,8 +78,8 @@ impl Counter {
         }
     }
 
-    /// Adds every row of a table itself (not of its partitions) that `snapshot` sees in these blocks (those that end past the
-    /// table's end: to its end); calls `progress` now and then.
+    /// Adds every row of a table itself, not of its partitions, that `snapshot` sees in these blocks. Blocks that end past the
+    /// end of the table mean: to its end. Calls `progress` now and then.
     ///
     /// # Errors
     /// Those of [`Counter::add_row`].

@@ -1,6 +1,6 @@
-//! What else changes an attached table: partitions that come get triggers, partitions that go lose them, and what would
-//! make a table uncountable, or its rows other votes than they were counted as, is refused. Called by event triggers, so for
-//! everybody's DDL: it does nothing at all where no table is attached, and looks only at statements that touch one that is.
+//! DDL on attached tables: partitions that come get triggers, partitions that go lose them. A change is refused that would make
+//! a table uncountable, or its rows other votes than they were counted as. Event triggers call it, so it sees everybody's DDL.
+//! It does nothing where no table is attached, and looks only at statements that touch an attached one.
 
 #![allow(unsafe_code, reason = "event triggers are called with the server's own structures")]
 

@@ -1,10 +1,14 @@
 //! Counting what was in a table before it was attached, exactly once.
 //!
-//! A small table is counted while it is locked. A big one is *filled*, part by part, each part a transaction that stays done:
-//! from the attachment on, a trigger notes each change of a row in `source_delta` with the block that it was made in. A part
-//! takes one snapshot. Of the changes that it sees it takes out all: those in blocks of earlier parts are added to what was
-//! counted there, the others are in the rows that this part or a later one counts. The last part locks the table for a
-//! moment, adds the changes that were committed meanwhile, appends the sums, and lets the triggers count from now on.
+//! A small table is counted while it is locked. A big one is *filled*, part by part, and each part is a transaction that stays
+//! done. From the attachment on, a trigger notes each change of a row in `source_delta`, with the block that it was made in.
+//! 1. A part takes one snapshot, and deletes all changes that the snapshot sees.
+//! 2. Changes in blocks of earlier parts are added to the sums. The others are in rows that this part or a later one counts.
+//! 3. The part counts the rows of its blocks that the snapshot sees.
+//! 4. The last part locks the table for a moment, adds the changes that were committed meanwhile, appends the sums, and lets
+//!    the triggers count from now on.
+//!
+//! docs/design/attached-tables.md says why each row is counted once.
 
 use crate::attached::columns::{ColumnNames, Columns};
 use crate::attached::counter::{Counter, WHOLE};
@@ -79,7 +83,7 @@ fn fill(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i64>> 
     next(source, parts.map(|parts| parts.max(1)))
 }
 
-/// Counts so many parts of a table (`None`: all that are left), or of the next one that waits; returns the rows that it
+/// Counts so many parts of a table (`None`: all that are left), or of the next table that waits. Returns the rows that it
 /// read, `None` where there is nothing to do now.
 ///
 /// # Errors
@@ -164,7 +168,7 @@ fn finish(one: &Registered, family: &[pg_sys::Oid], mut sums: Counter, counted: 
     sums.append()
 }
 
-/// What a part counted, by table: one that is emptied takes its own with it.
+/// The counts of a part, by table: a table that is emptied takes its own along.
 struct PartSums {
     source: Source,
     tables: HashMap<pg_sys::Oid, Counter>,
@@ -203,9 +207,9 @@ fn lock_for_reading(table: pg_sys::Oid) -> Option<Vec<pg_sys::Oid>> {
     got.then_some(family)
 }
 
-/// Locks writers out. Who waits for a lock makes others wait behind it, so each try is short, and gives way for longer
-/// each time: a transaction that wrote and then sleeps must not stop the others. Between the tries, what they did is taken
-/// up by `catch_up`, so that little is left to do under the lock.
+/// Locks writers out. A waiter for a lock makes others wait behind it, and a transaction that wrote and then sleeps must not
+/// stop the others. So each try is short, and the pauses grow. Between the tries `catch_up` takes up the changes of the
+/// writers, so that little is left to do under the lock.
 fn lock_for_good(table: pg_sys::Oid, mut catch_up: impl FnMut() -> Result<()>) -> Result<()> {
     const LONGEST: Duration = Duration::from_secs(10);
     let mut rest = Duration::from_millis(50);

@@ -1,5 +1,5 @@
-//! What a fill needs until its table is counted, in heaps like those of pending, which no read and no fold looks at: the
-//! changes of its rows with their places (`source_delta`), and the sums of the parts that are done (`source_sum`).
+//! Two heaps that a fill needs until its table is counted: the changes of rows with their places (`source_delta`), and the
+//! sums of the parts that are done (`source_sum`). They are like those of pending, but no read and no fold looks at them.
 
 use crate::attached::counter::Counter;
 use crate::error::{Result, no_extension};

@@ -48,7 +48,7 @@ pub struct Part {
     pub blocks: std::ops::Range<u32>,
 }
 
-/// What is counted of a table and its partitions, all of which are locked against being emptied or dropped.
+/// The counted part of a table and its partitions, which are all locked against being emptied or dropped.
 pub struct Parts {
     source: Source,
     /// By their number, which is the order in which they are counted.
@@ -96,7 +96,7 @@ impl Parts {
         self.tables.values().all(|table| table.blocks == END)
     }
 
-    /// What to count next: a part of a big table, or several small tables.
+    /// The next thing to count: a part of a big table, or several small tables.
     pub fn next(&self) -> Vec<Part> {
         let size = |relation: &u32| Table::open((*relation).into(), pg_sys::NoLock).blocks();
         let sizes: Vec<u32> = self.tables.keys().map(size).collect();

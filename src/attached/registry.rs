@@ -20,7 +20,7 @@ thread_local! {
     static VALID: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Tables that a trigger fired for, and what a change of would make that worthless.
+/// Tables that a trigger fired for, and the tables whose change makes this memory worthless.
 #[derive(Default)]
 struct Memory {
     found: HashMap<pg_sys::Oid, Rc<Attached>>,
@@ -139,11 +139,11 @@ pub fn invalidate() -> Result<()> {
     Ok(())
 }
 
-/// What is known of a table that a trigger fired for; `None` where neither it nor a table that it is a partition of is
+/// The registry's word on a table that a trigger fired for. `None` where neither it nor a table that it is a partition of is
 /// attached.
 ///
-/// The writer holds the table's lock, which it took together with every message sent before; whoever attaches, detaches or
-/// ends a fill waits for that lock. So memory is right for as long as the lock is held.
+/// The writer holds the table's lock, and took every message sent before with it. Attaching, detaching and the end of a fill
+/// wait for that lock. So memory is right for as long as the lock is held.
 ///
 /// # Errors
 /// 42703 or 42804 where the table lost a column or its type.

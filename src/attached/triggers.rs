@@ -24,8 +24,8 @@ pub const TRIGGERS: [&CStr; 4] = [c"vote_agg_insert", c"vote_agg_update", c"vote
 /// The trigger for each row of a table that is being filled: only that one is told the row's place.
 pub const ROW_TRIGGER: &CStr = c"vote_agg_fill";
 
-/// A trigger in partitions that never fires. In PostgreSQL 18, a row that MERGE updates after it has inserted one comes to the
-/// statement's trigger as the inserted one again, but not where a trigger could have changed the inserted row.
+/// A trigger in partitions that never fires. In PostgreSQL 18, a row that MERGE updates right after an insert comes to the
+/// statement's trigger as the inserted row again. It does not where a trigger could have changed the inserted row.
 pub const MERGE_TRIGGER: &CStr = c"vote_agg_merge";
 
 /// A trigger of partitioned tables that counts nothing. It has the library loaded, and so its hook set (moves.rs), before a

@@ -1,13 +1,12 @@
 //! Adding sums to the aggregate tables.
 //!
-//! While an old snapshot is open no version of a row can be removed, and a row that changes ten times a second is found
-//! through its key only behind all of them: after five minutes 3,000 dead versions a row. So a folding process remembers
-//! where the newest version of each row lies, and updates it there. A row that is not there any more (somebody else
-//! folded, the match was purged, the fold was rolled back) is looked up by key.
+//! While an old snapshot is open no version of a row can be removed. A row that changes ten times a second has 3,000 dead
+//! versions after five minutes, and a look-up by key passes over all of them. So a folding process remembers where the newest
+//! version of each row lies, and updates it there. A row that is not there any more (another process folded, the match was
+//! purged, the fold was rolled back) is looked up by key.
 //!
-//! The keys are unique because one folds at a time, not by a constraint: a unique index looks at every dead version again
-//! at each update that leaves its page (measured after 80 seconds of an old snapshot: 85 % of a fold, which took 190
-//! instead of 15 ms).
+//! The keys are unique because one process folds at a time, not by a constraint. A unique index would look at every dead
+//! version again at each update that leaves its page (bench/RESULTS.md, places and no unique keys).
 
 use crate::error::{Result, broken};
 use crate::pg::bigints::{self, Bigints, Entry};
@@ -26,8 +25,8 @@ use vote_agg_core::vote::tally;
 /// How many places a process remembers before it starts again: some 30 MB.
 const MAX_PLACES: usize = 1_000_000;
 
-/// For how many minutes a process remembers places by minute, counted back from the newest one of a fold: votes for older
-/// ones are rare, and their rows are found by key.
+/// For how many minutes a process remembers places by minute, counted back from the newest one of a fold. Votes for older
+/// minutes are rare, and their rows are found by key.
 const MINUTES_REMEMBERED: i64 = 5;
 
 // The match, its packed changes, the margin of a lead, the seq of the fold.
@@ -168,7 +167,7 @@ pub struct Target<'a> {
     pub match_id: &'a str,
     /// How many teams the counts are of.
     pub teams: usize,
-    /// What the fold that adds is called in the feed: cells and countries remember who changed them last.
+    /// The seq of the fold that adds: cells and countries keep the fold that changed them last.
     pub seq: i64,
 }
 

@@ -125,7 +125,7 @@ pub struct Fold {
     pub server: String,
 }
 
-/// What a fold did to one match: its new totals.
+/// The change that a fold made to one match: its new totals.
 pub struct Change<'a> {
     pub match_id: &'a str,
     /// The match before this fold.

@@ -1,8 +1,8 @@
 //! Retention of the time line: erases minutes past their time, and keeps their sum as an opening balance, so that running
 //! totals and totals at a later time stay right. Called by a fold, in its transaction and under its lock.
 //!
-//! A process that remembers where an erased row lay (aggregate.rs) finds nothing there, looks by key, and makes the row anew:
-//! a vote that comes late for an erased minute counts all the same, and is added to the balance next time.
+//! A vote may come late, for an erased minute. A process that remembers where the row lay (aggregate.rs) finds nothing there,
+//! looks by key, and makes the row anew. So the vote counts, and the next retention adds it to the balance.
 
 use crate::error::{Result, refused};
 use crate::pg::bigints::{self, Bigints, Entry};
@@ -49,7 +49,7 @@ pub fn apply(spi: &Spi, at: i64) -> Result<()> {
         let (mut balance, mut kept_from) = (tally::Counts::new(), horizon);
         for row in spi.run(&ERASE, &key(), Sees::Now)?.iter() {
             tally::add_all(&mut balance, &row.need::<Bigints>(1)?.0).map_err(refused)?;
-            // What is gone stays gone when the setting is raised.
+            // Erased minutes stay erased when the setting is raised.
             kept_from = row.get::<TimestampWithTimeZone>(2).map_or(kept_from, |before| kept_from.max(before.into()));
         }
         open(spi, &match_id, kept_from, balance)?;

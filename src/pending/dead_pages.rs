@@ -1,10 +1,11 @@
-//! Pages on which every row is dead for good, as far as this session saw: so that reading again what an old snapshot keeps, or
-//! VACUUM has not removed yet, costs a look at each page instead of one at each row.
+//! Pages on which every row is dead for good, as far as this session saw. Dead rows stay while an old snapshot keeps them, or
+//! VACUUM has not come yet; reading them again then costs a look at each page instead of one at each row.
 //!
-//! A page is remembered with its LSN and the newest transaction that deleted a row, when all its rows were deleted by
-//! transactions that are committed. Whoever writes to it gives it another LSN, before committing. So for a snapshot that
-//! finds the same LSN, and is younger than those transactions, nothing on it counts. It needs no lock on the page: what is
-//! being written just now is of a transaction that it does not see.
+//! 1. All rows of a page were deleted by committed transactions: it is remembered with its LSN and the newest of these.
+//! 2. A writer gives the page another LSN, before it commits.
+//! 3. So for a snapshot that finds the same LSN, and is younger than those transactions, nothing on the page counts.
+//!
+//! It needs no lock on the page: a row that is being written just now is of a transaction that the snapshot does not see.
 
 #![allow(unsafe_code, reason = "looks at pages of a heap")]
 
@@ -28,7 +29,7 @@ struct Dead {
     newest: pg_sys::TransactionId,
 }
 
-/// What is remembered of a file: of its first block that anybody reads, and those after it.
+/// The memory of a file: its first block that is read, and those after it.
 #[derive(Default)]
 pub struct DeadPages {
     first: u32,

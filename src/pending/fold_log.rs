@@ -1,7 +1,7 @@
 //! The state of pending and of the folder: the newest row of `vote_agg.fold_log`.
 //!
-//! A row a fold instead of one row updated: found by a backward scan of the key, it costs the same however many older
-//! rows an open snapshot keeps alive, and every snapshot sees the low-water marks that are right for it.
+//! Each fold appends a row, where one row could be updated. A backward scan of the key finds the newest one at the same cost,
+//! however many older rows an open snapshot keeps alive. And every snapshot sees the low-water marks that are right for it.
 
 use crate::error::{Result, broken};
 use crate::pending::turn::Heap;

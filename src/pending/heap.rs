@@ -22,9 +22,9 @@ use vote_agg_core::Country;
 use vote_agg_core::vote::cell;
 use vote_agg_core::vote::tally::{Source, Vote};
 
-/// How far below the end of the heap a session may go on filling the block it began. A session that fills one block
-/// while many others extend the heap would leave it half empty if it had to move to the last block each time (measured:
-/// 0.86 of a bare INSERT's speed with 0, 0.94 with enough for every session); reads pass over this many blocks.
+/// How far below the end of the heap a session may go on filling the block it began. Many sessions extend the heap at the
+/// same time: with 0, each would leave its block half empty and move to the last one (0.86 of a bare INSERT's speed instead
+/// of 0.94). Reads pass over this many blocks.
 pub const SLACK: u32 = 128;
 
 /// What a visitor of rows wants next.

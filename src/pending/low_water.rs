@@ -51,7 +51,7 @@ pub fn is_anybody_voting() -> Result<bool> {
     spi::connect(|spi| Ok(!writers_of(spi, tables.heaps[0])?.is_empty() || !writers_of(spi, tables.heaps[1])?.is_empty()))
 }
 
-/// Who is writing to the heaps, seen before the snapshot that drains.
+/// The writers of the heaps, seen before the snapshot that drains.
 pub struct Writers {
     /// A mark waits for nobody any more.
     gone: bool,

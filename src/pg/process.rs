@@ -32,8 +32,8 @@ unsafe extern "C-unwind" {
     fn SignalHandlerForConfigReload(signal: std::ffi::c_int);
 }
 
-/// What a process of ours sets for itself, whatever ALTER DATABASE, ALTER ROLE or the configuration say for others: who it is,
-/// what ends or refuses its work, and by which plans it works.
+/// The settings that a process of ours makes for itself: its role, the limits that would end its work, and its plans. ALTER
+/// DATABASE, ALTER ROLE and the configuration say otherwise for other sessions.
 const SETTINGS: &[(&CStr, &CStr)] = &[
     (c"role", c"none"),
     (c"search_path", c"pg_catalog, pg_temp"),
@@ -56,7 +56,7 @@ const SETTINGS: &[(&CStr, &CStr)] = &[
     (c"enable_nestloop", c"on"),
     (c"enable_indexscan", c"on"),
     (c"enable_tidscan", c"on"),
-    // What is off counts as very dear, which would have plans compiled: 4 of the 10 ms that a fold took.
+    // A plan kind that is off counts as very dear, and so dear a plan would be compiled.
     (c"jit", c"off"),
 ];
 

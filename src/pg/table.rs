@@ -177,8 +177,8 @@ impl Table {
 
     /// The next row of a scan of every version that `snapshot` sees; null at the end.
     ///
-    /// With the snapshot itself the scan would leave predicate locks in a SERIALIZABLE transaction, and a voter that left one
-    /// on the registry of matches could fail because somebody opened another match.
+    /// With the snapshot itself the scan would leave predicate locks in a SERIALIZABLE transaction. A voter that left one on the
+    /// registry of matches could fail because somebody opened another match.
     ///
     /// # Safety
     /// `next` moves `scan`, which goes over every version of this table's rows; `snapshot` is an MVCC snapshot.

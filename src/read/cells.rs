@@ -53,8 +53,8 @@ impl Moment {
         Ok(cells)
     }
 
-    /// The cells that may touch the box or be up to `rings` steps away from it, rolled up, each with all its votes; others may be
-    /// among them, perhaps not with all votes. Without a box, all cells.
+    /// The cells that may touch the box, or lie up to `rings` steps away from it, rolled up. Each of these has all its votes.
+    /// Other cells may be among them, perhaps not with all their votes. Without a box, all cells.
     pub fn cells_near(
         &self,
         spi: &Spi,

@@ -1,4 +1,4 @@
-//! What followers of a match read: its folded state, what the feed has past a seq, and what changed since one.
+//! Reads for followers of a match: its folded state, what the feed has past a seq, and what changed since one.
 
 use crate::error::{Result, invalid, refused};
 use crate::fold::feed::Head;
@@ -103,7 +103,7 @@ fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<O
         let moment = Moment::folded(spi, match_id)?;
         let head = &moment.head;
         let Some(epoch) = &head.epoch else { return Ok(None) };
-        // Who knows nothing has nothing that a rebuild could have removed.
+        // A follower that knows nothing has nothing that a rebuild could have removed.
         let is_told = since <= head.seq && (since == 0 || since >= head.rebuilt);
         let (mut cells, mut countries) = (Vec::new(), Vec::new());
         if is_told && since < head.seq {

@@ -75,7 +75,7 @@ impl Moment {
         }
     }
 
-    /// Its teams, those first that pending votes are the first for last.
+    /// Its teams, in the order of their first votes: teams with pending votes alone come last.
     pub fn teams(&self) -> &[String] {
         self.pending.teams()
     }

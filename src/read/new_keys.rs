@@ -1,9 +1,8 @@
-//! Which cells and countries a match has in its aggregates already, as far as this session saw: so that a read of the stats
-//! need not look up every pending one. Measured at 8,000 votes/s over 100,000 cells: it costs 0.4 ms of processor time
-//! instead of 2.
+//! Cells and countries that a match has in its aggregates already, as far as this session saw. So a read of the stats need not
+//! look up every pending one, which at 8,000 votes/s over 100,000 cells would take five times the processor time.
 //!
-//! A cell that has votes keeps them until a ballot takes the last one away, which the feed counts (`emptied`), or the match is
-//! purged, and then its history has another beginning (`born`).
+//! A cell that has votes keeps them, with two exceptions. A ballot takes the last one away: the feed counts that (`emptied`).
+//! The match is purged: then its history has another beginning (`born`).
 
 use crate::error::{Result, refused};
 use crate::fold::aggregate::Aggregate;

@@ -1,4 +1,4 @@
-//! What a session remembers, so that a vote costs no look-up: table numbers, which heap takes votes, which matches are
+//! The memory of a session, so that a vote costs no look-up: table numbers, which heap takes votes, which matches are
 //! open. Dropped as a whole when a relcache invalidation of one of the tables says that something changed.
 
 use crate::error::{Result, quoted, unknown};
@@ -68,8 +68,8 @@ pub fn tables() -> Result<Tables> {
     with_memory(|memory| Ok(memory.tables))
 }
 
-/// The heap that takes votes now. Locks it against being emptied for good, before the look that decides: whoever moves
-/// the votes to the other heap waits until nobody who may have missed the move is left in this one.
+/// The heap that takes votes now. The lock comes before the look that decides. It keeps the heap from being emptied for good:
+/// a fold that gives the turn to the other heap waits until no session that may have missed it is left in this one.
 ///
 /// # Errors
 /// 42704 where the extension is not installed (any more).

@@ -50,7 +50,7 @@ fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
     })
 }
 
-/// What the sources add up to at one moment, less what is pending in it: what the aggregates have to be.
+/// The sum of the sources at one moment, less the votes pending in it: the aggregates have to be that.
 struct Recount {
     moment: Moment,
     tally: Tally,

@@ -1,5 +1,5 @@
-//! The time lines of a match put right: no source of votes knows when they came, so what is there stays, and what is lacking
-//! comes in the minute of the rebuild.
+//! The time lines of a match put right. No source knows when its votes came. So the minutes that are there stay, and the votes
+//! that they lack come in the minute of the rebuild.
 
 use crate::error::{Result, refused};
 use crate::fold::aggregate::{self, Aggregate, Target};

@@ -16,8 +16,8 @@ use pgrx::bgworkers::BgWorkerStartTime;
 use pgrx::{pg_guard, pg_sys};
 use std::time::{Duration, Instant};
 
-/// How long a worker that gave up its lock still folds: longer than [`LOOK_EVERY`], so that a session whose last look
-/// found it running has either looked again or is seen by it.
+/// How long a worker that gave up its lock still folds. It is longer than [`LOOK_EVERY`]: a session whose last look found the
+/// worker running has either looked again, or this worker sees its votes.
 const LINGER: Duration = Duration::from_millis(1_500);
 
 /// Registers the workers of `vote_agg.databases` when the library is preloaded.

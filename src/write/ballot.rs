@@ -1,5 +1,5 @@
-//! Ballots: one voter, one vote. A change takes the old vote out of the totals and puts the new one in, as two rows of
-//! pending in the transaction that changes the ballot, so that no reader sees both or neither.
+//! Ballots: one voter, one vote. A change takes the old vote out of the totals and puts the new one in. Both are rows of
+//! pending, in the transaction that changes the ballot, so that no reader sees both or neither.
 
 use crate::error::{Result, not_now, quoted, refused};
 use crate::pg::{clock, transaction};
@@ -102,7 +102,7 @@ pub fn changes_nothing(voter: Voter, position: Option<usize>) -> ErrorReport {
         .set_hint("The first vote stands; casting the same one again does no harm.")
 }
 
-/// What moving a ballot from one choice to another does to the totals.
+/// The votes by which a move of a ballot from one choice to another changes the totals.
 pub fn moved<'a>(from: Option<&'a Choice>, to: Option<&'a Choice>, at: i64) -> impl Iterator<Item = Vote<'a>> {
     from.map(|choice| (choice, -1)).into_iter().chain(to.map(|choice| (choice, 1))).map(move |(choice, votes)| Vote {
         team: &choice.team,

@@ -1,10 +1,13 @@
 //! The ballot box: one row a voter a match, written below SQL.
 //!
-//! Its unique key decides which of two first votes of a voter is the first, in the way of INSERT … ON CONFLICT (speculative
-//! insertion, `ExecInsert` in PostgreSQL's nodeModifyTable.c): look for a row, insert one that others can tell is not sure
-//! yet, insert its key, and take the row back if another one was faster. By SQL the same would fail with 40001 above READ
-//! COMMITTED, even between different voters, because the look leaves a predicate lock; a look that sees every row
-//! (SNAPSHOT_DIRTY) leaves none.
+//! Its unique key decides which of two first votes of a voter is the first. The order is that of INSERT … ON CONFLICT
+//! (speculative insertion, `ExecInsert` in PostgreSQL's nodeModifyTable.c):
+//! 1. look for a row;
+//! 2. insert one that others can tell is not sure yet, then its key;
+//! 3. take the row back if another one was faster.
+//!
+//! SQL would do the same, but fail with 40001 above READ COMMITTED, even between different voters: its look leaves a predicate
+//! lock. A look that sees every row (SNAPSHOT_DIRTY) leaves none. More in docs/design/ballots.md.
 
 #![allow(unsafe_code, reason = "speculative insertion and row locks are the server's own interface")]
 
