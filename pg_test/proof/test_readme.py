@@ -135,4 +135,5 @@ def test_the_reference_has_every_setting_and_view(db):
 
 def test_nothing_grows_too_long():
     assert len((documents.ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 160
-    assert len((documents.ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split()) <= 1_000
+    words = [word for word in (documents.ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").split() if re.search(r"\w", word)]
+    assert len(words) <= 1_000
