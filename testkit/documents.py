@@ -1,7 +1,7 @@
 """README.md and the pages of docs/: their blocks of code, which the suites run so that no page grows old.
 
 A block runs as it stands. A word after its language says otherwise: `fails` is SQL that is refused with the text of the next block,
-`elsewhere` marks commands that no test can run. pg_test/proof/test_readme.py runs the SQL of every page, relay/e2e/test_readme.py
+`elsewhere` marks commands that no test can run. pg_test/proof/test_readme.py runs the SQL of every page, relay/e2e/test_documents.py
 the commands and the JavaScript, client/test/readme.test.tsx the TypeScript.
 """
 
