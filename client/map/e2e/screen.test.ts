@@ -71,8 +71,8 @@ test("two visitors see the same colours, whenever they came, and names of colour
   expect(await colours(late)).toEqual(await colours(early));
 });
 
-test("teams may be called like something that objects have", async () => {
-  await database.rows("SELECT record_vote('names', 'constructor', $1::text, 'FR', 2), record_vote('names', 'home', '872a1072bffffff', 'US', 1)", [PARIS]);
+test("teams may be called like something that objects have, and have long names", async () => {
+  await database.rows("SELECT record_vote('names', 'constructor', $1::text, 'FR', 2), record_vote('names', repeat('x', 150), '872a1072bffffff', 'US', 1)", [PARIS]);
   await database.settle();
   const page = await show(`${relay.url}/?match=names&z=3&lat=40.7&lng=-74`);
   await shows(page, 3);
@@ -81,6 +81,14 @@ test("teams may be called like something that objects have", async () => {
   await page.keyboard.press("ArrowLeft");
   expect(await page.evaluate(() => document.body.innerText)).not.toMatch(/NaN|native code/);
   expect(await page.locator("tr[data-country=US] .bar > span").count()).toBe(1);
+  await eventually("the pointer finds the cell", async () => {
+    await page.mouse.move(500, 450);
+    await page.evaluate(() => window.voteMap!.base.jumpTo({ center: [-74, 40.7] }));
+    const at = await page.evaluate(() => window.voteMap!.base.project([-74.04, 40.69]));
+    await page.mouse.move(at.x, at.y);
+    return page.locator(".cell").isVisible();
+  });
+  for (const box of [await page.locator(".legend").boundingBox(), await page.locator(".cell").boundingBox()]) expect(box!.width).toBeLessThanOrEqual(280);
 });
 
 test("with many teams the window does not scroll, only the numbers do", async () => {
