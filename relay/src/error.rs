@@ -18,6 +18,18 @@ pub enum Error {
     /// A client knows more of a match than this relay does yet.
     #[error("this relay has not yet seen what the client knows")]
     Behind,
+    /// The token does not cover the match.
+    #[error("the token does not cover this match")]
+    Forbidden,
+    /// The client follows as many matches as it may.
+    #[error("at most {0} matches at the same time")]
+    TooManyRooms(usize),
+    /// The client left the match before it had joined it.
+    #[error("this match was left before it was joined")]
+    Left,
+    /// The client has not read what was sent to it: there is no room for a snapshot.
+    #[error("this client has not yet read what was sent to it")]
+    Slow,
     /// A function of the extension that this database does not have.
     #[error("this database has no function {0}: update the extension")]
     Missing(&'static str),
@@ -47,6 +59,10 @@ impl Error {
         match self {
             Self::Missing(_) => "not_implemented",
             Self::Behind => "behind",
+            Self::Forbidden => "forbidden",
+            Self::TooManyRooms(_) => "too_many_rooms",
+            Self::Left => "left",
+            Self::Slow => "slow",
             _ => "unavailable",
         }
     }

@@ -1,13 +1,13 @@
 //! Those who follow one match, and what they are sent.
 
 use crate::db::statements::Head;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::live::client::{Client, Ticket};
 use crate::live::event::{self, Event, Update};
 use crate::live::history::History;
 use crate::live::member::{Joined, Member, Outlet, StreamItem};
-use crate::live::queue::Queue;
 use crate::live::state::MatchState;
-use crate::live::subscription::{Subscription, room_name};
+use crate::live::subscription::{Subscription, event_room, room};
 use crate::metrics::Metrics;
 use foldhash::HashMap;
 use serde_json::value::RawValue;
@@ -54,10 +54,49 @@ impl Audience {
         Ok(())
     }
 
-    /// False: it was no follower.
+    /// Gives a client the state, and from then on every update. One that follows already changes its subscription. None: its
+    /// match is not loaded. After an error nothing has changed.
+    ///
+    /// # Errors
+    /// When the client may not follow the match, has no room for the state, or the state cannot be encoded.
+    pub fn admit(
+        &mut self,
+        out: Outlet<'_>,
+        match_id: &str,
+        socket: &SocketRef,
+        (client, ticket): (&Arc<Client>, Ticket),
+        subscription: Subscription,
+    ) -> Result<Option<Joined>> {
+        if self.is_gone || self.state.is_none() {
+            return Ok(None);
+        }
+        client.membership().enter(match_id, ticket)?;
+        let greeted = self.open(subscription.resolution).and_then(|()| self.greet(out, socket, client, &subscription));
+        match greeted {
+            Ok(joined) => {
+                if let Some(before) = self.members.remove(&socket.id) {
+                    socket.leave(before.subscription.rooms(match_id));
+                }
+                socket.join(subscription.rooms(match_id));
+                let member = Member { socket: socket.clone(), client: client.clone(), subscription, behind: None };
+                self.members.insert(socket.id, member);
+                self.idle_since = None;
+                Ok(Some(joined))
+            }
+            Err(e) => {
+                if !self.members.contains_key(&socket.id) {
+                    client.membership().leave(match_id);
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// The client follows no more. False: it did not.
     pub fn leave(&mut self, match_id: &str, sid: Sid) -> bool {
         let Some(member) = self.members.remove(&sid) else { return false };
         member.socket.leave(member.subscription.rooms(match_id));
+        member.client.membership().leave(match_id);
         true
     }
 
@@ -110,12 +149,12 @@ impl Audience {
         missed.iter().all(|update| update.epoch() == epoch).then_some(missed)
     }
 
-    /// Sends the updates that the client missed, or a snapshot. None: its queue has no room for either.
+    /// Sends the updates that the client missed, or a snapshot.
     ///
     /// # Errors
-    /// When the state cannot be encoded.
-    pub fn greet(&mut self, out: Outlet<'_>, socket: &SocketRef, subscription: &Subscription) -> Result<Option<Joined>> {
-        let Some(state) = &self.state else { return Ok(None) };
+    /// [`Error::Slow`] when its queue has no room for either, or when the state cannot be encoded.
+    pub fn greet(&mut self, out: Outlet<'_>, socket: &SocketRef, client: &Client, subscription: &Subscription) -> Result<Joined> {
+        let state = self.state.as_ref().ok_or(Error::Gap)?;
         let (seq, epoch) = (state.seq, state.epoch.clone());
         let events = Event::SEPARATE.into_iter().chain([Event::Update]).filter(|event| subscription.wants(*event));
         let events: Vec<_> = events.collect();
@@ -124,23 +163,23 @@ impl Audience {
             pairs.filter_map(|(update, event)| Some((event.name(), update.json(*event)?.clone()))).collect::<Vec<_>>()
         });
         if let Some(missed) = missed
-            && Queue::of(socket).reserve(socket, missed.len())
+            && client.queue.reserve(socket, missed.len())
         {
             for (name, json) in &missed {
                 out.send(socket, name, json);
             }
-            return Ok(Some(Joined { seq, epoch, is_resumed: true }));
+            return Ok(Joined { seq, epoch, is_resumed: true });
         }
-        let Some((_, _, json)) = self.snapshot(subscription.resolution, out.metrics)? else { return Ok(None) };
-        let is_sent = Queue::of(socket).reserve(socket, 1) && out.send(socket, event::SNAPSHOT, &json);
-        Ok(is_sent.then_some(Joined { seq, epoch, is_resumed: false }))
+        let (_, _, json) = self.snapshot(subscription.resolution, out.metrics)?.ok_or(Error::Gap)?;
+        let is_sent = client.queue.reserve(socket, 1) && out.send(socket, event::SNAPSHOT, &json);
+        if is_sent { Ok(Joined { seq, epoch, is_resumed: false }) } else { Err(Error::Slow) }
     }
 
     /// Takes members out of their rooms whose queue has no room for a whole fold.
     pub fn find_slow(&mut self, match_id: &str, resolution: Option<Resolution>, metrics: &Metrics) {
         for (sid, member) in &mut self.members {
             let is_there = member.behind.is_none() && member.subscription.resolution == resolution;
-            if is_there && !member.queue.reserve(&member.socket, member.subscription.messages()) {
+            if is_there && !member.client.queue.reserve(&member.socket, member.subscription.messages()) {
                 member.socket.leave(member.subscription.rooms(match_id));
                 member.behind = Some(Instant::now());
                 metrics.slow.inc();
@@ -152,7 +191,6 @@ impl Audience {
     /// Sends an update to the followers at that resolution, and keeps it for clients that come back.
     pub async fn send(&mut self, out: Outlet<'_>, match_id: &str, resolution: Option<Resolution>, update: Arc<Update>) {
         self.find_slow(match_id, resolution, out.metrics);
-        let name = room_name(match_id, resolution);
         for event in Event::SEPARATE.into_iter().chain([Event::Update]) {
             let wants =
                 |m: &&Member| m.behind.is_none() && m.subscription.resolution == resolution && m.subscription.wants(event);
@@ -161,9 +199,9 @@ impl Audience {
                 continue;
             }
             if let Some(json) = update.json(event) {
-                let mut rooms = vec![format!("{name}#{}", event.name())];
+                let mut rooms = vec![event_room(match_id, resolution, event)];
                 if event != Event::Update {
-                    rooms.push(name.clone());
+                    rooms.push(room(match_id, resolution));
                 }
                 out.broadcast(rooms, listeners, event.name(), json).await;
             }

@@ -5,13 +5,15 @@
 
 use crate::error::Result;
 use crate::live::audience::{Audience, Room};
-use crate::live::member::{Joined, Member, Outlet, StreamItem, close};
-use crate::live::queue::{Queue, count};
+use crate::live::client::{Client, Ticket};
+use crate::live::member::{Joined, Outlet, StreamItem, close};
+use crate::live::queue::count;
 use crate::live::subscription::Subscription;
 use crate::metrics::Metrics;
 use foldhash::HashSet;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, MutexGuard, broadcast};
@@ -97,27 +99,15 @@ impl FollowedMatch {
     /// Gives a client the match and everything that comes after, in one step. None: nothing is loaded, or the match was let go.
     ///
     /// # Errors
-    /// When the state cannot be encoded.
-    pub async fn join(&self, out: Outlet<'_>, socket: &SocketRef, subscription: Subscription) -> Result<Option<Joined>> {
-        let mut audience = self.lock().await;
-        let audience = &mut *audience;
-        audience.leave(&self.match_id, socket.id);
-        if audience.is_gone || audience.state.is_none() {
-            return Ok(None);
-        }
-        audience.open(subscription.resolution)?;
-        let joined = audience.greet(out, socket, &subscription)?;
-        if joined.is_some() {
-            socket.join(subscription.rooms(&self.match_id));
-            let queue = Queue::of(socket);
-            audience.members.insert(socket.id, Member { socket: socket.clone(), queue, subscription, behind: None });
-            audience.idle_since = None;
-            // A client that went meanwhile has been taken out before it was put in.
-            if !socket.connected() {
-                audience.leave(&self.match_id, socket.id);
-            }
-        }
-        Ok(joined)
+    /// As [`Audience::admit`].
+    pub async fn join(
+        &self,
+        out: Outlet<'_>,
+        socket: &SocketRef,
+        joining: (&Arc<Client>, Ticket),
+        subscription: Subscription,
+    ) -> Result<Option<Joined>> {
+        self.lock().await.admit(out, &self.match_id, socket, joining, subscription)
     }
 
     /// True: it was a follower.
@@ -138,7 +128,8 @@ impl FollowedMatch {
             if !socket.connected() {
                 audience.leave(&self.match_id, sid);
             } else if count(&socket, buffer * 3 / 4) == buffer * 3 / 4 {
-                if let Ok(Some(joined)) = audience.greet(out, &socket, &subscription) {
+                let client = member.client.clone();
+                if let Ok(joined) = audience.greet(out, &socket, &client, &subscription) {
                     socket.join(subscription.rooms(&self.match_id));
                     if let Some(member) = audience.members.get_mut(&sid) {
                         member.behind = None;

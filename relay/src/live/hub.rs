@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::db::pool::Database;
 use crate::error::{Error, Result};
+use crate::live::client::{Client, Ticket};
 use crate::live::followed::FollowedMatch;
 use crate::live::freshness::Freshness;
 use crate::live::member::{Joined, Outlet, StreamItem};
@@ -95,18 +96,21 @@ impl Hub {
     /// Gives a client the match, and from then on every change of it.
     ///
     /// # Errors
-    /// When the match cannot be loaded.
-    pub async fn join(&self, socket: &SocketRef, match_id: &str, subscription: Subscription) -> Result<Joined> {
+    /// When the match cannot be loaded, or the client may not follow it.
+    pub async fn join(
+        &self,
+        socket: &SocketRef,
+        joining: (&Arc<Client>, Ticket),
+        match_id: &str,
+        subscription: Subscription,
+    ) -> Result<Joined> {
         // Another look where the match was let go meanwhile; each try loads it, so a second one is all it takes.
         for _ in 0..3 {
             let followed = self.find_or_load(match_id).await?;
             catch_up(&followed, &subscription).await?;
-            if let Some(joined) = followed.join(self.out(), socket, subscription.clone()).await? {
+            if let Some(joined) = followed.join(self.out(), socket, joining, subscription.clone()).await? {
                 self.metrics.joins.inc();
                 return Ok(joined);
-            }
-            if !socket.connected() {
-                break;
             }
         }
         Err(Error::Unavailable)

@@ -1,7 +1,7 @@
 //! One follower, and how it is reached.
 
+use crate::live::client::Client;
 use crate::live::event::Update;
-use crate::live::queue::Queue;
 use crate::live::subscription::Subscription;
 use crate::metrics::Metrics;
 use serde_json::json;
@@ -33,7 +33,7 @@ pub enum StreamItem {
 /// A client that follows.
 pub struct Member {
     pub socket: SocketRef,
-    pub queue: Arc<Queue>,
+    pub client: Arc<Client>,
     pub subscription: Subscription,
     /// Since when it gets nothing because its queue is full.
     pub behind: Option<Instant>,

@@ -4,6 +4,8 @@
 mod advance;
 /// Those who follow one match, and what they are sent.
 pub mod audience;
+/// What followed matches know of a client.
+pub mod client;
 /// What clients receive: events by name, each encoded once for everybody who gets it.
 pub mod event;
 /// Following the feed: a ring, a look, and what is found is applied.

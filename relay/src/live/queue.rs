@@ -8,7 +8,7 @@
 use serde::ser::{Error, Serialize, Serializer};
 use socketioxide::extract::SocketRef;
 use std::cell::Cell;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Slots kept free for heartbeats, and for messages that others are about to put in.
 const RESERVE: usize = 6;
@@ -22,12 +22,6 @@ const AHEAD: usize = 32;
 pub struct Queue(Mutex<usize>);
 
 impl Queue {
-    /// The client's, put into its extensions when it came.
-    #[must_use]
-    pub fn of(socket: &SocketRef) -> Arc<Self> {
-        socket.extensions.get().unwrap_or_default()
-    }
-
     fn free(&self) -> MutexGuard<'_, usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -67,10 +67,9 @@ impl Subscription {
     /// The rooms that the client is put into.
     #[must_use]
     pub fn rooms(&self, match_id: &str) -> Vec<String> {
-        let room = room_name(match_id, self.resolution);
         match &self.events {
-            None => vec![room],
-            Some(events) => events.iter().map(|event| format!("{room}#{}", event.name())).collect(),
+            None => vec![room(match_id, self.resolution)],
+            Some(events) => events.iter().map(|event| event_room(match_id, self.resolution, *event)).collect(),
         }
     }
 }
@@ -86,10 +85,53 @@ pub fn parse_match(data: &Value) -> Result<String, String> {
 }
 
 /// The room of the followers at one resolution that get the separate events.
+///
+/// Here and in [`event_room`] the match comes last, behind one of a fixed set of prefixes, none of which begins another: so no
+/// name of a match can name a room of another match.
 #[must_use]
-pub fn room_name(match_id: &str, resolution: Option<Resolution>) -> String {
+pub fn room(match_id: &str, resolution: Option<Resolution>) -> String {
     match resolution {
         None => format!("match:{match_id}"),
-        Some(resolution) => format!("match:{match_id}:r{}", u8::from(resolution)),
+        Some(resolution) => format!("resolution:{}:{match_id}", u8::from(resolution)),
+    }
+}
+
+/// The room of the followers at one resolution that asked for this event.
+#[must_use]
+pub fn event_room(match_id: &str, resolution: Option<Resolution>, event: Event) -> String {
+    match resolution {
+        None => format!("event:{}::{match_id}", event.name()),
+        Some(resolution) => format!("event:{}:{}:{match_id}", event.name(), u8::from(resolution)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn no_two_matches_share_a_room() {
+        let parts = ["a", ":", "#", "r3", "match", "resolution", "event", "match:update", "7", "__proto__", "::", " ", "/", "é"];
+        let mut ids: Vec<String> = vec!["x".repeat(200)];
+        for one in parts {
+            for two in parts {
+                for three in ["", ":", ":r3", "#match:update", ":7:a"] {
+                    ids.push(format!("{one}{two}{three}"));
+                    ids.push(format!("{one}:{two}:{three}"));
+                }
+            }
+        }
+        let resolutions = [None, Some(0), Some(1), Some(3), Some(15)].map(|r| r.map(|r| parse_resolution(r).expect("sound")));
+        let mut owners: HashMap<String, (String, Option<Resolution>)> = HashMap::new();
+        for id in ids {
+            for resolution in resolutions {
+                let own = Event::SEPARATE.into_iter().chain([Event::Update]).map(|event| event_room(&id, resolution, event));
+                for name in own.chain([room(&id, resolution)]) {
+                    let owner = owners.entry(name.clone()).or_insert_with(|| (id.clone(), resolution));
+                    assert_eq!(*owner, (id.clone(), resolution), "{name}");
+                }
+            }
+        }
     }
 }

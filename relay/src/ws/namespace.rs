@@ -5,8 +5,7 @@ use crate::guard::limits::Seats;
 use crate::guard::token::{Checker, bearer};
 use crate::live::hub::Hub;
 use crate::live::member::NAMESPACE;
-use crate::live::queue::Queue;
-use crate::ws::commands::{join, leave, renew};
+use crate::ws::commands::{begin_join, begin_leave, join, leave, renew};
 use crate::ws::session::{Refusal, Session, answer, expire, is_allowed};
 use serde_json::Value;
 use socketioxide::SocketIo;
@@ -55,7 +54,6 @@ fn admit(
     let seat = seats.admit(ip).map_err(refuse)?;
     let session = Arc::new(Session::new(&hub.config, access, seat));
     socket.extensions.insert(session.clone());
-    socket.extensions.insert(Arc::<Queue>::default());
     Ok(session)
 }
 
@@ -72,17 +70,26 @@ fn welcome(hub: &Hub, checker: &Checker, socket: &SocketRef, session: &Arc<Sessi
 fn listen(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &Arc<Session>) {
     socket.on("match:join", {
         let (hub, session) = (hub.clone(), session.clone());
-        async move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            if is_allowed(&hub, &session, &socket).await {
-                answer(&hub, ack, join(&hub, &session, &socket, data.ok()).await);
+        move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            let (hub, session) = (hub.clone(), session.clone());
+            let begun = begin_join(&session, data.ok());
+            async move {
+                if is_allowed(&hub, &session, &socket).await {
+                    answer(&hub, ack, join(&hub, &session, &socket, begun).await);
+                }
+                session.client.membership().end_join();
             }
         }
     });
     socket.on("match:leave", {
         let (hub, session) = (hub.clone(), session.clone());
-        async move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
-            if is_allowed(&hub, &session, &socket).await {
-                answer(&hub, ack, leave(&hub, &session, &socket, data.ok()).await);
+        move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
+            let (hub, session) = (hub.clone(), session.clone());
+            let match_id = begin_leave(&session, data.ok());
+            async move {
+                if is_allowed(&hub, &session, &socket).await {
+                    answer(&hub, ack, leave(&hub, &socket, match_id).await);
+                }
             }
         }
     });
@@ -106,15 +113,9 @@ fn listen(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &
     socket.on_disconnect({
         let (hub, session) = (hub.clone(), session.clone());
         async move |socket: SocketRef, reason: socketioxide::socket::DisconnectReason| {
-            let matches = {
-                let mut membership = session.membership();
-                membership.seat = None;
-                std::mem::take(&mut membership.matches)
-            };
-            for match_id in matches {
+            for match_id in session.end() {
                 hub.leave(socket.id, &match_id).await;
             }
-            session.changed.notify_one();
             hub.metrics.clients.dec();
             tracing::info!(sid = %socket.id, ?reason, "client disconnected");
         }

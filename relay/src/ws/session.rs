@@ -3,17 +3,16 @@
 use crate::config::Config;
 use crate::guard::limits::{Rates, Seat};
 use crate::guard::token::Access;
+use crate::live::client::Client;
 use crate::live::hub::Hub;
 use crate::live::member::close;
-use crate::live::queue::Queue;
 use serde::Serialize;
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::timeout;
@@ -27,7 +26,8 @@ const WELCOME: Duration = Duration::from_secs(5);
 /// One client.
 pub struct Session {
     pub rates: Rates,
-    membership: Mutex<Membership>,
+    pub client: Arc<Client>,
+    seat: Mutex<Option<Seat>>,
     /// It is being disconnected: its events are ignored.
     pub is_closing: AtomicBool,
     /// Until then the library sends it nothing, although it has been told that it is connected and may speak.
@@ -36,29 +36,25 @@ pub struct Session {
     pub changed: Notify,
 }
 
-/// What the client may join, and what it has joined.
-pub struct Membership {
-    pub access: Access,
-    pub matches: BTreeSet<String>,
-    pub seat: Option<Seat>,
-}
-
 impl Session {
     /// A client that has just come.
     #[must_use]
     pub fn new(config: &Config, access: Access, seat: Seat) -> Self {
         Self {
             rates: Rates::new(config),
-            membership: Mutex::new(Membership { access, matches: BTreeSet::new(), seat: Some(seat) }),
+            client: Arc::new(Client::new(access, config.max_rooms)),
+            seat: Mutex::new(Some(seat)),
             is_closing: AtomicBool::new(false),
             is_welcome: SetOnce::new(),
             changed: Notify::new(),
         }
     }
 
-    /// What the client may join, and what it has joined, locked.
-    pub fn membership(&self) -> MutexGuard<'_, Membership> {
-        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The client has gone: its seat is free. Returns the matches that must be left.
+    pub fn end(&self) -> Vec<String> {
+        drop(self.seat.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.changed.notify_one();
+        self.client.membership().end()
     }
 }
 
@@ -88,7 +84,7 @@ pub async fn is_allowed(hub: &Hub, session: &Session, socket: &SocketRef) -> boo
     if !is_welcome || session.is_closing.load(Ordering::Relaxed) {
         return false;
     }
-    Queue::of(socket).spend(); // on the answer
+    session.client.queue.spend(); // on the answer
     let is_allowed = session.rates.allow_event();
     if !is_allowed && !session.is_closing.swap(true, Ordering::Relaxed) {
         hub.metrics.refuse("too_many_events");
@@ -123,7 +119,7 @@ pub fn answer(hub: &Hub, ack: AckSender, result: Result<Value, Refusal>) {
 /// Disconnects the client when its token has expired.
 pub async fn expire(socket: SocketRef, session: Arc<Session>) {
     while socket.connected() {
-        let remaining = session.membership().access.remaining();
+        let remaining = session.client.membership().access().remaining();
         match remaining {
             Some(remaining) if remaining.is_zero() => {
                 tracing::info!(sid = %socket.id, "client disconnected: its token has expired");
