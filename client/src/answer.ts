@@ -1,6 +1,6 @@
 import type { VoteError } from "./error.js";
 
-/** What match:join sends. */
+/** The data of match:join. */
 export interface JoinRequest {
   readonly matchId: string;
   readonly bundle: true;

@@ -1,4 +1,4 @@
-/** What went wrong: a word for programs and a sentence for people. */
+/** A fault: a word for programs and a sentence for people. */
 export interface VoteError {
   readonly code: string;
   readonly message: string;

@@ -56,7 +56,7 @@ export class FollowedMatch implements LinkedMatch {
 
   joinRequest(): JoinRequest {
     const { matchId, resolution, state } = this;
-    // What is known at this resolution is gone on from; the relay says whether it can.
+    // The state at this resolution can go on from its seq. The relay decides whether it does.
     const isKnown = state && state.epoch !== null && state.resolution === resolution && state.stale !== "snapshot";
     const since = isKnown ? { sinceSeq: state.seq, epoch: state.epoch } : {};
     return { matchId, bundle: true, ...(resolution !== null && { resolution }), ...since };

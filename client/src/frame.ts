@@ -1,4 +1,4 @@
-/** Milliseconds after which a page without frames is told: a hidden one has none, and its title should go on. */
+/** Milliseconds after which a page without frames is notified: a hidden one has none, and its title should go on. */
 const HIDDEN = 1_000;
 
 /** Once a frame where there are frames. */

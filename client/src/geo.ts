@@ -4,7 +4,7 @@ import type { Votes } from "./message.js";
 import { outline } from "./outline.js";
 import { bySize, type CellAggregate, cellAggregate } from "./tally.js";
 
-/** What deck.gl's H3HexagonLayer draws without further accessors. */
+/** A row that deck.gl's H3HexagonLayer draws without further accessors. */
 export interface Hexagon {
   readonly hexagon: string;
   readonly totalVotes: number;

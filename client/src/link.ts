@@ -203,7 +203,7 @@ export class Link {
     }
   }
 
-  /** A network that changed may have left a connection that nobody closes: one that does not answer is made again. */
+  /** A network that changed may have left a connection that neither side closes. One that does not answer is made again. */
   #probe(): void {
     const [match] = this.matches.values();
     const { id } = this.socket;

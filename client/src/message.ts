@@ -29,7 +29,7 @@ export interface WireStats {
   readonly per_minute: number;
 }
 
-/** What one fold changed in one match. */
+/** The changes of one fold in one match. */
 export interface Message {
   readonly v: number;
   readonly match: string;
@@ -59,14 +59,14 @@ export interface Snapshot {
   readonly epoch: string | null;
   readonly at: string | null;
   readonly status: MatchStatus;
-  /** What cells were rolled up to; null: nothing. */
+  /** The resolution that cells were rolled up to; null: they were not. */
   readonly resolution: number | null;
   readonly stats: WireStats;
   readonly cells: readonly PlaceVotes[];
   readonly countries: readonly PlaceVotes[];
 }
 
-/** What the relay may say after connecting. All of it is optional, here and below: other relays do not say it. */
+/** The relay's words after connecting. All of it is optional, here and below: other relays do not send it. */
 export interface RelayWelcome {
   /** Milliseconds over which clients should spread when they connect again: it grows with their number. */
   readonly window?: number;

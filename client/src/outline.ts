@@ -34,7 +34,7 @@ function closed(ring: Position[]): Position[] {
   return [...ring, ring[0]!];
 }
 
-/** What to add to the longitudes that follow, so that the step is the short way round. */
+/** The turn to add to the longitudes that follow, so that the step is the short way round. */
 function turn(from: number, to: number): number {
   return to - from > 180 ? -360 : to - from < -180 ? 360 : 0;
 }

@@ -4,7 +4,7 @@ import { Link } from "./link.js";
 import type { MatchState } from "./state.js";
 import type { Token } from "./token.js";
 
-/** What a store follows. */
+/** The match that a store follows, and the way to it. */
 export interface MatchRequest {
   readonly endpoint: Endpoint;
   readonly token: Token | undefined;

@@ -2,10 +2,10 @@ import type { VoteError } from "./error.js";
 import type { LeadChange, MatchState, MatchStats } from "./state.js";
 import type { CellAggregate, CountryAggregate } from "./tally.js";
 
-/** What a page shows of a match. The same object until something changes; so are all its parts. */
+/** All that a page shows of a match. The same object until something changes; so are all its parts. */
 export interface VoteSnapshot {
   readonly matchId: string;
-  /** What cells are rolled up to; null: nothing. Another than asked for until the first snapshot at that resolution. */
+  /** The resolution that cells are rolled up to; null: their own. Another than asked for until the first snapshot at that one. */
   readonly resolution: number | null;
   readonly connected: boolean;
   /** An attempt is under way or due. */

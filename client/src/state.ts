@@ -24,10 +24,10 @@ export interface LeadChange {
 /** Why a state cannot go on: a message is missing, or only a snapshot helps. */
 export type Stale = "gap" | "snapshot";
 
-/** What is known of a match. Nothing in it is ever changed: a part that moves is replaced, the rest stays the same object. */
+/** The known state of a match. Nothing in it is ever changed: a part that moves is replaced, the rest stays the same object. */
 export interface MatchState {
   readonly matchId: string;
-  /** What cells are rolled up to; null: nothing. */
+  /** The resolution that cells are rolled up to; null: their own. */
   readonly resolution: number | null;
   readonly seq: number;
   /** Null before the first fold. */

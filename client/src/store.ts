@@ -21,7 +21,7 @@ export interface VoteStore {
   readonly subscribe: (listener: () => void) => () => void;
   /** The same object until the next change. */
   readonly getSnapshot: () => VoteSnapshot;
-  /** What there is before anything has come, for rendering on a server. */
+  /** The snapshot before anything has come, for rendering on a server. */
   readonly getInitialSnapshot: () => VoteSnapshot;
   readonly setResolution: (resolution: number | null) => void;
   /** Takes another token, without a break; stores that share the socket share it. */

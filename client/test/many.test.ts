@@ -1,4 +1,4 @@
-// A page with more matches than the relay lets one socket have, or one second join: within limits at once, beyond them told so.
+// A page with more matches than the relay lets one socket have, or one second join: the first are followed at once, the others are refused once.
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { openLinks } from "../src/pool.js";
 import { createVoteStore, type VoteStore } from "../src/store.js";
@@ -38,7 +38,7 @@ describe.each([60, 101, 1_000])("%d stores", (count) => {
     const [sent, told] = [relay.joins.length, states.length];
     // 50, and those that were under way when the first was refused.
     expect(sent).toBeLessThanOrEqual(50 + 8);
-    // Nobody asks again, and no store hears of anything.
+    // No store asks again, or hears of anything.
     await new Promise((done) => setTimeout(done, 1_500));
     expect([relay.joins.length, states.length, relay.clients]).toEqual([sent, told, 1]);
     expect(relay.seen).toEqual({ connections: 1, disconnections: 0 });

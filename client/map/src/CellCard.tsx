@@ -33,7 +33,7 @@ export function CellCard({ cell, palette, onClose }: { cell: CellAggregate; pale
   );
 }
 
-/** What colours mean. */
+/** The meaning of colours. */
 export function Legend({ votes, palette }: { votes: Votes; palette: Palette }) {
   const teams = biggestTeams(votes);
   if (teams.length === 0) return null;

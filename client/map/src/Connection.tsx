@@ -28,7 +28,7 @@ function trouble({ code, message }: VoteError): string {
   return `Something is wrong: ${message}.`;
 }
 
-/** What is wrong, and what is done about it. */
+/** The trouble there is, and the remedy. */
 export function Trouble({ connectionError, staleSince, at }: Omit<ConnectionProps, "connected">) {
   if (!connectionError) {
     return staleSince === null ? null : <p className="note trouble" role="alert">No news since {formatTime(staleSince)}: the relay cannot reach its database. Trying again by itself.</p>;

@@ -21,7 +21,7 @@ export interface MatchPageProps extends Address {
   readonly children: React.ReactNode;
 }
 
-/** A match: its map, and beside it the rest of what there is to know. */
+/** A match: its map, and beside it the numbers. */
 export function MatchPage({ match, view, token, theme, children }: MatchPageProps) {
   const [resolution, setResolution] = useState(() => resolutionAt(view?.zoom ?? Math.log2(Math.max(innerWidth, 512) / 512)));
   const votes = useVoteSocket({ matchId: match, resolution, token });

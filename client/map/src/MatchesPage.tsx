@@ -5,7 +5,7 @@ import { Palette, type Theme } from "./colour.js";
 import { Badge } from "./Connection.js";
 import { formatCount, formatPercent, formatShort } from "./words.js";
 
-/** What one can watch. */
+/** The list of matches. */
 export function MatchesPage({ token, theme, children }: { token: string | undefined; theme: Theme; children: React.ReactNode }) {
   const { value, problem } = useMatches(token);
   return (

@@ -16,7 +16,7 @@ const TONES: Record<Theme, { sea: string; land: string; line: string; mark: Colo
   dark: { sea: "#0b1016", land: "#1a222c", line: "#46535f", mark: [255, 255, 255, 255] },
 };
 
-/** What the world is fitted to: all land but Antarctica. */
+/** The box that a new map shows: all land but Antarctica. */
 const WORLD: [[number, number], [number, number]] = [[-168, -54], [178, 74]];
 
 /** Without a source: the land is added when it has come. */
@@ -53,7 +53,7 @@ interface Shown {
   indexes: readonly string[];
 }
 
-/** What scripts on the page, such as tests, may look at. */
+/** For scripts on the page, such as tests. */
 declare global {
   interface Window {
     voteMap?: Shown;
@@ -123,7 +123,7 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
       setKeyed(false);
       handlers.current.onMark(null);
     });
-    // A finger leaves whenever it is lifted; what it has touched stays.
+    // A finger leaves whenever it is lifted; the cell that it has touched stays.
     canvas.addEventListener("pointerleave", ({ pointerType }) => pointerType === "mouse" && handlers.current.onMark(null));
 
     let recovery: ReturnType<typeof setTimeout>;

@@ -10,7 +10,7 @@ interface Tones {
    */
   readonly hues: readonly string[];
   readonly tie: string;
-  /** What a colour fades towards as the lead gets smaller. */
+  /** A colour fades towards this one as the lead gets smaller. */
   readonly pale: string;
 }
 
@@ -85,7 +85,7 @@ export function huesOf(teams: readonly string[]): ReadonlyMap<string, number> {
   return hues;
 }
 
-/** What is drawn in which colour. */
+/** The colours of teams and of places. */
 export class Palette {
   private readonly hues: ReadonlyMap<string, number>;
   private readonly shades = new Map<string, readonly Rgb[]>();
@@ -117,7 +117,7 @@ export class Palette {
   /** The colour of a place where `leader` leads by `dominance` (0 to 1). The same array for the same shade. */
   shade(leader: string | null, dominance: number): Rgb {
     const shades = leader === null ? undefined : this.shades.get(leader);
-    // A root, for most leads are small and must be told apart.
+    // A root, for most leads are small and must be distinguished.
     return shades ? shades[Math.round(Math.sqrt(dominance) * (SHADES - 1))]! : this.tie;
   }
 }

@@ -30,14 +30,14 @@ const FRESH = 3_000;
 
 /**
  * Votes a minute at a time: SQL's sliding window counter, which takes the votes of the minute before to have come evenly.
- * `told` came with the fold `at`; `minutes` are null where they are not known up to that fold.
+ * `reported` came with the fold `at`; `minutes` are null where they are not known up to that fold.
  */
-export function rateAt(now: number, told: number, at: string | null, minutes: readonly Minute[] | null): number {
-  if (at === null) return told;
+export function rateAt(now: number, reported: number, at: string | null, minutes: readonly Minute[] | null): number {
+  if (at === null) return reported;
   const age = now - Date.parse(at);
-  if (age < FRESH) return told;
+  if (age < FRESH) return reported;
   if (age >= 2 * MINUTE) return 0;
-  if (minutes === null) return told;
+  if (minutes === null) return reported;
   const of = (minute: number) =>
     minutes.reduce((sum, { bucket_start, votes }) => (minuteOf(Date.parse(bucket_start)) === minute ? sum + votes : sum), 0);
   const current = minuteOf(now);
