@@ -233,6 +233,18 @@ COMMENT ON COLUMN vote_agg.fold_log.sized IS
 'Blocks of the current heap when the transactions of waiting held it: the next mark, once they are gone';
 COMMENT ON COLUMN vote_agg.fold_log.waiting IS 'Virtual ids of those transactions';
 
+-- What makes epochs. A dump carries no row of it: a restored database, which may take the place of the dumped one, draws an
+-- id of its own here.
+CREATE TABLE vote_agg.history (
+    id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
+    place text COLLATE "C"
+) USING heap;
+COMMENT ON TABLE vote_agg.history IS 'Which history the feed tells: one row';
+COMMENT ON COLUMN vote_agg.history.id IS 'Drawn when the extension was created, and by new_history()';
+COMMENT ON COLUMN vote_agg.history.place IS
+'Where the last fold was: cluster, timeline, database, when the data directory was made';
+INSERT INTO vote_agg.history DEFAULT VALUES;
+
 -- Data that a dump carries. fold_log is about this cluster's files, so its rows stay behind.
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.match', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_1', '');
@@ -244,3 +256,4 @@ SELECT pg_catalog.pg_extension_config_dump('vote_agg.timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.feed', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.fold_log', 'WHERE false');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.history', 'WHERE false');

@@ -22,20 +22,10 @@ AS 'MODULE_PATHNAME', 'fold_wrapper';
 COMMENT ON FUNCTION vote_agg.fold() IS
 'Folds all pending votes that this transaction can see; returns the rows folded, 0 when somebody else is folding';
 
-CREATE FUNCTION vote_agg.notify_feed()
-RETURNS trigger LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    -- Only folds insert here, so only folds ever hold the notification lock. Restored rows are old news.
-    PERFORM pg_catalog.pg_notify(
-        coalesce(nullif(pg_catalog.current_setting('vote_agg.channel', true), ''), 'vote_agg'),
-        coalesce(f.doorbell, f.body))
-    FROM new_feed f
-    WHERE f.at > pg_catalog.clock_timestamp() - interval '1 minute'
-    ORDER BY f.match_id, f.seq;
-    RETURN NULL;
-END
+CREATE FUNCTION vote_agg.new_history()
+RETURNS void LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+    UPDATE vote_agg.history SET id = pg_catalog.gen_random_uuid()
 $$;
-COMMENT ON FUNCTION vote_agg.notify_feed() IS 'Sends new feed rows to the channel vote_agg.channel';
-CREATE TRIGGER notify AFTER INSERT ON vote_agg.feed
-    REFERENCING NEW TABLE AS new_feed FOR EACH STATEMENT EXECUTE FUNCTION vote_agg.notify_feed();
-COMMENT ON TRIGGER notify ON vote_agg.feed IS 'Sends new rows to the channel vote_agg.channel';
+COMMENT ON FUNCTION vote_agg.new_history() IS
+'Begins new histories: every epoch changes, and followers start from a snapshot. For data that went back in a way that the server '
+'cannot tell: a snapshot of its disks that was brought back, rows restored into tables that were there';

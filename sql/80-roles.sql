@@ -69,6 +69,6 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA vote_agg FROM PUBLIC;
 -- A dump reads the tables that it carries, and the owner of a database who makes one may be no superuser.
 GRANT USAGE ON SCHEMA vote_agg TO pg_database_owner;
 GRANT SELECT ON vote_agg.match, vote_agg.pending_1, vote_agg.pending_2, vote_agg.ballot, vote_agg.h3_aggregate,
-    vote_agg.country_aggregate, vote_agg.timeline, vote_agg.country_timeline, vote_agg.feed, vote_agg.fold_log,
+    vote_agg.country_aggregate, vote_agg.timeline, vote_agg.country_timeline, vote_agg.feed, vote_agg.fold_log, vote_agg.history,
     vote_agg.source, vote_agg.source_number, vote_agg.source_delta, vote_agg.source_sum, vote_agg.source_part
     TO pg_database_owner;

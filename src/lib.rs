@@ -4,7 +4,7 @@
 //!    and appends one row to `pending`. A statement on an attached table (`attached`) does the same through its trigger.
 //! 2. `read`: from its commit on, every read adds the vote to the folded totals, both in one snapshot.
 //! 3. `worker` calls `fold`: it takes committed votes out of `pending`, adds their sums to the aggregates, and writes one row
-//!    of the feed a match, whose trigger notifies.
+//!    of the feed a match, and notifies.
 //! 4. `verify` counts again from ballots and attached tables, and rebuilds.
 //!
 //! Imports point from the later station to the earlier one, and from all of them to `pg`, the server behind safe functions.

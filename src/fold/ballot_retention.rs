@@ -7,7 +7,7 @@ use pgrx::pg_sys;
 use std::cell::Cell;
 
 /// How often a process looks, in microseconds.
-const EVERY: i64 = 10_000_000;
+const EVERY: u64 = 10_000_000;
 
 thread_local! {
     // What they counted can be recounted no more from the first one on.
@@ -28,7 +28,7 @@ thread_local! {
 /// # Errors
 /// Those of the server.
 pub fn erase(spi: &Spi, at: i64) -> Result<()> {
-    if at.saturating_sub(LOOKED_AT.get()) < EVERY {
+    if at.abs_diff(LOOKED_AT.get()) < EVERY {
         return Ok(());
     }
     if let Some(retention) = settings::ballot_retention() {

@@ -2,7 +2,9 @@
 
 use crate::error::{Result, refused};
 use crate::fold::aggregate::Sum;
+use crate::fold::history::History;
 use crate::pg::bigints::{Bigints, number_of, team_of};
+use crate::pg::clock;
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::settings;
 use pgrx::datum::TimestampWithTimeZone;
@@ -22,8 +24,7 @@ thread_local! {
                 sources, source_votes, emptied, unplaced, rebuilt
          FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
         &[pg_sys::TEXTOID]) };
-    /// A time as a message writes it.
-    pub static UTC: Plan = const { Plan::new(
+    static UTC: Plan = const { Plan::new(
         "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')", &[pg_sys::TIMESTAMPTZOID]) };
     static TEAMS: Plan = const { Plan::new(
         "SELECT teams FROM vote_agg.match WHERE match_id = $1", &[pg_sys::TEXTOID]) };
@@ -37,6 +38,10 @@ thread_local! {
           pg_sys::INT8ARRAYOID, pg_sys::INT4OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::INT4OID,
           pg_sys::INT2ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8ARRAYOID,
           pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID]) };
+    // Only folds come here, so only folds ever hold the notification lock.
+    static NOTIFY: Plan = const { Plan::new(
+        "SELECT pg_catalog.pg_notify(
+            coalesce(nullif(pg_catalog.current_setting('vote_agg.channel', true), ''), 'vote_agg'), $1)", &[pg_sys::TEXTOID]) };
 }
 
 /// The folded totals of a match: its newest feed row. Times are microseconds since PostgreSQL's epoch.
@@ -116,13 +121,21 @@ fn recent(minute: i64, votes: &[i64]) -> Recent {
     recent
 }
 
+/// A time as a message writes it.
+///
+/// # Errors
+/// XX000 when SPI itself fails.
+pub fn utc_text(spi: &Spi, at: i64, sees: Sees) -> Result<String> {
+    let rows = spi.run(&UTC, &[Some(at.into())], sees)?;
+    rows.first().map_or_else(|| Ok(String::new()), |row| row.need(1))
+}
+
 /// One fold, for all the matches that it changes.
 pub struct Fold {
     /// When it started, in microseconds since PostgreSQL's epoch, and the same as a message writes it.
     pub at: i64,
     pub at_text: String,
-    /// Names the server's history: system identifier, timeline, database.
-    pub server: String,
+    pub history: History,
 }
 
 /// The change that a fold made to one match: its new totals.
@@ -144,19 +157,21 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Writes the feed row; its trigger notifies.
+    /// Writes the feed row and notifies. No trigger does: it could not tell a fold that took long from rows that are restored.
     ///
     /// # Errors
     /// 22003 when a total leaves 64 bits.
     pub fn publish(&self, spi: &Spi, fold: &Fold) -> Result<()> {
         let teams = self.tally.teams();
+        // The fold may have begun long ago, and the clock been set since.
+        let now = clock::now();
         let born = self.head.born.unwrap_or(fold.at);
-        let epoch = message::epoch(&[&fold.server, self.match_id, &born.to_string()]);
+        let epoch = fold.history.epoch(self.match_id, born);
         let mut votes = self.head.votes.clone();
         let change = self.tally.totals().and_then(|totals| tally::add_all(&mut votes, &totals));
         change.map_err(refused)?;
         votes.resize(teams.len(), 0);
-        let recent = self.head.recent.after(&self.tally.minutes()).map_err(refused)?;
+        let recent = self.head.recent.after(&self.tally.minutes(), now).map_err(refused)?;
 
         let mut sources = self.head.sources.clone();
         for (source, more) in self.tally.sources() {
@@ -168,10 +183,13 @@ impl Change<'_> {
         let mut unplaced = self.head.unplaced.clone();
         self.tally.unplaced().and_then(|more| tally::add_all(&mut unplaced, &more)).map_err(refused)?;
 
+        let newest = |at: i64| self.head.last_vote_at.map_or(at, |before| at.max(before)).min(now);
+        let last_vote_at = self.tally.last_at().map(newest).or(self.head.last_vote_at);
+
         let leader = flip::leader(self.head.lead.leader, &votes, settings::flip_margin());
         let lead = self.head.lead.after(leader, fold.at);
 
-        let message = self.message(fold, &epoch, &votes, recent.per_minute(fold.at), leader)?;
+        let message = self.message(fold, &epoch, &votes, recent.per_minute(now), leader)?;
         let body = message::to_json(&message);
         let doorbell = (body.len() > message::MAX_NOTIFY_BYTES).then(|| message::to_json(&message.partial()));
         let args = [
@@ -184,7 +202,7 @@ impl Change<'_> {
             Bigints(votes).into_datum(),
             (self.head.cells + self.new_cells).into_datum(),
             (self.head.countries + self.new_countries).into_datum(),
-            self.tally.last_at().max(self.head.last_vote_at).map(Into::into),
+            last_vote_at.map(Into::into),
             Some(recent.minute.into()),
             Bigints(recent.votes.to_vec()).into_datum(),
             number_of(lead.leader).into_datum(),
@@ -198,9 +216,10 @@ impl Change<'_> {
             Bigints(unplaced).into_datum(),
             if self.is_rebuilt { message.seq } else { self.head.rebuilt }.into_datum(),
             body.as_str().into_datum(),
-            doorbell.into_datum(),
+            doorbell.as_deref().into_datum(),
         ];
-        spi.run(&INSERT, &args, Sees::Now).map(|_| ())
+        spi.run(&INSERT, &args, Sees::Now)?;
+        spi.run(&NOTIFY, &[doorbell.unwrap_or(body).into_datum()], Sees::Now).map(|_| ())
     }
 
     fn message<'m>(

@@ -1,11 +1,12 @@
 //! Folding: pending votes into the aggregates, the time line and the feed, in one transaction. Also what only the
 //! folder can know: where low water is, which heap takes votes, which match is final.
 
-use crate::error::{Result, broken, refused};
+use crate::error::{Result, refused};
 use crate::fold::aggregate::{self, Aggregate, Sum, Target};
 use crate::fold::drain::Drained;
-use crate::fold::feed::{Change, Fold};
+use crate::fold::feed::{self, Change, Fold};
 use crate::fold::finalize::EndedMatches;
+use crate::fold::history::History;
 use crate::fold::{ballot_retention, retention};
 use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::OpenHeap;
@@ -15,7 +16,7 @@ use crate::pg::lock::Lock;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::tables::Tables;
-use crate::pg::{clock, database, extension, transaction};
+use crate::pg::{clock, extension, transaction};
 use crate::session::memory;
 use crate::settings::{self, Pause};
 use pgrx::{IntoDatum, pg_extern, pg_sys};
@@ -27,10 +28,6 @@ use vote_agg_core::vote::tally::{self, MINUTE};
 const PRUNE_EVERY: i64 = 10_000_000;
 
 thread_local! {
-    static START: Plan = const { Plan::new(
-        "SELECT pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8),
-                pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')",
-        &[pg_sys::TIMESTAMPTZOID]) };
     static PRUNE_FEED: Plan = const { Plan::new(
         "DELETE FROM vote_agg.feed f WHERE f.at < $1 AND EXISTS
             (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)",
@@ -130,11 +127,13 @@ pub fn run() -> Result<Done> {
             state.total_rows += drained.rows;
             state.last_rows = drained.rows;
             state.last_at = Some(at);
-            state.last_duration_ms = milliseconds(done - at);
-            state.last_lag_ms = milliseconds(drained.first_at().map_or(0, |first| done - first));
+            state.last_duration_ms = milliseconds((done - at).max(0));
+            state.last_lag_ms = milliseconds(drained.first_at().map_or(0, |first| (done - first).max(0)));
             state.last_error = None;
         }
-        if state.last_at > Some(state.pruned_at) && at - state.pruned_at > PRUNE_EVERY {
+        // A time to come: the clock was set back.
+        let is_old = state.last_at > Some(state.pruned_at) && at - state.pruned_at > PRUNE_EVERY;
+        if is_old || state.pruned_at > at {
             spi.run(&PRUNE_FEED, &[Some((at - settings::feed_retention()).into())], Sees::Now)?;
             spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now)?;
             retention::apply(spi, at)?;
@@ -182,11 +181,9 @@ fn milliseconds(microseconds: i64) -> f64 {
 ///
 /// # Errors
 /// XX000 when SPI itself fails.
-pub fn history(spi: &Spi, at: i64) -> Result<Fold> {
-    let rows = spi.run(&START, &[Some(at.into())], Sees::Now)?;
-    let row = rows.first().ok_or_else(|| broken("a SELECT without FROM returned no row".into()))?;
-    let (system, database) = (database::system_identifier(), database::oid());
-    Ok(Fold { at, at_text: row.need(2)?, server: format!("{system} {} {}", row.need::<String>(1)?, database.to_u32()) })
+pub fn begin(spi: &Spi, at: i64) -> Result<Fold> {
+    let history = History::noted(spi, &Tables::find()?)?;
+    Ok(Fold { at, at_text: feed::utc_text(spi, at, Sees::Now)?, history })
 }
 
 /// Adds what was drained to the aggregates and tells the feed, match by match in order of names.
@@ -194,7 +191,7 @@ fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<(
     if drained.matches.is_empty() {
         return Ok(());
     }
-    let fold = history(spi, at)?;
+    let fold = begin(spi, at)?;
     for (match_id, (head, tally)) in &drained.matches {
         let target = Target { match_id, teams: tally.teams().len(), seq: head.seq + 1 };
         let (cells, new_cells, emptied_cells) =

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "variables of the server")]
 
 use pgrx::pg_sys;
+use std::os::unix::fs::MetadataExt;
 
 /// The number of this process's database.
 pub fn oid() -> pg_sys::Oid {
@@ -10,10 +11,22 @@ pub fn oid() -> pg_sys::Oid {
     unsafe { pg_sys::MyDatabaseId }
 }
 
-/// The number that initdb gave the cluster.
-pub fn system_identifier() -> u64 {
-    // SAFETY: read from the control file at the server's start.
-    unsafe { pg_sys::GetSystemIdentifier() }
+/// Where this database is: the cluster's number, its timeline, the database's number, and when the data directory was made.
+/// `None` on a standby, which is not where votes are taken.
+///
+/// No copy of a directory keeps the time at which a file's own data, its inode, changed last; nobody can set that time.
+/// `PG_VERSION` is written once. Another owner or mode changes it too, which does no harm.
+pub fn place() -> Option<String> {
+    // SAFETY: variables of the server; the timeline is fixed once a server is no standby any more.
+    let (system, timeline) = unsafe {
+        if pg_sys::RecoveryInProgress() {
+            return None;
+        }
+        (pg_sys::GetSystemIdentifier(), pg_sys::GetWALInsertionTimeLine())
+    };
+    // A server process works in its data directory.
+    let made = std::fs::metadata("PG_VERSION").map_or((0, 0), |file| (file.ctime(), file.ctime_nsec()));
+    Some(format!("{system} {timeline} {} {}.{:09}", oid().to_u32(), made.0, made.1))
 }
 
 /// Is the library being loaded by `shared_preload_libraries`?

@@ -25,6 +25,7 @@ pub struct Tables {
     pub heaps: [pg_sys::Oid; 2],
     pub fold_log: pg_sys::Oid,
     pub ballot: pg_sys::Oid,
+    pub history: pg_sys::Oid,
 }
 
 impl Tables {
@@ -39,6 +40,7 @@ impl Tables {
             heaps: [table(c"pending_1")?, table(c"pending_2")?],
             fold_log: table(c"fold_log")?,
             ballot: table(c"ballot")?,
+            history: table(c"history")?,
         })
     }
 }

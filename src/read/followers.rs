@@ -1,10 +1,9 @@
 //! Reads for followers of a match: its folded state, what the feed has past a seq, and what changed since one.
 
 use crate::error::{Result, invalid, refused};
-use crate::fold::feed::Head;
+use crate::fold::feed::{self, Head};
 use crate::pg::bigints::Bigints;
-use crate::pg::clock::now;
-use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::pg::spi::{self, Plan, Sees};
 use crate::read::moment::{Moment, named, resolution_of, time};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
@@ -76,7 +75,7 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
         let countries = moment.countries(spi, match_id)?;
         let at = match moment.head.seq {
             0 => None,
-            _ => Some(utc_text(spi, moment.head.at)?),
+            _ => Some(feed::utc_text(spi, moment.head.at, Sees::TheCallersMoment)?),
         };
         let snapshot = Snapshot {
             v: message::VERSION,
@@ -86,7 +85,7 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
             at: at.map(Into::into),
             status: moment.status().into(),
             resolution: resolution.map(u8::from),
-            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(refused)?,
+            stats: Stats::new(teams, &totals, moment.per_minute()?).map_err(refused)?,
             cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
             countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
         };
@@ -120,7 +119,7 @@ fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<O
             cells.sort_unstable_by_key(|(cell, _)| u64::from(*cell));
             countries.sort_unstable_by_key(|(country, _)| country.number());
         }
-        let (teams, totals, at) = (moment.teams(), moment.totals()?, utc_text(spi, head.at)?);
+        let (teams, totals, at) = (moment.teams(), moment.totals()?, feed::utc_text(spi, head.at, Sees::TheCallersMoment)?);
         let cells = cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes)));
         let countries = countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes)));
         Ok(Some(message::to_json(&Message {
@@ -130,7 +129,7 @@ fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<O
             prev: since,
             epoch: epoch.into(),
             at: at.into(),
-            stats: Stats::new(teams, &totals, moment.recent()?.per_minute(now())).map_err(refused)?,
+            stats: Stats::new(teams, &totals, moment.per_minute()?).map_err(refused)?,
             cells: is_told.then(|| cells.collect()),
             countries: is_told.then(|| countries.collect()),
             new: None,
@@ -140,9 +139,4 @@ fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<O
             is_final: moment.status() == "final",
         })))
     })
-}
-
-fn utc_text(spi: &Spi, at: i64) -> Result<String> {
-    let rows = spi.run(&crate::fold::feed::UTC, &[Some(at.into())], Sees::TheCallersMoment)?;
-    rows.first().map_or_else(|| Ok(String::new()), |row| row.need(1))
 }

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, refused};
 use crate::fold::feed::Head;
+use crate::fold::history::History;
 use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::{Next, OpenHeap};
 use crate::pg::bigints::Bigints;
@@ -61,8 +62,13 @@ impl Moment {
     /// # Errors
     /// XX000 when a row makes no sense.
     pub fn folded(spi: &Spi, match_id: &str) -> Result<Self> {
-        let opened = match_row::find(memory::tables()?.matches, match_id, statement_snapshot())?;
-        let head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
+        let tables = memory::tables()?;
+        let opened = match_row::find(tables.matches, match_id, statement_snapshot())?;
+        let mut head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
+        // That of the newest message may be the one before a fork.
+        if let Some(born) = head.born {
+            head.epoch = Some(History::of(&tables, statement_snapshot())?.epoch(match_id, born));
+        }
         let pending = Tally::new(head.teams.clone());
         Ok(Self { opened, head, pending })
     }
@@ -97,9 +103,15 @@ impl Moment {
         Ok(totals)
     }
 
+    /// The votes in the minute that ends now.
+    pub fn per_minute(&self) -> Result<i64> {
+        let now = now();
+        Ok(self.recent(now)?.per_minute(now))
+    }
+
     /// The votes of the newest minutes.
-    pub fn recent(&self) -> Result<Recent> {
-        self.head.recent.after(&self.pending.minutes()).map_err(refused)
+    pub fn recent(&self, now: i64) -> Result<Recent> {
+        self.head.recent.after(&self.pending.minutes(), now).map_err(refused)
     }
 
     /// Every cell's votes, rolled up, in order of cells.

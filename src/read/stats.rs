@@ -65,7 +65,8 @@ fn get_realtime_stats(
     let match_id = named(match_id)?;
     spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
-        let (recent, lead, now) = (moment.recent()?, moment.head.lead, now());
+        let now = now();
+        let (recent, lead) = (moment.recent(now)?, moment.head.lead);
         let last = |minutes| recent.last(minutes, now).map_err(refused);
         let (teams, totals) = (moment.teams(), moment.totals()?);
         let cells = moment.pending.totals_by(|vote| vote.cell.map(cell_to_bits)).map_err(refused)?;

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 /// How often a session looks whether a worker is running, in microseconds.
-const LOOK_EVERY: i64 = 1_000_000;
+const LOOK_EVERY: u64 = 1_000_000;
 
 /// How long the session that started a worker waits for it to take its lock.
 const START_UP: Duration = Duration::from_millis(200);
@@ -27,7 +27,8 @@ pub fn builder() -> BackgroundWorkerBuilder {
 
 /// Starts a worker for this database if none is running; looks at most once a second. `now` in microseconds.
 pub fn ensure(now: i64) {
-    if now.saturating_sub(LOOKED_AT.get()) < LOOK_EVERY || !settings::worker() {
+    // A clock that was set back is no reason to wait until it gets there again.
+    if now.abs_diff(LOOKED_AT.get()) < LOOK_EVERY || !settings::worker() {
         return;
     }
     LOOKED_AT.set(now);

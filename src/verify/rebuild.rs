@@ -110,7 +110,7 @@ impl Recount {
         head.cells = with_votes(cells.iter().filter(|(_, votes)| votes.iter().sum::<i64>() > 0).count());
         head.countries = with_votes(countries.iter().filter(|(_, votes)| votes.iter().sum::<i64>() > 0).count());
         head.unplaced = self.tally.unplaced().map_err(error)?;
-        head.recent = Recent::default().after(&self.lines.minutes()).map_err(error)?;
+        head.recent = Recent::default().after(&self.lines.minutes(), at).map_err(error)?;
         head.sources = self.sources;
         head.votes = totals.clone();
         let nothing = Tally::new(self.tally.teams().to_vec());
@@ -127,7 +127,7 @@ impl Recount {
             is_final,
             is_rebuilt: true,
         };
-        change.publish(spi, &once::history(spi, at)?)?;
+        change.publish(spi, &once::begin(spi, at)?)?;
         tally::total(&totals).and_then(|votes| tally::total(&[votes, pending])).map_err(error)
     }
 }

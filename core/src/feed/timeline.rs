@@ -124,12 +124,17 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// The same after more votes came, given by minute. Those of older minutes are left out.
+    /// The same after more votes came, given by minute, as it is `now`. Those of older minutes are left out. No minute is to
+    /// come: the clock was set back since, and what it put there is taken for what came a moment ago. Else the newest minute
+    /// would stand still until the clock gets there.
     ///
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
-    pub fn after(mut self, minutes: &[(i64, Counts)]) -> Result<Self, Error> {
+    pub fn after(mut self, minutes: &[(i64, Counts)], now: i64) -> Result<Self, Error> {
+        let this = floor(now, MINUTE);
+        self.minute = self.minute.min(this);
         for (minute, votes) in minutes {
+            let minute = &this.min(*minute);
             if *minute > self.minute {
                 let gap = usize::try_from((minute - self.minute) / MINUTE).unwrap_or(usize::MAX).min(self.votes.len());
                 self.votes.rotate_right(gap);
@@ -157,8 +162,6 @@ impl Recent {
     #[must_use]
     pub fn per_minute(&self, now: i64) -> i64 {
         let this = floor(now, MINUTE);
-        // A minute to come: the clock was set back.
-        let this = this.max(self.minute);
         let rest = i128::from(self.of(this - MINUTE)) * i128::from((MINUTE - (now - this)).clamp(0, MINUTE)) / i128::from(MINUTE);
         self.of(this).saturating_add(i64::try_from(rest).unwrap_or(i64::MAX))
     }
@@ -333,9 +336,14 @@ mod tests {
         assert_eq!(as_of(i64::MIN, now), i64::MIN);
     }
 
+    /// After votes of minutes that are all over.
     fn after(recent: Recent, minutes: &[(i64, i64)]) -> Recent {
+        after_at(recent, minutes, 1_000)
+    }
+
+    fn after_at(recent: Recent, minutes: &[(i64, i64)], now: i64) -> Recent {
         let minutes: Vec<_> = minutes.iter().map(|(minute, votes)| (minute * MINUTE, vec![*votes])).collect();
-        recent.after(&minutes).expect("small")
+        recent.after(&minutes, now * MINUTE + MINUTE / 2).expect("small")
     }
 
     #[test]
@@ -348,12 +356,33 @@ mod tests {
         assert_eq!(recent.per_minute(8 * MINUTE + MINUTE / 4), 46);
         assert_eq!(recent.per_minute(9 * MINUTE), 1);
         assert_eq!(recent.per_minute(10 * MINUTE), 0);
-        // the clock was set back
-        assert_eq!(recent.per_minute(7 * MINUTE), 61);
         // late, very late, and after a gap
         assert_eq!(after(recent, &[(1, 9), (6, 5), (7, 2), (8, 3)]).votes, [4, 62, 5, 0, 0, 0]);
         assert_eq!(after(recent, &[(10, 3)]), Recent { minute: 10 * MINUTE, votes: [3, 0, 1, 60, 0, 0] });
         assert_eq!(after(recent, &[(99, 3)]), Recent { minute: 99 * MINUTE, votes: [3, 0, 0, 0, 0, 0] });
+    }
+
+    #[test]
+    fn no_rate_stands_still_when_the_clock_is_set() {
+        let none = Recent::default();
+        // a vote from a clock that is an hour ahead, then others from one that is right
+        let one = after_at(none, &[(70, 7)], 10);
+        assert_eq!(one, Recent { minute: 10 * MINUTE, votes: [7, 0, 0, 0, 0, 0] });
+        assert_eq!(after_at(one, &[(10, 5_000)], 10).per_minute(10 * MINUTE), 5_007);
+        // an hour back: what came a moment ago still did, and goes as time goes
+        let before = after_at(none, &[(66, 1), (69, 20), (70, 300)], 70);
+        let back = after_at(before, &[], 10);
+        assert_eq!(back, Recent { minute: 10 * MINUTE, votes: [300, 20, 0, 0, 1, 0] });
+        assert_eq!((back.per_minute(10 * MINUTE + MINUTE / 2), back.last(5, 11 * MINUTE)), (310, Ok(321)));
+        let later = after_at(back, &[(10, 4_000), (11, 50_000)], 11);
+        assert_eq!(later, Recent { minute: 11 * MINUTE, votes: [50_000, 4_300, 20, 0, 0, 1] });
+        // and ahead again
+        assert_eq!(after_at(later, &[(71, 2)], 71), Recent { minute: 71 * MINUTE, votes: [2, 0, 0, 0, 0, 0] });
+        // a second back over the edge of a minute
+        let edge = after_at(none, &[(9, 5), (10, 3)], 10);
+        assert_eq!(after_at(edge, &[(9, 1)], 9), Recent { minute: 9 * MINUTE, votes: [4, 5, 0, 0, 0, 0] });
+        // before 2000
+        assert_eq!(after_at(edge, &[(-5, 2)], -5), Recent { minute: -5 * MINUTE, votes: [5, 5, 0, 0, 0, 0] });
     }
 
     #[test]
@@ -374,7 +403,7 @@ mod tests {
     #[test]
     fn sums_never_wrap() {
         let recent = after(Recent::default(), &[(1, i64::MAX), (2, i64::MAX)]);
-        assert!(recent.after(&[(MINUTE, vec![1])]).is_err());
+        assert!(recent.after(&[(MINUTE, vec![1])], 9 * MINUTE).is_err());
         assert!(recent.last(5, 3 * MINUTE).is_err());
         assert_eq!(recent.per_minute(2 * MINUTE), i64::MAX);
         let mut line = timeline(&[(1, i64::MAX, 0)]);
