@@ -172,9 +172,18 @@ mod code {
     }
 }
 
+/// Refuses another version than [`VERSION`]: a reader that took it for this one would show wrong numbers.
+fn known_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        VERSION => Ok(VERSION),
+        other => Err(serde::de::Error::custom(format_args!("version {other} of the feed's format is not known, only {VERSION}"))),
+    }
+}
+
 /// What one fold changed in one match: the body of a feed row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message<'a> {
+    #[serde(deserialize_with = "known_version")]
     pub v: u32,
     #[serde(rename = "match")]
     pub match_id: Cow<'a, str>,
@@ -231,6 +240,7 @@ pub fn epoch(parts: &[&str]) -> String {
 /// The folded state of a match: what a follower starts from, then applying messages with a higher `seq`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot<'a> {
+    #[serde(deserialize_with = "known_version")]
     pub v: u32,
     #[serde(rename = "match")]
     pub match_id: Cow<'a, str>,
@@ -284,6 +294,16 @@ mod tests {
     fn unknown_cells_and_countries_are_refused() {
         for (good, bad) in [("872a1072bffffff", "872a1072bfffff0"), ("[\"FR\"", "[\"FX\"")] {
             assert!(serde_json::from_str::<Message>(&GOLDEN.replace(good, bad)).is_err());
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_by_its_number() {
+        for golden in [GOLDEN, GOLDEN_SNAPSHOT] {
+            let other = golden.replacen("\"v\":1,", "\"v\":2,", 1);
+            assert_ne!(other, golden);
+            let refused = [serde_json::from_str::<Message>(&other).map(drop), serde_json::from_str::<Snapshot>(&other).map(drop)];
+            assert!(refused.into_iter().any(|result| result.is_err_and(|e| e.to_string().contains("version 2"))));
         }
     }
 }
