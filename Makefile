@@ -107,7 +107,7 @@ lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot
 	build/venv/bin/pgspot build/pgspot.sql
 
 clean: ## remove what was built
-	rm -rf build target client/dist client/build $(MAP)/dist $(MAP)/shots
+	rm -rf build target client/dist client/build client/consumers/web/vite/dist client/consumers/web/next/.next $(MAP)/dist $(MAP)/shots
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
