@@ -91,8 +91,8 @@ picture: ## a map of a match, of the database that psql would use: MATCH=name, P
 	@mkdir -p build
 	$(PYTHON) -m scripts.picture '$(MATCH)' '$(PICTURE)'
 
-validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; TOKEN=, LOG= the relay's log, ARGS=--json
-	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
+validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; ADMIN_URL=, TOKEN=, LOG= the relay's log, ARGS=--json
+	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(ADMIN_URL),--admin-url='$(ADMIN_URL)') $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
 
 bench: install ## ratios against peers, in one run; ARGS=--help
 	$(PYTHON) -m bench.run $(ARGS)
