@@ -20,7 +20,7 @@ MAP = client/map
 TESTS ?=
 PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check regress proof newest relay relay-test client client-test map map-test demo picture validate bench lint clean help
+.PHONY: all install uninstall installcheck test check regress proof newest relay relay-test client client-test map map-test mutants soak demo picture validate bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo rustc --release --lib $(CARGO_PG) $(if $(STRICT),-- -D warnings)
@@ -94,10 +94,17 @@ picture: ## a map of a match, of the database that psql would use: MATCH=name, P
 validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; ADMIN_URL=, TOKEN=, LOG= the relay's log, ARGS=--json
 	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(ADMIN_URL),--admin-url='$(ADMIN_URL)') $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
 
+soak: install ## what takes too long for `make test`: 250 deaths of servers beside prepared votes, the model of pending within wider bounds
+	cargo test --release --locked -q -p vote_agg_core --test pending -- --ignored
+	PROOF_KILLS=250 $(MAKE) proof TESTS='-s -k outlive_everything'
+
+mutants: ## plants bugs one at a time, and runs the tests that must see them; SHARD=0/20 for a part, ARGS=--patches, --core, --only=NAME
+	scripts/mutants $(SHARD) $(ARGS)
+
 bench: install ## ratios against peers, in one run; ARGS=--help
 	$(PYTHON) -m bench.run $(ARGS)
 
-lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot
+lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot, the patches of planted bugs
 	scripts/version
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -p vote_agg_core -p vote_agg_relay -- -D warnings
@@ -105,6 +112,7 @@ lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot
 	@# pgspot knows no body in BEGIN ATOMIC: it reads that one as a string.
 	sed '/^BEGIN ATOMIC$$/,/^END;$$/{s/^BEGIN ATOMIC$$/AS $$body$$/;s/^END;$$/$$body$$;/}' build/vote_agg--$(VERSION).sql > build/pgspot.sql
 	build/venv/bin/pgspot build/pgspot.sql
+	@for patch in pg_test/mutants/*.patch; do git apply --check $$patch || { echo "$$patch does not apply any more" >&2; exit 1; }; done
 
 clean: ## remove what was built
 	rm -rf build target client/dist client/build client/consumers/web/vite/dist client/consumers/web/next/.next $(MAP)/dist $(MAP)/shots
