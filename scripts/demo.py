@@ -3,9 +3,8 @@
 Runs a private PostgreSQL with the installed extension and beside it a relay, which serves the live map, opens a match and votes
 from 16 sessions for DEMO_SECONDS (default 20). Half of them record votes; the other half cast the ballots of voters, who change their minds now and then,
 and whose calls come twice now and then. Each session keeps a journal of what was acknowledged; at the end the journals,
-the ballots and what the extension counted must be the same, by team, country and cell: exit status 1 if not. A map of the
-match is left in build/demo.svg. In a terminal the server then stays, for a look with psql, until Enter or Ctrl-C;
-nothing remains of it after that.
+the ballots and what the extension counted must be the same, by team, country and cell: exit status 1 if not. In a terminal
+the server then stays, for a look with psql, until Enter or Ctrl-C; nothing remains of it after that.
 """
 
 import argparse
@@ -30,12 +29,10 @@ from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from typing import NamedTuple
 
 import psycopg
-from scripts import picture
 from scripts.live import Live
 from testkit.cluster import Cluster
 
 ROOT = pathlib.Path(__file__).parent.parent
-PICTURE = ROOT / "build" / "demo.svg"
 MAP = ROOT / "client" / "map" / "dist"
 MATCH = "final"
 HOME, AWAY = TEAMS = ["home", "away"]
@@ -351,8 +348,6 @@ def main():
             same &= compare(f"Read functions right after the last vote, {pending:,} rows still pending:", wanted, counted)
             same &= compare("What followers of the feed know, nothing pending any more:", wanted, read_followed(viewer))
             same &= compare("What the relay says:", wanted, read_relayed(address))
-            PICTURE.write_text(picture.draw(viewer, MATCH), encoding="utf-8")
-            print(f"\nA map of the match: {PICTURE}")
             print("\nEvery vote sent is counted, each once; every voter has one vote." if same else "\nWhat is counted is not what was sent.")
             if sys.stdin.isatty():
                 wait_for_farewell(cluster, address)
