@@ -18,9 +18,10 @@ CUT = PROOF_SECONDS=5 PROOF_KILLS=1 PROOF_SESSIONS=8 PROOF_VOTERS=50 PROOF_STATE
 export PATH := $(if $(wildcard build/venv/bin/node),$(CURDIR)/build/venv/bin:)$(PATH)
 MAP = client/map
 TESTS ?=
-PICTURE ?= build/picture.svg
 
-.PHONY: all install uninstall installcheck test check regress proof newest relay relay-test client client-test map map-test mutants soak demo picture validate bench lint clean help
+SOAK_SECONDS ?= 600
+
+.PHONY: all install uninstall installcheck test check regress proof hostile everything soak newest relay relay-test client client-test map map-test demo validate bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo rustc --release --lib $(CARGO_PG) $(if $(STRICT),-- -D warnings)
@@ -43,7 +44,7 @@ installcheck: ## test the installed extension on the running server of PGHOST, P
 
 test: ## everything: set up, lint, unit tests, installcheck and proofs on private clusters
 	scripts/setup
-	$(MAKE) lint check proof newest relay-test client-test map-test
+	$(MAKE) lint check proof everything newest relay-test client-test map-test
 
 check: regress ## the quick part: unit tests and installcheck on a private cluster
 	cargo test --locked -q -p vote_agg_core -p vote_agg_relay
@@ -54,6 +55,16 @@ regress: install ## installcheck on a private cluster
 
 proof: install ## crash, concurrency, feed, low water, worker: real clusters; TESTS= picks some
 	build/venv/bin/python -m pytest -q -p no:cacheprovider pg_test/proof $(TESTS)
+
+hostile: install ## the suites among neighbours, settings and clocks (pg_test/hostile/houses.py); TESTS= picks some
+	build/venv/bin/python -m pytest -q -p no:cacheprovider pg_test/hostile $(TESTS)
+
+everything: install ## the same with all of them at once, and random statements for a moment
+	$(MAKE) hostile TESTS='-k everything'
+	$(MAKE) soak SOAK_SECONDS=20
+
+soak: install ## sqlsmith's random statements for SOAK_SECONDS (600)
+	SOAK_SECONDS=$(SOAK_SECONDS) build/venv/bin/python -m pytest -q -s -p no:cacheprovider pg_test/soak $(TESTS)
 
 newest: ## on PostgreSQL 18: no warnings, installcheck, and proofs cut short
 	$(MAKE) regress STRICT=1 PG_CONFIG=$(NEWEST)
@@ -86,25 +97,13 @@ demo: ## votes from the world's cities, live on a map and in this terminal (DEMO
 	$(MAKE) install relay map
 	$(PYTHON) -m scripts.demo
 
-picture: ## a map of a match, of the database that psql would use: MATCH=name, PICTURE=file.svg
-	@test -n '$(MATCH)' || { echo 'make picture MATCH=name' >&2; exit 2; }
-	@mkdir -p build
-	$(PYTHON) -m scripts.picture '$(MATCH)' '$(PICTURE)'
-
-validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; ADMIN_URL=, TOKEN=, LOG= the relay's log, ARGS=--json
-	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(ADMIN_URL),--admin-url='$(ADMIN_URL)') $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
-
-soak: install ## what takes too long for `make test`: 250 deaths of servers beside prepared votes, the model of pending within wider bounds
-	cargo test --release --locked -q -p vote_agg_core --test pending -- --ignored
-	PROOF_KILLS=250 $(MAKE) proof TESTS='-s -k outlive_everything'
-
-mutants: ## plants bugs one at a time, and runs the tests that must see them; SHARD=0/20 for a part, ARGS=--patches, --core, --only=NAME
-	scripts/mutants $(SHARD) $(ARGS)
+validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; TOKEN=, LOG= the relay's log, ARGS=--json
+	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
 
 bench: install ## ratios against peers, in one run; ARGS=--help
 	$(PYTHON) -m bench.run $(ARGS)
 
-lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot, the patches of planted bugs
+lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot
 	scripts/version
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -p vote_agg_core -p vote_agg_relay -- -D warnings
@@ -112,10 +111,12 @@ lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot, the pa
 	@# pgspot knows no body in BEGIN ATOMIC: it reads that one as a string.
 	sed '/^BEGIN ATOMIC$$/,/^END;$$/{s/^BEGIN ATOMIC$$/AS $$body$$/;s/^END;$$/$$body$$;/}' build/vote_agg--$(VERSION).sql > build/pgspot.sql
 	build/venv/bin/pgspot build/pgspot.sql
-	@for patch in pg_test/mutants/*.patch; do git apply --check $$patch || { echo "$$patch does not apply any more" >&2; exit 1; }; done
 
 clean: ## remove what was built
-	rm -rf build target client/dist client/build client/consumers/web/vite/dist client/consumers/web/next/.next $(MAP)/dist $(MAP)/shots
+	rm -rf build target client/dist client/build $(MAP)/dist $(MAP)/shots
+
+print-%:
+	@echo '$($*)'
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14

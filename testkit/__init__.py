@@ -4,6 +4,8 @@ Every Python program of this repository runs from the root of the checkout as a 
 the root is then on Python's path, and an import from another folder names that folder.
 
 cluster    a private PostgreSQL cluster, as a module and as a command
+house      what surrounds the extension: settings, neighbours, clocks
+patrol     invariants, looked at every second of a proof with load
 pooler     a PgBouncer in front of one
 harness    parameters, fresh databases, load in threads, patience
 debugger   sessions held at named points of the code

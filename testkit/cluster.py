@@ -41,10 +41,15 @@ def as_postgres():
 
 
 class Cluster:
-    """A cluster in `path` (default: a new folder under /tmp, removed at the end). `settings` are added to postgresql.conf."""
+    """A cluster in `path` (default: a new folder under /tmp, removed at the end). `settings` are added to postgresql.conf.
 
-    def __init__(self, path=None, **settings):
-        self.is_temporary = path is None
+    `house` (testkit.house) is what surrounds the extension in it.
+    """
+
+    def __init__(self, path=None, house=None, **settings):
+        self.is_temporary, self.house, self.options = path is None, house, ""
+        if house:
+            settings = {**settings, **{name: f"'{value}'" for name, value in house.server.items()}}
         self.path = pathlib.Path(path or tempfile.mkdtemp(prefix="vote_agg."))
         self.path.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:
@@ -68,10 +73,12 @@ class Cluster:
         if self.is_temporary and not os.environ.get("KEEP_CLUSTERS"):
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def run(self, program, *args, check=True, **options):
+    def run(self, program, *args, check=True, environment=None, **options):
         """Runs one of PostgreSQL's programs as postgres; its output is shown only when it fails."""
+        options = {**as_postgres(), **options}
+        options["env"].update(environment or {})
         done = subprocess.run(
-            [BIN / program, *map(str, args)], cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **as_postgres(), **options
+            [BIN / program, *map(str, args)], cwd="/", text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options
         )
         if check and done.returncode:
             raise RuntimeError(f"{program} failed ({done.returncode}): {done.stdout}\n{self.log_tail()}")
@@ -84,7 +91,9 @@ class Cluster:
 
     def start(self):
         # The log goes to a file: a pipe would keep pg_ctl's caller waiting for the server's end.
-        self.run("pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "120", "start")
+        environment = self.house.environment(self) if self.house else {}
+        self.run("pg_ctl", "-D", self.data, "-l", self.log, "-w", "-t", "120", "start", environment=environment)
+        self.options = self.house.options(self) if self.house else ""
         return self
 
     def stop(self, mode="fast"):
@@ -124,6 +133,7 @@ class Cluster:
 
     def connect(self, dbname="postgres", user="postgres", **options):
         """A session, in autocommit mode unless told otherwise."""
+        options["options"] = f"{self.options} {options.get('options', '')}".strip()
         return psycopg.connect(self.dsn(dbname, user), **{"autocommit": True, **options})
 
     def sql(self, query, *params, dbname="postgres"):

@@ -15,6 +15,9 @@ import time
 
 import psycopg
 
+from testkit.house import PLAIN, Guests
+from testkit.patrol import patrol
+
 SEED = int(os.environ.get("PROOF_SEED") or random.randrange(1_000_000))
 SECONDS = float(os.environ.get("PROOF_SECONDS", 20))
 KILLS = int(os.environ.get("PROOF_KILLS", 5))
@@ -46,7 +49,11 @@ def eventually(what, condition):
 
 @contextlib.contextmanager
 def running(*jobs):
-    """Runs each `job(stop)` in a thread until the block ends or one job fails; that failure is raised at the end."""
+    """Runs each `job(stop)` in a thread until the block ends or one job fails; that failure is raised at the end.
+
+    Beside them each database of the proof has a patrol, unless the proof breaks invariants on purpose.
+    """
+    jobs = [*jobs, *(patrol(database) for database in Database.all if database.is_patrolled)]
     stop = threading.Event()
 
     def run(job):
@@ -69,13 +76,18 @@ def running(*jobs):
 class Database:
     """A database, usually with the extension in it."""
 
+    all = []  # that are there now
+
     def __init__(self, cluster, name):
-        self.cluster, self.name = cluster, name
+        self.cluster, self.name, self.guests = cluster, name, Guests(cluster, name)
+        self.is_patrolled = True
 
     def create(self, extension=True):
-        self.cluster.sql(f"CREATE DATABASE {self.name}")
+        (self.cluster.house or PLAIN).furnish(self.cluster, self.name)
         if extension:
-            self.sql("CREATE EXTENSION vote_agg")
+            self.sql("CREATE EXTENSION IF NOT EXISTS vote_agg")
+        self.guests.__enter__()
+        Database.all.append(self)
         return self
 
     def connect(self, **options):
@@ -110,6 +122,11 @@ class Database:
 
     def drop(self):
         """Whatever a test that failed has left in it."""
+        self.guests.__exit__()
+        if self in Database.all:
+            Database.all.remove(self)
+        if not (self.cluster.data / "postmaster.pid").exists():
+            return  # some servers don't survive their proof
         prepared = "SELECT gid FROM pg_prepared_xacts WHERE database = %s"
         for (name,) in self.cluster.sql(prepared, self.name):
             self.sql(f"ROLLBACK PREPARED '{name}'")

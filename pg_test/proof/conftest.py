@@ -1,11 +1,15 @@
 """Fixtures: a server for each file of proofs, a fresh database for each proof, and how to repeat a run that failed."""
 
+import contextlib
 import itertools
+import os
 
 import pytest
 
+from pg_test.hostile import houses
 from testkit import harness
 from testkit.cluster import Cluster
+from testkit.house import PLAIN, Steps
 
 SETTINGS = {
     # %e is the SQLSTATE, which harness.faults looks for.
@@ -17,16 +21,19 @@ names = (f"proof_{n}" for n in itertools.count(1))
 
 @pytest.fixture(scope="module")
 def new_cluster():
-    """Starts clusters; at the end they go, and none of their logs may show a fault."""
-    clusters = []
+    """Starts clusters; at the end they go, and none of their logs may show a fault. The environment names their house."""
+    clusters, house = [], houses.NAMED[os.environ.get("HOUSE", PLAIN.name)]
 
     def start(**settings):
-        cluster = Cluster(**{**SETTINGS, **settings})
+        cluster = Cluster(house=house, **{**SETTINGS, **settings})
         cluster.planted = []  # parts of the lines that a test brings about on purpose
         clusters.append(cluster)
-        return cluster.start()
+        cluster.start()
+        clocks.enter_context(Steps(cluster))
+        return cluster
 
-    yield start
+    with contextlib.ExitStack() as clocks:
+        yield start
     found = []
     for cluster in clusters:
         found += [line for line in harness.faults(cluster.log_text()) if not any(part in line for part in cluster.planted)]
@@ -50,8 +57,7 @@ def new_database():
 
     yield create
     for database in databases:
-        if (database.cluster.data / "postmaster.pid").exists():  # some servers don't survive their proof
-            database.drop()
+        database.drop()
 
 
 @pytest.fixture

@@ -58,6 +58,7 @@ def damage(random):
 
 
 def test_damage_is_found_and_mended_while_people_vote(db):
+    db.is_patrolled = False
     for name in range(500):
         db.sql(VOTE, str(name), TEAMS[name % 3], CELLS[name % 6], COUNTRIES[name % 4])
     db.settle()
@@ -86,6 +87,7 @@ def test_damage_is_found_and_mended_while_people_vote(db):
 
 def test_totals_that_were_damaged_are_mended_at_once_for_readers(still):
     """A reader sees the damage or the mended match, nothing between."""
+    still.is_patrolled = False
     for name in range(2_000):
         still.sql(VOTE, str(name), TEAMS[name % 2], CELLS[name % 5], "FR")
     still.settle()

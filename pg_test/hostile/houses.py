@@ -1,0 +1,94 @@
+"""The matrix: each line is a neighbour, a setting or a clock among which the suites must give what they give without it.
+
+A new neighbour is one more line. `red` names suites that fail there today; mending the cause takes the name away.
+"""
+
+from testkit.house import PLAIN, House, combined
+
+HEAP2 = "CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler"
+TWIN = "CREATE FUNCTION public.{0} LANGUAGE sql AS $f$ SELECT {1} $f$"
+ROLE = "CREATE ROLE neighbour"
+# They update tables of their own that have no replica identity, which a publication refuses; or attach some that are no heap.
+UPDATED = ("source", "watch", "attach-fill", "attach-truncate", "attach-write")
+# Names, sums and numbers of teams that no message or no bigint holds. A call that refuses them is right, too.
+POISON = "PERFORM {0}; EXCEPTION WHEN program_limit_exceeded OR invalid_parameter_value OR numeric_value_out_of_range THEN NULL"
+NAMES = "bulk_increment('poison', array_agg('a team with a name as long as a name may be ' || repeat('x', 150) || n)) FROM generate_series(1, 300) n"
+MANY = "bulk_increment('poison', array_agg('team ' || n % 3000), array_agg(h3_from_lat_lng(n % 90, n % 180, 5)::text::bit(64)::bigint)) FROM generate_series(1, 3000) n"
+
+# Those that go together, first.
+NEIGHBOURS = [
+    # Publications and replication.
+    House("publication of all tables", before="CREATE PUBLICATION house_all FOR ALL TABLES", without=UPDATED),
+    House("publication of our schema", server={"wal_level": "logical"}, after="DROP PUBLICATION IF EXISTS house_schema; CREATE PUBLICATION house_schema FOR TABLES IN SCHEMA vote_agg"),
+    House("logical decoding", server={"wal_level": "logical", "max_replication_slots": 60}, before="SELECT pg_create_logical_replication_slot('d' || oid, 'test_decoding') FROM pg_database WHERE datname = current_database()", alone=True),
+    # Other people's objects.
+    House("index that came and went", after="CREATE INDEX neighbour_1 ON vote_agg.pending_1 (match_id); CREATE INDEX neighbour_2 ON vote_agg.pending_2 (match_id); CREATE INDEX neighbour_3 ON vote_agg.ballot (team_choice); DROP INDEX vote_agg.neighbour_1, vote_agg.neighbour_2, vote_agg.neighbour_3"),
+    House("analyzed and clustered", after="ANALYZE vote_agg.pending_1, vote_agg.ballot, vote_agg.feed; CLUSTER vote_agg.feed USING feed_pkey"),
+    House("extended statistics", after="CREATE STATISTICS vote_agg.neighbour ON match_id, team_choice FROM vote_agg.pending_1"),
+    House("functions of the same name", before=TWIN.format("now() RETURNS timestamptz", "'epoch'::timestamptz") + "; " + TWIN.format("sum(bigint[]) RETURNS bigint", "0::bigint")),
+    # Defaults for new tables.
+    House("another access method", before=HEAP2, sessions={"default_table_access_method": "heap2"}, without=(*UPDATED, "neighbours"), alone=True),
+    House("another tablespace", server={"allow_in_place_tablespaces": "on"}, once="CREATE TABLESPACE neighbour LOCATION ''", before="GRANT CREATE ON TABLESPACE neighbour TO PUBLIC", sessions={"default_tablespace": "neighbour"}, without=("source",), alone=True),
+    # What the database says for the application's own sessions.
+    House("role", once=ROLE, database={"role": "neighbour"}, alone=True),
+    House("search path", database={"search_path": "nowhere"}),
+    House("statement timeout", database={"statement_timeout": "1ms"}),
+    House("lock timeout", database={"lock_timeout": "1ms"}),
+    House("idle session timeout", database={"idle_session_timeout": "1ms"}),
+    House("idle in transaction timeout", database={"idle_in_transaction_session_timeout": "1ms"}),
+    House("transaction timeout", database={"transaction_timeout": "1ms"}, since=17, alone=True),
+    House("read only", database={"default_transaction_read_only": "on"}),
+    House("deferrable", sessions={"default_transaction_deferrable": "on"}),
+    House("serializable worker", database={"default_transaction_isolation": "serializable"}),
+    House("exit on error", database={"exit_on_error": "on"}),
+    House("replica", database={"session_replication_role": "replica"}),
+    House("synchronous commit off", sessions={"synchronous_commit": "off"}),
+    House("row security off", sessions={"row_security": "off"}),
+    House("local time", database={"TimeZone": "Asia/Kathmandu", "DateStyle": "SQL, DMY", "IntervalStyle": "sql_standard"}),
+    House("array nulls off", database={"array_nulls": "off"}),
+    House("null equals null", sessions={"transform_null_equals": "on"}),
+    House("quoted identifiers", database={"quote_all_identifiers": "on"}),
+    House("rounded floats", database={"extra_float_digits": "-15"}),
+    House("escaped strings", database={"standard_conforming_strings": "off", "bytea_output": "escape", "backslash_quote": "on"}),
+    # Plans.
+    House("compiled plans", database={"jit": "on", "jit_above_cost": "0", "jit_inline_above_cost": "0", "jit_optimize_above_cost": "0"}, alone=True),
+    House("parallel plans", sessions={"force_parallel_mode": "on", "min_parallel_table_scan_size": "0", "parallel_setup_cost": "0", "parallel_tuple_cost": "0"}, alone=True),
+    House("no index scans", sessions={"enable_indexscan": "off", "enable_bitmapscan": "off", "enable_indexonlyscan": "off", "enable_tidscan": "off"}, alone=True),
+    House("no nested loops", sessions={"enable_nestloop": "off", "enable_material": "off", "enable_hashagg": "off"}, alone=True),
+    House("generic plans", sessions={"plan_cache_mode": "force_generic_plan"}, alone=True),
+    House("little memory", sessions={"work_mem": "64kB", "logical_decoding_work_mem": "64kB", "temp_buffers": "800kB"}, alone=True),
+    # Libraries and the server.
+    House("auto_explain", server={"session_preload_libraries": "auto_explain", "auto_explain.log_min_duration": "0", "auto_explain.log_nested_statements": "on"}),
+    House("pgaudit", server={"shared_preload_libraries": "pgaudit", "pgaudit.log": "all", "pgaudit.log_parameter": "on", "pgaudit.log_relation": "on"}),
+    House("pg_stat_statements", server={"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "all"}),
+    House("logged to the last", server={"log_statement": "all", "log_duration": "on", "log_lock_waits": "on", "debug_print_plan": "on", "log_error_verbosity": "verbose"}, alone=True),
+    House("preloaded", server={"shared_preload_libraries": "vote_agg"}, alone=True),
+    House("no slot for a worker", server={"max_worker_processes": "1"}, alone=True),
+    House("no WAL for standbys", server={"wal_level": "minimal", "max_wal_senders": "0"}, alone=True),
+    House("commit timestamps", server={"track_commit_timestamp": "on"}),
+    House("snapshots too old", server={"old_snapshot_threshold": "1min"}, until=16, alone=True),
+    House("vacuum without pause", server={"autovacuum_naptime": "1s", "autovacuum_vacuum_threshold": "0", "autovacuum_vacuum_scale_factor": "0", "autovacuum_vacuum_insert_threshold": "0", "autovacuum_vacuum_insert_scale_factor": "0", "autovacuum_vacuum_cost_delay": "0", "vacuum_freeze_min_age": "0"}),
+    House("no vacuum", server={"autovacuum": "off"}, alone=True),
+    # Languages.
+    House("ICU", create="TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'sv-u-co-search' LOCALE 'C.UTF-8'", alone=True),
+    House("C", create="TEMPLATE template0 LOCALE 'C'", alone=True),
+    # Somebody's sessions and matches.
+    House("old snapshot", guests=("BEGIN ISOLATION LEVEL REPEATABLE READ;; SELECT count(*) FROM pg_class",)),
+    House("held match rows", guests=("SELECT open_match('held');; BEGIN;; SELECT FROM vote_agg.match FOR UPDATE",)),
+    House("held feed rows", guests=("SELECT record_vote('held', 'home'), vote_agg.fold();; BEGIN;; SELECT FROM vote_agg.feed FOR UPDATE; SELECT FROM vote_agg.h3_aggregate FOR UPDATE; SELECT FROM vote_agg.fold_log FOR UPDATE",)),
+    House("purge under way", guests=("SELECT record_vote('purged', 'home'), vote_agg.fold();; BEGIN;; SELECT purge_match('purged')",)),
+    House("match being closed", guests=("SELECT record_vote('closed', 'home');; BEGIN;; SELECT close_match('closed')",)),
+    House("long names of teams", guests=(f"DO $$ BEGIN {POISON.format(NAMES)}; END $$",)),
+    House("sums beyond a bigint", guests=(f"DO $$ BEGIN {POISON.format('bulk_increment($j$poison$j$, array_agg($j$home$j$::text), NULL, NULL, array_agg(1000000000000)) FROM generate_series(1, 100000)')}; END $$",), alone=True),
+    # Clocks.
+    House("clock a year ahead", clock=("+365d",), alone=True),
+    House("clock a year back", clock=("-365d",), alone=True),
+    House("clock that steps", clock=("+0", "+3600", "+0", "-3600"), alone=True),
+]
+
+EVERYTHING = [
+    combined("everything in the tests' own sessions", [house for house in NEIGHBOURS if not house.of_worker]),
+    combined("everything", NEIGHBOURS, only=("proof",)),
+]
+ALL = [PLAIN, *NEIGHBOURS, *EVERYTHING]
+NAMED = {house.name: house for house in ALL}
