@@ -19,9 +19,9 @@ export PATH := $(if $(wildcard build/venv/bin/node),$(CURDIR)/build/venv/bin:)$(
 MAP = client/map
 TESTS ?=
 
-SOAK_SECONDS ?= 600
+SMITH_SECONDS ?= 600
 
-.PHONY: all install uninstall installcheck test check regress proof hostile everything soak newest relay relay-test client client-test map map-test demo validate bench lint clean help
+.PHONY: all install uninstall installcheck test check regress proof hostile everything smith newest relay relay-test client client-test map map-test mutants soak demo validate bench lint clean help
 
 all: build/vote_agg--$(VERSION).sql ## build the library and the install script
 	cargo rustc --release --lib $(CARGO_PG) $(if $(STRICT),-- -D warnings)
@@ -61,10 +61,10 @@ hostile: install ## the suites among neighbours, settings and clocks (pg_test/ho
 
 everything: install ## the same with all of them at once, and random statements for a moment
 	$(MAKE) hostile TESTS='-k everything'
-	$(MAKE) soak SOAK_SECONDS=20
+	$(MAKE) smith SMITH_SECONDS=20
 
-soak: install ## sqlsmith's random statements for SOAK_SECONDS (600)
-	SOAK_SECONDS=$(SOAK_SECONDS) build/venv/bin/python -m pytest -q -s -p no:cacheprovider pg_test/soak $(TESTS)
+smith: install ## sqlsmith's random statements for SMITH_SECONDS (600)
+	SMITH_SECONDS=$(SMITH_SECONDS) build/venv/bin/python -m pytest -q -s -p no:cacheprovider pg_test/soak $(TESTS)
 
 newest: ## on PostgreSQL 18: no warnings, installcheck, and proofs cut short
 	$(MAKE) regress STRICT=1 PG_CONFIG=$(NEWEST)
@@ -97,13 +97,21 @@ demo: ## votes from the world's cities, live on a map and in this terminal (DEMO
 	$(MAKE) install relay map
 	$(PYTHON) -m scripts.demo
 
-validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; TOKEN=, LOG= the relay's log, ARGS=--json
-	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
+validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; ADMIN_URL=, TOKEN=, LOG= the relay's log, ARGS=--json
+	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(ADMIN_URL),--admin-url='$(ADMIN_URL)') $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
+
+soak: install ## what takes too long for `make test`: 250 deaths of servers beside prepared votes, the model of pending within wider bounds, random statements
+	cargo test --release --locked -q -p vote_agg_core --test pending -- --ignored
+	PROOF_KILLS=250 $(MAKE) proof TESTS='-s -k outlive_everything'
+	$(MAKE) smith
+
+mutants: ## plants bugs one at a time, and runs the tests that must see them; SHARD=0/20 for a part, ARGS=--patches, --core, --only=NAME
+	scripts/mutants $(SHARD) $(ARGS)
 
 bench: install ## ratios against peers, in one run; ARGS=--help
 	$(PYTHON) -m bench.run $(ARGS)
 
-lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot
+lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot, the patches of planted bugs
 	scripts/version
 	cargo fmt --all --check
 	cargo clippy --locked --all-targets -p vote_agg_core -p vote_agg_relay -- -D warnings
@@ -111,9 +119,10 @@ lint: build/vote_agg--$(VERSION).sql ## versions, format, clippy, pgspot
 	@# pgspot knows no body in BEGIN ATOMIC: it reads that one as a string.
 	sed '/^BEGIN ATOMIC$$/,/^END;$$/{s/^BEGIN ATOMIC$$/AS $$body$$/;s/^END;$$/$$body$$;/}' build/vote_agg--$(VERSION).sql > build/pgspot.sql
 	build/venv/bin/pgspot build/pgspot.sql
+	@for patch in pg_test/mutants/*.patch; do git apply --check $$patch || { echo "$$patch does not apply any more" >&2; exit 1; }; done
 
 clean: ## remove what was built
-	rm -rf build target client/dist client/build $(MAP)/dist $(MAP)/shots
+	rm -rf build target client/dist client/build client/consumers/web/vite/dist client/consumers/web/next/.next $(MAP)/dist $(MAP)/shots
 
 print-%:
 	@echo '$($*)'

@@ -28,6 +28,7 @@ class Site:
 
     def __init__(self, args):
         self.database_url, self.url, self.token, self.log = args.database_url, args.ws_url.rstrip("/"), args.token, args.log
+        self.admin_url = (args.admin_url or args.ws_url).rstrip("/")
         self.match = f"vote_agg validation {secrets.token_hex(6)}"
 
     def connect(self):
@@ -41,6 +42,9 @@ class Site:
     def get(self, path, token=True):
         headers = {"Authorization": f"Bearer {self.token}"} if self.token and token else {}
         return rig.get(f"{self.url}{path}", **headers)
+
+    def figures(self, path):
+        return rig.get(f"{self.admin_url}{path}")
 
     def path(self, what):
         return f"/matches/{urllib.parse.quote(self.match, safe='')}/{what}"
@@ -157,9 +161,10 @@ def refuse(site, state, call, *params):
 
 def port(site):
     """The relay is there and follows the feed."""
-    for path in ("/health", "/ready", "/metrics", "/cache"):
-        status, _, body = site.get(path)
-        assert status == 200, f"{path} answers {status}: {body[:200].decode(errors='replace')}"
+    for path, ask in [("/health", site.get), ("/ready", site.get), ("/metrics", site.figures), ("/cache", site.figures)]:
+        status, _, body = ask(path)
+        hint = "; pass ADMIN_URL where the relay has an address of its own for it" if status == 404 else ""
+        assert status == 200, f"{path} answers {status}{hint}: {body[:200].decode(errors='replace')}"
     return site.url
 
 
@@ -227,7 +232,7 @@ def cache(site):
     """Answers are kept, and dropped as soon as a fold changed the match."""
 
     def counted():
-        return json.loads(site.get("/cache")[2])
+        return json.loads(site.figures("/cache")[2])
 
     def seen():
         return json.loads(site.get(site.path("stats"))[2])["stats"]["total"]
@@ -247,7 +252,7 @@ def logs(site):
     """Each operation of a client is counted and, where the relay's log (JSON) is at hand, logged."""
 
     def count():
-        lines = site.get("/metrics")[2].decode().splitlines()
+        lines = site.figures("/metrics")[2].decode().splitlines()
         return sum(float(line.split()[1]) for line in lines if line.startswith("vote_relay_joins_total "))
 
     joins, size = count(), site.log.stat().st_size if site.log else 0
@@ -276,6 +281,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--database-url", required=True, help="of the server itself, not of a pooler")
     parser.add_argument("--ws-url", required=True, help="of the relay: http://host:3001")
+    parser.add_argument("--admin-url", help="where the relay serves /metrics and /cache, if not at the same address")
     parser.add_argument("--token", help="a token for any match, where the relay asks for one")
     parser.add_argument("--log", type=pathlib.Path, help="the relay's log, written with LOG_FORMAT=json, where it is at hand")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")

@@ -130,3 +130,89 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Callers see these words: a value, its reason, its remedy.
+    #[test]
+    fn each_mistake_says_what_why_and_what_to_do() {
+        let text = |text: &str| text.to_owned();
+        let names = "Names have 1 to 200 bytes of UTF-8 without control characters.";
+        let votes = "One call counts 1 to 1000000000000 votes.";
+        let cell =
+            "A cell is written as 15 hexadecimal digits, such as 872a1072bffffff; one given as a number needs a cast to bigint.";
+        let keys = "The keys are match_id, team_choice, h3_index, resolution, country_code, votes and voter_id.";
+        let shape = "Pass an array of objects such as {\"match_id\": \"final\", \"team_choice\": \"home\"}.";
+        let bbox = "Pass {west, south, east, north} in degrees, south not above north; west above east crosses the antimeridian.";
+        for (error, message, detail, hint) in [
+            (Error::Null { what: "votes" }, "votes must not be null", None, "Pass a value."),
+            (Error::EmptyName { what: "match_id" }, "match_id must not be empty", None, names),
+            (
+                Error::LongName { what: "match_id", bytes: 201 },
+                "match_id is longer than 200 bytes",
+                Some("It has 201 bytes."),
+                names,
+            ),
+            (
+                Error::UnprintableName { what: "match_id", at: 3 },
+                "match_id holds a control character or is not valid UTF-8",
+                Some("The byte at position 3 is not allowed."),
+                names,
+            ),
+            (Error::Cell { value: text("x"), reason: text("Why.") }, "invalid H3 cell: \"x\"", Some("Why."), cell),
+            (
+                Error::Resolution { value: 16 },
+                "resolution 16 is outside the valid range 0 to 15",
+                None,
+                "Resolutions run from 0 (coarsest) to 15 (finest).",
+            ),
+            (
+                Error::FinerResolution { cell: text("8009fffffffffff"), own: 0, asked: 1 },
+                "resolution 1 is finer than the cell's own resolution 0",
+                Some("Cell 8009fffffffffff has resolution 0; a cell can only be coarsened."),
+                "Pass a resolution not finer than the cell's own.",
+            ),
+            (
+                Error::Country { value: text("QQ") },
+                "unknown country code: \"QQ\"",
+                None,
+                "Use an ISO 3166-1 alpha-2 code such as FR; XK (Kosovo) and ZZ (unknown) are allowed.",
+            ),
+            (Error::NoVotes { votes: 0 }, "votes must be at least 1, not 0", None, votes),
+            (
+                Error::BallotVotes { votes: 2 },
+                "votes of one voter must be 1, not 2",
+                None,
+                "Leave votes out where voter_id is given.",
+            ),
+            (Error::ManyVotes { votes: 1 << 64 }, "votes out of range: 18446744073709551616", None, votes),
+            (Error::Shape { what: "a number" }, "votes must be a JSON array of objects", Some("It is a number."), shape),
+            (Error::Key { key: text("k") }, "unknown key \"k\"", None, keys),
+            (
+                Error::Type { key: "votes", value: text("[]"), expected: "an integer" },
+                "votes must be an integer, not []",
+                None,
+                "Leave the key out, or pass null, for none.",
+            ),
+            (
+                Error::Range { what: "k", value: text("-1"), range: "0 to 500" },
+                "k must be 0 to 500, not -1",
+                None,
+                "Pass a value in that range.",
+            ),
+            (Error::Bbox { value: text("{}") }, "invalid bounding box: {}", None, bbox),
+            (
+                Error::Length { what: "votes", length: 1, expected: 2 },
+                "votes has 1 elements, not 2",
+                None,
+                "Pass arrays of the same length, or NULL for none.",
+            ),
+        ] {
+            assert_eq!((error.to_string().as_str(), error.detail().as_deref(), error.hint()), (message, detail, hint));
+            let is_out_of_range = matches!(error, Error::ManyVotes { .. });
+            assert_eq!(error.kind(), if is_out_of_range { Kind::OutOfRange } else { Kind::Invalid });
+        }
+    }
+}

@@ -1,6 +1,6 @@
 """Prepared votes outlive everything: crashes of one process, of the postmaster, and the primary's end. Others end them much later.
 
-PROOF_KILLS deaths in a random order: of each five, four are of a random child and one of the postmaster. Now and then a synchronous
+PROOF_KILLS deaths: of each five, four are of a random child and one of the postmaster. Now and then a synchronous
 standby takes over. Three of ten transactions are prepared and left alone, to be ended by another session some deaths later.
 Matches are closed meanwhile, and must become final with every vote that was cast in time. After that no number of theirs changes.
 Each vote has a row in the table `journal` in its transaction, which tells what was committed.

@@ -9,7 +9,7 @@ import pytest
 from pg_test.soak import smith
 from testkit.harness import SEED, running
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", 600))
+SECONDS = float(os.environ.get("SMITH_SECONDS", 600))
 SESSIONS = 3
 LONG = 300  # from so many seconds on, half of the functions must have been called with success, and half with a refusal
 

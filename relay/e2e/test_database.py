@@ -62,7 +62,7 @@ def unready(dsn, folder, **flags):
     relay = rig.Relay(dsn, folder / "log", **flags)
     try:
         relay.start(is_ready=False)
-        warned = rig.eventually("the log says why", lambda: [line for line in relay.logged() if line["level"] == "WARN"])
+        warned = rig.eventually("the log says why", lambda: [line for line in relay.logged() if line["level"] == "WARN" and "error" in line["fields"]])
         assert rig.get(f"{relay.url}/ready")[0] == 503
         yield warned[0]["fields"]["error"]
     finally:
@@ -102,6 +102,19 @@ def test_tls_that_cannot_be_trusted_is_refused_in_words(tls, tmp_path, sslmode, 
 def test_a_server_without_tls(db, tmp_path):
     with unready(f"{db.url()}?sslmode=require", tmp_path) as error:
         assert "TLS" in error
+
+
+def test_an_address_from_a_file_that_names_its_authority(tls, tmp_path):
+    cluster, folder = tls
+    secret = tmp_path / "database_url"
+    secret.write_text(f"{dsn_of(cluster, 'verify-full')} sslrootcert={folder / 'authority.crt'}\n")
+
+    class Mounted(rig.Relay):
+        def environment(self):
+            return {"DATABASE_URL_FILE": str(secret)}
+
+    with Mounted("", tmp_path / "log") as relay:
+        assert rig.get(f"{relay.url}/ready")[0] == 200
 
 
 def test_addresses_that_make_no_sense_stop_the_start(tmp_path):

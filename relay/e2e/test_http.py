@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import subprocess
+import urllib.request
 
 from test_guard import GUARDED, token
 from testkit import rig
@@ -52,6 +53,37 @@ def test_nothing_changed_says_304_and_a_fold_changes_it(db, new_relay):
     _, headers, body = rig.get(f"{relay.url}/metrics")
     assert b"vote_relay_cache_hits_total" in body and body.endswith(b"# EOF\n")
     assert json.loads(gzip.decompress(rig.get(f"{relay.url}/cache", **{"Accept-Encoding": "gzip"})[2]))["hits"] > 0
+
+
+def test_every_answer_has_the_headers_that_proxies_and_caches_need(db, new_relay):
+    vote(db)
+    relay, guarded = new_relay(origins="https://a.example"), new_relay(**GUARDED)
+    _, headers, _ = rig.get(f"{relay.url}/matches/final/stats")
+    assert headers["x-content-type-options"] == "nosniff" and headers["cache-control"] == "no-cache"
+    _, headers, _ = rig.get(f"{guarded.url}/matches", Authorization=f"Bearer {token(matches=['final'])}")
+    assert headers["cache-control"] == "private, no-cache" and "authorization" in headers["vary"]
+    asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization,last-event-id"}
+    request = urllib.request.Request(f"{relay.url}/matches/final/events", method="OPTIONS", headers=asked)
+    with urllib.request.urlopen(request, timeout=rig.PATIENCE) as answer:
+        assert "last-event-id" in answer.headers["access-control-allow-headers"] and int(answer.headers["access-control-max-age"]) > 0
+    with urllib.request.urlopen(f"{relay.url}/matches/final/events", timeout=rig.PATIENCE) as stream:
+        assert stream.headers["x-accel-buffering"] == "no"
+    full = new_relay(max_clients_per_ip=1)
+    with urllib.request.urlopen(f"{full.url}/matches/final/events", timeout=rig.PATIENCE):
+        status, headers, _ = rig.get(f"{full.url}/matches/final/events")
+        assert status == 429 and headers["retry-after"] == "1"
+
+
+def test_figures_are_for_the_operator(new_relay):
+    def statuses(url):
+        return [rig.get(f"{url}/{path}")[0] for path in ("health", "ready", "metrics", "cache")]
+
+    assert statuses(new_relay().url) == [200] * 4
+    assert statuses(new_relay(**GUARDED).url) == [200, 200, 404, 404]
+    port = rig.free_port()
+    relay = new_relay(admin=f"127.0.0.1:{port}")
+    assert statuses(relay.url) == [200, 200, 404, 404] and statuses(f"http://127.0.0.1:{port}") == [200] * 4
+    assert rig.get(f"http://127.0.0.1:{port}/matches/final/stats")[0] == 404
 
 
 def events(text):

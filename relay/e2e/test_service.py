@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import pathlib
+import resource
 import socket
 import subprocess
 import threading
@@ -49,6 +50,22 @@ def test_what_is_freed_goes_back_to_the_system(new_relay):
     """The allocator finds its settings by a symbol's name: without them no thread does so."""
     tasks = pathlib.Path(f"/proc/{new_relay().process.pid}/task")
     rig.eventually("jemalloc's thread", lambda: any("jemalloc" in (task / "comm").read_text() for task in tasks.iterdir()))
+
+
+def test_the_limit_of_open_files_is_raised(new_relay):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        few, many = new_relay(max_clients=1_000), new_relay(max_clients=2_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    def limit(relay):
+        lines = pathlib.Path(f"/proc/{relay.process.pid}/limits").read_text().splitlines()
+        return next(int(line.split()[3]) for line in lines if line.startswith("Max open files"))
+
+    assert limit(few) >= 1_200 and limit(many) == hard
+    assert "limit of open files" in many.log.read_text() and "limit of open files" not in few.log.read_text()
 
 
 def test_what_rings_for_matches_that_nobody_follows_costs_no_look(db, new_relay, swarm):

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 
 import test_guard
+from testkit import rig
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -22,8 +23,12 @@ def wrong(lines):
 
 
 def test_a_sound_installation(db, new_relay):
-    relay = new_relay(**test_guard.GUARDED)
-    status, lines = validate(db.url("postgres"), relay.url, f"--token={test_guard.token()}", f"--log={relay.log}")
+    admin = f"127.0.0.1:{rig.free_port()}"
+    relay = new_relay(**test_guard.GUARDED, admin=admin)
+    asked = (db.url("postgres"), relay.url, f"--token={test_guard.token()}", f"--log={relay.log}")
+    status, lines = validate(*asked)
+    assert status == 1 and "ADMIN_URL" in wrong(lines)["port"]
+    status, lines = validate(*asked, f"--admin-url=http://{admin}")
     assert (status, wrong(lines)) == (0, {}) and len(lines) == 11, lines
     assert db.sql("SELECT count(*) FROM vote_agg.live") == [(0,)], "nothing is left of it"
 

@@ -2,7 +2,7 @@
 
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,8 +42,12 @@ pub enum LogFormat {
 pub struct Config {
     /// Where the database is: a URL or a list of key=value. Directly, not through a transaction pooler, which loses LISTEN.
     /// The role needs what `SELECT vote_agg.grant_reader(role)` gives
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
-    pub database_url: String,
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, required_unless_present = "database_url_file")]
+    pub database_url: Option<String>,
+
+    /// A file that holds it instead, such as a mounted secret
+    #[arg(long, env = "DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
+    pub database_url_file: Option<PathBuf>,
 
     /// A file of certificates (PEM) to trust for TLS to the database, instead of the system's
     #[arg(long, env = "DATABASE_CA", value_name = "FILE")]
@@ -68,6 +72,10 @@ pub struct Config {
     /// The port to listen on; 0 takes a free one, which the log names
     #[arg(long, env = "WS_PORT", default_value_t = 3001)]
     pub port: u16,
+
+    /// An address of its own for /metrics, /cache and the probes, such as 127.0.0.1:9001: the first two are served there alone then
+    #[arg(long, env = "ADMIN", value_name = "ADDRESS:PORT")]
+    pub admin: Option<SocketAddr>,
 
     /// Origins that pages may connect from, separated by commas: `https://example.org`, or `capacitor://localhost` for an app;
     /// `*` stands for any. Requests without an Origin don't come from a page and pass

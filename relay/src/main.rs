@@ -24,6 +24,9 @@ pub static SETTINGS: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,mu
 /// Left to itself it keeps up to 4 MiB. Accepted connections inherit it.
 const SEND_BUFFER: u32 = 64 << 10;
 
+/// Files beside those of clients: the database's sessions, the page's files, logs.
+const SPARE_FILES: u64 = 200;
+
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
@@ -36,6 +39,7 @@ async fn main() -> ExitCode {
         LogFormat::Json => logs.json().init(),
         LogFormat::Pretty => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
     }
+    raise_limit(&config);
     match start(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -52,6 +56,20 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
     Ok(socket.listen(BACKLOG)?)
+}
+
+/// Each client takes a file. The soft limit is often 1,024, whatever the hard one allows.
+fn raise_limit(config: &Config) {
+    let wanted = config.max_clients as u64 + SPARE_FILES;
+    match rlimit::increase_nofile_limit(wanted) {
+        Ok(files) if files >= wanted => {}
+        Ok(files) => tracing::warn!(
+            files,
+            max_clients = config.max_clients,
+            "the limit of open files is too low for so many clients: raise it (ulimit -n, LimitNOFILE)"
+        ),
+        Err(e) => tracing::warn!(error = %e, "the limit of open files could not be raised"),
+    }
 }
 
 async fn start(config: Config) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::live::feed;
 use crate::live::hub::Hub;
 use crate::serve::serve;
 use crate::ws::namespace;
+use axum::Router;
 use socketioxide::SocketIo;
 use std::future::Future;
 use std::sync::Arc;
@@ -69,6 +70,11 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let shared = Shared { hub: hub.clone(), cache: Arc::default(), checker, seats, stopped: stopped.clone() };
+    if let Some(address) = hub.config.admin {
+        let listener = TcpListener::bind(address).await?;
+        tracing::info!(address = %listener.local_addr()?, "serving the operator");
+        work.spawn(answer_operator(listener, routes::admin(shared.clone())));
+    }
     let app = routes::guarded(routes::router(shared).layer(layer), &hub, origins);
     let address = listener.local_addr()?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
@@ -102,5 +108,12 @@ async fn reload_keys(checker: Arc<Checker>, mut hangups: Signal) {
             Ok(()) => tracing::info!("the keys of tokens were read again"),
             Err(e) => tracing::error!(error = %e, "the keys of tokens stay as they were"),
         }
+    }
+}
+
+/// Serves the operator's own address. When it can't go on, the clients are served all the same.
+async fn answer_operator(listener: TcpListener, routes: Router) {
+    if let Err(e) = axum::serve(listener, routes).await {
+        tracing::error!(error = %e, "the operator is not served any more");
     }
 }

@@ -20,7 +20,6 @@ pub fn leader(before: Option<usize>, votes: &[i64], margin: f64) -> Option<usize
     }
     let Some(first) = dominance::leader(votes) else { return before };
     let rival = match before {
-        Some(before) if before == first => return Some(before),
         Some(before) => votes.get(before).copied().unwrap_or(0),
         None => votes.iter().enumerate().filter(|(team, _)| *team != first).map(|(_, votes)| *votes).max().unwrap_or(0),
     };

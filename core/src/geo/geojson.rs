@@ -268,6 +268,21 @@ mod tests {
     }
 
     #[test]
+    fn a_geometry_is_one_polygon_or_two_where_the_antimeridian_cuts_it() {
+        let cell = crate::geo::points::parse_point(0.0, 180.0).expect("a point").to_cell(crate::Resolution::Five);
+        assert!(geometry(cell).starts_with(r#"{"type":"MultiPolygon","coordinates":[[["#), "{}", geometry(cell));
+        let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell"); // New York
+        let geometry: serde_json::Value = serde_json::from_str(&geometry(cell)).expect("JSON");
+        assert_eq!(geometry["type"], "Polygon");
+        let ring = geometry["coordinates"][0].as_array().expect("a ring");
+        assert_eq!((ring.len(), &ring[0]), (7, &ring[6]), "closed");
+        for (corner, right) in ring.iter().zip(cell.boundary().iter()) {
+            let near = |place: usize, right: f64| (corner[place].as_f64().expect("degrees") - right).abs() < 1e-8;
+            assert!(near(0, right.lng()) && near(1, right.lat()), "{corner} {right}");
+        }
+    }
+
+    #[test]
     fn numbers_and_cells_are_written_as_they_are() {
         for number in [0, 7, 10, -1, 1_234_567_890, i64::MAX, i64::MIN] {
             let mut written = Text::default();

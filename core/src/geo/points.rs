@@ -104,6 +104,20 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn spacing_is_more_than_the_way_to_a_neighbour_and_not_much_more() {
+        for resolution in (0..=4).map(|number| Resolution::try_from(number).expect("0 to 15")) {
+            let mut farthest = 0.0f64;
+            for cell in CellIndex::base_cells().map(|base| base.center_child(resolution).expect("a finer one")) {
+                let center = LatLng::from(cell);
+                for neighbor in neighbors(cell, 1).expect("in range") {
+                    farthest = farthest.max(center.distance_rads(LatLng::from(neighbor)));
+                }
+            }
+            assert!(farthest < spacing(resolution) && spacing(resolution) < 2.0 * farthest, "{resolution}: {farthest}");
+        }
+    }
+
+    #[test]
     fn descendants_stay_within_reach() {
         // The corners of a cell, going down along its rim: digits of the same turn lead farthest out.
         let mut farthest = 0.0f64;

@@ -1,6 +1,7 @@
 //! The sessions that answer, and the questions put to them.
 
 use crate::config::Config;
+use crate::db::address;
 use crate::db::statements::{Change, Sql, StatsRow};
 use crate::db::tls::connector;
 use crate::error::{Error, Result};
@@ -30,11 +31,7 @@ impl Database {
     /// # Errors
     /// [`Error::Config`] for an address or a file of certificates that makes no sense.
     pub fn new(config: &Config) -> Result<Self> {
-        // Where there is TLS, certificates and names are verified always, so the stricter modes of libpq are no others here.
-        let url =
-            config.database_url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require");
-        let mut postgres: tokio_postgres::Config =
-            url.parse().map_err(|e| Error::Config(format!("DATABASE_URL: {}", why(&e))))?;
+        let (mut postgres, ca) = address::parse(config)?;
         if postgres.get_application_name().is_none() {
             postgres.application_name("vote-agg-relay");
         }
@@ -44,7 +41,7 @@ impl Database {
         // A peer that is gone without a word is noticed by the system too, below our own patience.
         postgres.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
         postgres.tcp_user_timeout(Duration::from_secs(20));
-        let tls = connector(config)?;
+        let tls = connector(config.database_ca.as_deref().or(ca.as_deref()))?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_config(postgres.clone(), tls.clone(), recycling))
             .max_size(config.database_sessions.into())
@@ -150,8 +147,4 @@ impl Database {
 /// [`Error::Timeout`], or what `answer` ended with.
 pub async fn patiently<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::time::timeout(PATIENCE, answer).await.unwrap_or(Err(Error::Timeout))
-}
-
-fn why(e: &tokio_postgres::Error) -> String {
-    std::error::Error::source(e).map_or_else(|| e.to_string(), |source| format!("{e}: {source}"))
 }

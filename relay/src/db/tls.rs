@@ -1,19 +1,19 @@
 //! TLS to the database: which certificates are trusted.
 
-use crate::config::Config;
 use crate::error::{Error, Result};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use std::path::Path;
 use std::sync::Arc;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// The connector, with the system's certificates or those of DATABASE_CA.
+/// The connector, with the system's certificates or those of the file `ca`.
 ///
 /// # Errors
 /// [`Error::Config`] for a file without certificates.
-pub fn connector(config: &Config) -> Result<MakeRustlsConnect> {
+pub fn connector(ca: Option<&Path>) -> Result<MakeRustlsConnect> {
     let mut roots = rustls::RootCertStore::empty();
-    match &config.database_ca {
+    match ca {
         Some(path) => {
             let refuse = |e: String| Error::Config(format!("DATABASE_CA: {}: {e}", path.display()));
             for certificate in CertificateDer::pem_file_iter(path).map_err(|e| refuse(e.to_string()))? {

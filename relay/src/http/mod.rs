@@ -8,6 +8,8 @@ mod answer;
 pub mod cache;
 /// Server-Sent Events: each fold as one event.
 mod events;
+/// Headers that every answer has.
+mod headers;
 /// The list of matches, and answers about one of them.
 mod matches;
 /// The live map: a folder of built files at `/`.

@@ -1,15 +1,17 @@
 //! The routes, and what stands in front of them.
 
+use crate::config::Auth;
 use crate::guard::address::{ClientIp, client_ip, is_from_unknown_proxy};
 use crate::guard::origin::Origins;
 use crate::http::access::Shared;
+use crate::http::headers::with_headers;
 use crate::http::reply::refuse;
 use crate::http::{events, matches, page, status};
 use crate::live::hub::Hub;
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderName, Method, StatusCode, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::get;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Once};
@@ -25,18 +27,30 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The routes.
 pub fn router(shared: Shared) -> Router {
-    let page = page::page(shared.hub.config.map_dir.as_deref());
-    Router::new()
+    let config = &shared.hub.config;
+    let page = page::page(config.map_dir.as_deref());
+    let answers = Router::new()
         .route("/matches", get(matches::list))
         .route("/matches/{id}/events", get(events::events))
         .route("/matches/{id}/{what}", get(matches::answer))
-        .route("/cache", get(status::cache))
-        .route("/health", get(async || "ok\n"))
-        .route("/ready", get(status::ready))
-        .route("/metrics", get(status::metrics))
-        .with_state(shared)
-        .merge(page)
-        .layer(CompressionLayer::new())
+        .layer(from_fn_with_state(shared.checker.is_on(), with_headers));
+    // Where everybody else needs a token, how the relay is doing is for its operator alone.
+    let is_open = config.admin.is_none() && config.auth != Auth::Required;
+    let answers = if is_open { answers.merge(figures()) } else { answers };
+    answers.merge(probes()).with_state(shared).merge(page).layer(CompressionLayer::new())
+}
+
+/// The routes of the operator's own address.
+pub fn admin(shared: Shared) -> Router {
+    figures().merge(probes()).with_state(shared)
+}
+
+fn figures() -> Router<Shared> {
+    Router::new().route("/cache", get(status::cache)).route("/metrics", get(status::metrics))
+}
+
+fn probes() -> Router<Shared> {
+    Router::new().route("/health", get(async || "ok\n")).route("/ready", get(status::ready))
 }
 
 /// In front of everything, Socket.IO too: finds the client's address, and refuses pages of other origins.
