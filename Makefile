@@ -6,8 +6,10 @@ SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
 LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
 PGTESTS = $(dir $(shell $(PG_CONFIG) --pgxs))../test
 SQL := $(sort $(wildcard sql/[0-9]*.sql))
-REGRESS = surface cell vote bulk ballot match read timeline geo map verify feed errors privileges source watch neighbours drop
+REGRESS = surface cell vote bulk ballot match read timeline geo map verify feed errors privileges rpc source watch neighbours drop
 ISOLATION = $(sort $(patsubst pg_test/specs/%.spec,%,$(wildcard pg_test/specs/*.spec)))
+# Wherever CARGO_TARGET_DIR or a configuration of cargo has it.
+TARGET = $(shell cargo metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
 export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
 CARGO_PG = -p vote_agg --no-default-features --features pg$(PGMAJOR) --locked
 PYTHON = /usr/bin/python3
@@ -32,7 +34,7 @@ build/vote_agg--$(VERSION).sql: $(SQL) vote_agg.control
 
 install: all ## install into the PostgreSQL of PG_CONFIG
 	install -d '$(LIBDIR)' '$(SHAREDIR)'
-	install -m 755 target/release/libvote_agg.so '$(LIBDIR)/vote_agg.so.new' && mv '$(LIBDIR)/vote_agg.so.new' '$(LIBDIR)/vote_agg.so'
+	install -m 755 '$(TARGET)/release/libvote_agg.so' '$(LIBDIR)/vote_agg.so.new' && mv '$(LIBDIR)/vote_agg.so.new' '$(LIBDIR)/vote_agg.so'
 	install -m 644 vote_agg.control build/vote_agg--$(VERSION).sql $(wildcard sql/vote_agg--*.sql) '$(SHAREDIR)/'
 
 uninstall: ## remove what install put there

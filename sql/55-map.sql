@@ -56,3 +56,14 @@ AS 'MODULE_PATHNAME', 'match_tile_wrapper';
 COMMENT ON FUNCTION @extschema@.match_tile(integer, integer, integer, text, text) IS
 'The tile of get_match_tile for tile servers that call a function layer, f(z, x, y, …) returns bytea';
 REVOKE ALL ON FUNCTION @extschema@.match_tile(integer, integer, integer, text, text) FROM PUBLIC;
+
+-- Bound when it is made, so that the extension's schema can be renamed.
+CREATE FUNCTION @extschema@.match_tile_query(z integer, x integer, y integer, query json)
+RETURNS bytea LANGUAGE sql STABLE PARALLEL RESTRICTED COST 10000 SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT @extschema@.match_tile($1, $2, $3, pg_catalog.json_extract_path_text($4, 'match_id'),
+        coalesce(pg_catalog.json_extract_path_text($4, 'layer'), 'votes'));
+END;
+COMMENT ON FUNCTION @extschema@.match_tile_query(integer, integer, integer, json) IS
+'match_tile for tile servers that pass the query of an address as json (Martin): match_id, and layer unless it is votes';
+REVOKE ALL ON FUNCTION @extschema@.match_tile_query(integer, integer, integer, json) FROM PUBLIC;

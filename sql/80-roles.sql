@@ -25,7 +25,10 @@ BEGIN
         @.get_match_changes(text, bigint),
         @.get_match_update(text, bigint),
         @.get_match_snapshot(text, integer),
+        @.match_tile_query(integer, integer, integer, json),
+        @.rpc_get_cell(text, text),
         vote_agg.matches(),
+        vote_agg.live_stats(),
         vote_agg.pending_stats(),
         vote_agg.attach_stats()
         TO ', '@', home) || pg_catalog.quote_ident(role);
@@ -55,7 +58,10 @@ BEGIN
         @.bulk_update_aggregates(text, text[], bigint[], text[], bigint[]),
         @.cast_vote(text, text, text, text, text),
         @.cast_vote(text, text, text, bigint, text),
-        @.retract_vote(text, text)
+        @.retract_vote(text, text),
+        @.rpc_record_vote(text, text, text, text, bigint),
+        @.rpc_increment_h3_aggregate(text, text, integer, text, bigint),
+        @.rpc_cast_vote(text, text, text, text, text)
         TO ', '@', home) || pg_catalog.quote_ident(role);
 END
 $$;

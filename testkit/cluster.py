@@ -169,7 +169,7 @@ def main():
     path = pathlib.Path(args.dir).absolute()
     if args.action == "up":
         cluster = Cluster(path, **dict(s.split("=", 1) for s in args.settings)).start()
-        print(f"export PGHOST={cluster.path} PGPORT={PORT} PGUSER=postgres")
+        print(f"export PGHOST={cluster.path} PGPORT={cluster.port} PGUSER=postgres")
     elif args.action == "down":
         Cluster(path).stop("immediate")
         shutil.rmtree(path, ignore_errors=True)

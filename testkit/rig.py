@@ -16,7 +16,7 @@ import urllib.request
 import psycopg
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-BINARY = pathlib.Path(os.environ.get("RELAY") or ROOT / "target" / "release" / "vote-agg-relay")
+BINARY = pathlib.Path(os.environ.get("RELAY") or ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "vote-agg-relay")
 PATIENCE = 180
 
 

@@ -40,6 +40,8 @@ pub enum Error {
     Shape { what: &'static str },
     /// An element of a bulk call has a key that means nothing.
     Key { key: String },
+    /// An element of a bulk call has a key in both of its spellings.
+    Spellings { key: &'static str },
     /// A key's value has the wrong type.
     Type { key: &'static str, value: String, expected: &'static str },
     /// A number outside its range, a latitude say.
@@ -91,6 +93,7 @@ impl Error {
             Self::Country { .. } => "Use an ISO 3166-1 alpha-2 code such as FR; XK (Kosovo) and ZZ (unknown) are allowed.",
             Self::Shape { .. } => "Pass an array of objects such as {\"match_id\": \"final\", \"team_choice\": \"home\"}.",
             Self::Key { .. } => "The keys are match_id, team_choice, h3_index, resolution, country_code, votes and voter_id.",
+            Self::Spellings { .. } => "Write it in snake_case or in camelCase, not in both.",
             Self::Type { .. } => "Leave the key out, or pass null, for none.",
             Self::Length { .. } => "Pass arrays of the same length, or NULL for none.",
             Self::BallotVotes { .. } => "Leave votes out where voter_id is given.",
@@ -121,6 +124,7 @@ impl fmt::Display for Error {
             Self::ManyVotes { votes } => write!(f, "votes out of range: {votes}"),
             Self::Shape { .. } => f.write_str("votes must be a JSON array of objects"),
             Self::Key { key } => write!(f, "unknown key \"{key}\""),
+            Self::Spellings { key } => write!(f, "{key} is given twice, in both of its spellings"),
             Self::Type { key, value, expected } => write!(f, "{key} must be {expected}, not {value}"),
             Self::Range { what, value, range } => write!(f, "{what} must be {range}, not {value}"),
             Self::Bbox { value } => write!(f, "invalid bounding box: {value}"),

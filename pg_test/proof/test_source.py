@@ -1,12 +1,14 @@
 """Attached tables: whatever is done to them, what is read equals a plain recount of their rows."""
 
+import collections
+
 import psycopg
 import pytest
 
 import dml
 from calls import CELLS
 from test_dump import restore, target  # noqa: F401  (a fixture)
-from testkit.harness import STATEMENTS, random_for
+from testkit.harness import SECONDS, STATEMENTS, random_for, running
 
 REFUSALS = (
     psycopg.errors.ObjectNotInPrerequisiteState,
@@ -98,6 +100,73 @@ def test_random_statements(still):
         session.execute("SELECT vote_agg.fold()")
         check(session, done)
         assert kinds >= {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "ALTER", "CREATE", "DROP"}
+
+
+# What happens to sessions that get in each other's way: they give up, or find a row, a table or a type gone.
+BESIDE = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.UniqueViolation,
+    psycopg.errors.ForeignKeyViolation,
+    psycopg.errors.SerializationFailure,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedObject,
+)
+
+
+def changes(db, number, choose, done):
+    """Transactions of the statements that `choose` makes. Each is done as a whole or not at all; `done` counts the former."""
+
+    def run_all(stop):
+        writer = dml.Writer(random_for("beside", number))
+        writer.next_person = number * 1_000_000
+        with db.connect() as session:
+            # Shorter than deadlock_timeout: who waits in a circle lets go.
+            session.execute("SET lock_timeout = '200ms'")
+            while not stop.is_set():
+                made = set(writer.made)
+                try:
+                    with session.transaction():
+                        for sql, args in choose(writer):
+                            if sql.startswith(dml.REFUSED):
+                                with pytest.raises((*REFUSALS, *BESIDE)), session.transaction():
+                                    run(session, sql, args)
+                            else:
+                                run(session, sql, args)
+                    done[choose.__name__] += 1
+                except BESIDE:
+                    writer.made = made
+
+    return run_all
+
+
+def test_statements_beside_each_other(cluster, still):
+    """Writers, and a session that changes the tables themselves, at the same time."""
+    # The server's word for a row that another session has moved to another partition meanwhile.
+    cluster.planted.append("due to concurrent update")
+
+    def defines(writer):
+        return writer.rng.choice((writer.partition, writer.unseen, writer.harmless, writer.truncate))()
+
+    def writes(writer):
+        kinds = (writer.insert, writer.upsert, writer.merge, writer.merge, writer.update, writer.update, writer.delete, writer.chain, writer.person, writer.copy)
+        return writer.rng.choice(kinds)()
+
+    done = collections.Counter()
+    with still.connect() as session:
+        prepare(session)
+        for _ in range(max(2, int(SECONDS / 5))):
+            writers = [changes(still, n, writes, done) for n in range(1, 5)]
+            with running(changes(still, 0, defines, done), *writers) as stop:
+                stop.wait(3)
+            check(session, "many")
+            session.execute("SELECT vote_agg.fold()")
+            check(session, "a fold after many")
+            # Partitions that were made stay, and are not known to the next round's writers.
+            for k in range(10, 14):
+                if session.execute("SELECT to_regclass(%s)", (f"app.part_{k}",)).fetchone()[0]:
+                    session.execute(f"TRUNCATE app.part_{k}")
+                    session.execute(f"DROP TABLE app.part_{k}")
+    assert done["writes"] > 100 and done["defines"] > 5, done
 
 
 def hostile(rng):

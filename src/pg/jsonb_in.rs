@@ -119,7 +119,7 @@ impl<'a> Node<'a> {
     }
 }
 
-/// A numeric as a whole number if it is one that fits, else as its text.
+/// A numeric as a whole number if it is one that fits, however many zeros follow the point, else as its text.
 fn number(numeric: &[u8]) -> Value<'static> {
     // SAFETY: the bytes of a numeric, where jsonb keeps it aligned; the text is the server's, ending with a zero byte.
     let text = unsafe {
@@ -127,7 +127,11 @@ fn number(numeric: &[u8]) -> Value<'static> {
         let text = pgrx::direct_function_call_as_datum(pg_sys::numeric_out, &[Some(datum)]);
         text.map(|text| CStr::from_ptr(text.cast_mut_ptr()).to_string_lossy().into_owned()).unwrap_or_default()
     };
-    text.parse().map_or(Value::Number(text), Value::Whole)
+    let whole = match text.split_once('.') {
+        Some((whole, zeros)) if zeros.bytes().all(|digit| digit == b'0') => whole,
+        _ => text.as_str(),
+    };
+    whole.parse().map_or_else(|_| Value::Number(text.clone()), Value::Whole)
 }
 
 /// An array or object: a header, an entry a child (for an object the keys, then the values), the children.

@@ -9,14 +9,14 @@ use crate::pg::clock::now;
 use crate::pg::jsonb_in;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::snapshot::statement_snapshot;
-use crate::pg::spi::{self, Plan, Sees};
+use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::read::moment::{Moment, each_pending, named, ranked, time, votes_json};
 use crate::read::new_keys;
 use crate::session::memory;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{name, pg_extern, pg_sys};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vote_agg_core::feed::message::Votes;
 use vote_agg_core::feed::timeline::RECENT;
 use vote_agg_core::vote::cell::cell_to_bits;
@@ -32,6 +32,41 @@ thread_local! {
             FROM fed WHERE fed.id IS NOT NULL)
          SELECT id FROM fed WHERE id IS NOT NULL UNION SELECT match_id FROM vote_agg.match",
         &[]) };
+}
+
+/// The numbers of a match.
+struct Stats {
+    status: String,
+    total: i64,
+    votes: Jsonb,
+    leader: Option<String>,
+    dominance: f64,
+    per_minute: i64,
+    cells: i64,
+    countries: i64,
+    last_vote_at: Option<TimestampWithTimeZone>,
+}
+
+impl Stats {
+    fn of(spi: &Spi, match_id: &str, moment: &Moment, now: i64) -> Result<Self> {
+        let (teams, totals) = (moment.teams(), moment.totals()?);
+        let cells = moment.pending.totals_by(|vote| vote.cell.map(cell_to_bits)).map_err(refused)?;
+        let countries = moment.pending.totals_by(|vote| vote.country.map(|country| country.number().into()));
+        let countries = countries.map_err(refused)?;
+        let new_cells = new_keys::count(spi, Aggregate::Cells, match_id, &moment.head, cells)?;
+        let new_countries = new_keys::count(spi, Aggregate::Countries, match_id, &moment.head, countries)?;
+        Ok(Self {
+            status: moment.status().to_owned(),
+            total: tally::total(&totals).map_err(refused)?,
+            votes: Jsonb::of(&Votes::all(teams, &totals))?,
+            leader: dominance::leader(&totals).and_then(|place| teams.get(place).cloned()),
+            dominance: dominance::dominance(&totals),
+            per_minute: moment.recent(now)?.per_minute(now),
+            cells: moment.head.cells + new_cells,
+            countries: moment.head.countries + new_countries,
+            last_vote_at: moment.pending.last_at().max(moment.head.last_vote_at).and_then(time),
+        })
+    }
 }
 
 /// See the COMMENT in sql/40-read.sql.
@@ -66,24 +101,19 @@ fn get_realtime_stats(
     spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
         let now = now();
-        let (recent, lead) = (moment.recent(now)?, moment.head.lead);
+        let (recent, lead, teams) = (moment.recent(now)?, moment.head.lead, moment.teams());
         let last = |minutes| recent.last(minutes, now).map_err(refused);
-        let (teams, totals) = (moment.teams(), moment.totals()?);
-        let cells = moment.pending.totals_by(|vote| vote.cell.map(cell_to_bits)).map_err(refused)?;
-        let countries = moment.pending.totals_by(|vote| vote.country.map(|country| country.number().into()));
-        let countries = countries.map_err(refused)?;
-        let new_cells = new_keys::count(spi, Aggregate::Cells, match_id, &moment.head, cells)?;
-        let new_countries = new_keys::count(spi, Aggregate::Countries, match_id, &moment.head, countries)?;
+        let stats = Stats::of(spi, match_id, &moment, now)?;
         Ok(TableIterator::once((
-            moment.status().to_owned(),
-            tally::total(&totals).map_err(refused)?,
-            Jsonb::of(&Votes::all(teams, &totals))?,
-            dominance::leader(&totals).and_then(|place| teams.get(place).cloned()),
-            dominance::dominance(&totals),
-            recent.per_minute(now),
-            moment.head.cells + new_cells,
-            moment.head.countries + new_countries,
-            moment.pending.last_at().max(moment.head.last_vote_at).and_then(time),
+            stats.status,
+            stats.total,
+            stats.votes,
+            stats.leader,
+            stats.dominance,
+            stats.per_minute,
+            stats.cells,
+            stats.countries,
+            stats.last_vote_at,
             moment.head.seq,
             moment.head.epoch.clone(),
             last(1)?,
@@ -126,22 +156,78 @@ fn get_country_aggregates(
     Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
 }
 
+/// Every match that was opened or has votes.
+fn names(spi: &Spi) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for row in spi.run(&MATCHES, &[], Sees::TheCallersMoment)?.iter() {
+        names.insert(row.need::<String>(1)?);
+    }
+    each_pending(|row| {
+        if !row.match_id.is_empty() {
+            names.insert(String::from_utf8_lossy(row.match_id).into_owned());
+        }
+        Ok(())
+    })?;
+    Ok(names)
+}
+
 /// See the COMMENT in sql/70-views.sql.
 #[pg_extern(sql = false)]
 fn matches() -> Result<SetOfIterator<'static, String>> {
-    let mut names = BTreeSet::new();
+    Ok(SetOfIterator::new(spi::connect(names)?))
+}
+
+/// See the COMMENT in sql/70-views.sql. One look at what is pending serves all matches.
+#[pg_extern(sql = false)]
+fn live_stats() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(match_id, String),
+            name!(status, String),
+            name!(total_votes, i64),
+            name!(votes, Jsonb),
+            name!(leader, Option<String>),
+            name!(dominance, f64),
+            name!(votes_per_minute, i64),
+            name!(active_cells, i64),
+            name!(active_countries, i64),
+            name!(last_vote_at, Option<TimestampWithTimeZone>),
+        ),
+    >,
+> {
     spi::connect(|spi| {
-        for row in spi.run(&MATCHES, &[], Sees::TheCallersMoment)?.iter() {
-            names.insert(row.need::<String>(1)?);
+        let mut moments = BTreeMap::new();
+        for match_id in names(spi)? {
+            let moment = Moment::folded(spi, &match_id)?;
+            moments.insert(match_id, moment);
         }
         each_pending(|row| {
-            if !row.match_id.is_empty() {
-                names.insert(String::from_utf8_lossy(row.match_id).into_owned());
+            if let Some(vote) = row.vote()?
+                && let Some(moment) = moments.get_mut(row.match_name().as_ref())
+            {
+                moment.pending.add(&vote).map_err(refused)?;
             }
             Ok(())
-        })
-    })?;
-    Ok(SetOfIterator::new(names))
+        })?;
+        let now = now();
+        let row = |(match_id, moment): (&String, &Moment)| {
+            let s = Stats::of(spi, match_id, moment, now)?;
+            Ok((
+                match_id.clone(),
+                s.status,
+                s.total,
+                s.votes,
+                s.leader,
+                s.dominance,
+                s.per_minute,
+                s.cells,
+                s.countries,
+                s.last_vote_at,
+            ))
+        };
+        Ok(TableIterator::new(moments.iter().map(row).collect::<Result<Vec<_>>>()?))
+    })
 }
 
 /// See the COMMENT in sql/70-views.sql.

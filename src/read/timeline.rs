@@ -28,6 +28,9 @@ thread_local! {
         &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID]) };
 }
 
+/// The most rows that one call returns: a day of minutes for 69 teams, or ten years of days for 27.
+const MAX_ROWS: u64 = 100_000;
+
 /// The time line before a moment, and where it starts if retention has erased its beginning.
 fn line_before(spi: &Spi, match_id: &str, moment: &Moment, end: i64) -> Result<(Timeline, Option<i64>)> {
     let (mut line, mut kept_from) = (Timeline::default(), None);
@@ -72,6 +75,13 @@ fn get_match_timeline(
     let (teams, buckets) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
         let (line, _) = line_before(spi, match_id, &moment, i64::MAX)?;
+        let rows = line.count(width, from, to).saturating_mul(moment.teams().len() as u64);
+        if rows > MAX_ROWS {
+            return Err(invalid(
+                format!("the time line of match {} would have {rows} rows, more than {MAX_ROWS}", quoted(match_id)),
+                "Pass a longer bucket, or \"from\" and \"to\" that are closer.",
+            ));
+        }
         Ok((moment.teams().to_vec(), line.buckets(width, from, to).map_err(refused)?))
     })?;
     let of_team = |counts: &tally::Counts, team: usize| counts.get(team).copied().unwrap_or(0);

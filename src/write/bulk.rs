@@ -15,7 +15,7 @@ use vote_agg_core::vote::cell::cell_from_bits;
 use vote_agg_core::vote::element::Element;
 use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{self, Source, Tally, Vote, parse_votes};
-use vote_agg_core::{Country, Error};
+use vote_agg_core::{Country, Error, parse_resolution};
 
 /// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
@@ -49,6 +49,9 @@ struct Batch {
 impl Batch {
     fn add(&mut self, position: usize, element: &Element, at: i64) -> std::result::Result<(), Error> {
         let resolution = element.resolution()?;
+        if let Some(resolution) = resolution {
+            parse_resolution(resolution)?;
+        }
         let team = parse_name("team_choice", element.team_choice()?)?;
         let cell = element.cell()?.map(|cell| coarsened(cell, resolution)).transpose()?;
         let country = element.country_code()?.map(Country::parse).transpose()?;

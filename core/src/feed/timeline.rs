@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 /// The longest bucket: a hundred years, in microseconds.
 pub const MAX_WIDTH: i64 = 36_525 * 1_440 * MINUTE;
 
+/// Seven days. A bucket of whole weeks begins on a Monday, as weeks do by ISO 8601; 2000-01-01 was a Saturday.
+const WEEK: i64 = 7 * 1_440 * MINUTE;
+const MONDAY: i64 = 2 * 1_440 * MINUTE;
+
 /// Votes by minute. Times are microseconds since 2000-01-01 UTC.
 #[derive(Clone, Debug, Default)]
 pub struct Timeline {
@@ -61,6 +65,7 @@ impl Timeline {
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
     pub fn buckets(&self, width: i64, from: Option<i64>, to: Option<i64>) -> Result<impl Iterator<Item = Bucket> + use<>, Error> {
+        let (first, end) = self.bounds(width, from, to);
         let mut held: BTreeMap<i64, Bucket> = BTreeMap::new();
         let mut running = self.opening.clone();
         for (minute, votes) in &self.minutes {
@@ -69,19 +74,6 @@ impl Timeline {
             add_all(&mut bucket.votes, votes)?;
             add_all(&mut running, votes)?;
             bucket.running.clone_from(&running);
-        }
-        let mut first = held.keys().next().copied().unwrap_or(0);
-        let mut end = held.keys().next_back().map_or(i64::MIN, |last| last + width);
-        if let Some(kept_from) = self.kept_from {
-            // What is kept may start in the middle of a bucket. Where votes came before, it starts even without votes.
-            let whole = floor(kept_from - 1, width) + width;
-            first = if self.opening.is_empty() { first.max(whole) } else { whole };
-        }
-        if let Some(from) = from.filter(|from| *from > first) {
-            first = floor(from, width);
-        }
-        if let Some(to) = to {
-            end = end.min(to);
         }
         let mut running = held.range(..first).next_back().map_or_else(|| self.opening.clone(), |(_, last)| last.running.clone());
         let mut next = first;
@@ -95,6 +87,32 @@ impl Timeline {
                 bucket
             })
         }))
+    }
+
+    /// How many buckets there are between the same cuts.
+    #[must_use]
+    pub fn count(&self, width: i64, from: Option<i64>, to: Option<i64>) -> u64 {
+        let (first, end) = self.bounds(width, from, to);
+        let length = u64::try_from(i128::from(end) - i128::from(first)).unwrap_or(0);
+        length.div_ceil(width.unsigned_abs())
+    }
+
+    /// Where the first bucket starts, and before what the last one does.
+    fn bounds(&self, width: i64, from: Option<i64>, to: Option<i64>) -> (i64, i64) {
+        let mut first = self.minutes.keys().next().map_or(0, |minute| floor(*minute, width));
+        let mut end = self.minutes.keys().next_back().map_or(i64::MIN, |minute| floor(*minute, width) + width);
+        if let Some(kept_from) = self.kept_from {
+            // What is kept may start in the middle of a bucket. Where votes came before, it starts even without votes.
+            let whole = floor(kept_from - 1, width) + width;
+            first = if self.opening.is_empty() { first.max(whole) } else { whole };
+        }
+        if let Some(from) = from.filter(|from| *from > first) {
+            first = floor(from, width);
+        }
+        if let Some(to) = to {
+            end = end.min(to);
+        }
+        (first, end)
     }
 }
 
@@ -178,7 +196,8 @@ impl Recent {
 }
 
 fn floor(at: i64, width: i64) -> i64 {
-    at - at.rem_euclid(width)
+    let origin = if width % WEEK == 0 { MONDAY } else { 0 };
+    at.checked_sub(origin).and_then(|since| at.checked_sub(since.rem_euclid(width))).unwrap_or(at)
 }
 
 #[cfg(test)]
@@ -200,8 +219,9 @@ mod tests {
     fn buckets(timeline: &Timeline, width: i64, from: Option<i64>, to: Option<i64>) -> Vec<(i64, [i64; 2], [i64; 2])> {
         let two = |counts: &Counts| [0, 1].map(|team| counts.get(team).copied().unwrap_or(0));
         let cut = |at: Option<i64>| at.map(|minute| minute * MINUTE);
-        let buckets = timeline.buckets(width * MINUTE, cut(from), cut(to)).expect("small");
-        buckets.map(|b| (b.start / MINUTE, two(&b.votes), two(&b.running))).collect()
+        let buckets: Vec<_> = timeline.buckets(width * MINUTE, cut(from), cut(to)).expect("small").collect();
+        assert_eq!(timeline.count(width * MINUTE, cut(from), cut(to)), buckets.len() as u64);
+        buckets.iter().map(|b| (b.start / MINUTE, two(&b.votes), two(&b.running))).collect()
     }
 
     #[test]
@@ -231,8 +251,10 @@ mod tests {
     #[test]
     fn ends_of_time_cut_nothing_or_all() {
         let line = timeline(&[(10, 1, 0), (11, 2, 0)]);
-        let count = |from, to| line.buckets(MINUTE, from, to).expect("small").count();
+        let count = |from, to| line.buckets(MINUTE, from, to).expect("small").count() as u64;
         assert_eq!(count(Some(i64::MIN), Some(i64::MAX)), 2);
+        assert_eq!(line.count(MINUTE, Some(i64::MIN), Some(i64::MAX)), 2);
+        assert_eq!(line.count(MINUTE, Some(i64::MAX), Some(i64::MIN)), 0);
         assert_eq!(count(Some(i64::MAX), None), 0);
         assert_eq!(count(None, Some(i64::MIN)), 0);
         assert_eq!(line.buckets(MAX_WIDTH, None, None).expect("small").count(), 1);
@@ -241,6 +263,19 @@ mod tests {
     #[test]
     fn minutes_before_2000_are_minutes_too() {
         assert_eq!(buckets(&timeline(&[(-1, 1, 0), (0, 0, 1)]), 5, None, None), [(-5, [1, 0], [1, 0]), (0, [0, 1], [1, 1])]);
+    }
+
+    #[test]
+    fn weeks_begin_on_monday() {
+        const DAY: i64 = 1_440;
+        // Saturday 2000-01-01, Sunday, Monday; and Sunday 1999-12-26, Monday.
+        let line = timeline(&[(-6 * DAY, 1, 0), (-5 * DAY, 1, 0), (0, 1, 0), (2 * DAY - 1, 1, 0), (2 * DAY, 0, 1)]);
+        let weeks = [(-12 * DAY, [1, 0], [1, 0]), (-5 * DAY, [3, 0], [4, 0]), (2 * DAY, [0, 1], [4, 1])];
+        assert_eq!(buckets(&line, 7 * DAY, None, None), weeks);
+        assert_eq!(buckets(&line, 7 * DAY, Some(-5 * DAY), Some(2 * DAY)), weeks[1..2]);
+        assert_eq!(buckets(&line, 14 * DAY, None, None), [(-12 * DAY, [4, 0], [4, 0]), (2 * DAY, [0, 1], [4, 1])]);
+        // others begin at midnight, as they did
+        assert_eq!(buckets(&line, 6 * DAY, None, None).first(), Some(&(-6 * DAY, [2, 0], [2, 0])));
     }
 
     #[test]

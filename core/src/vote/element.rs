@@ -16,22 +16,25 @@ pub struct Element<'a> {
 }
 
 impl<'a> Element<'a> {
-    /// Sets the value of a key; `None` is null.
+    /// Sets the value of a key; `None` is null, and as good as no key.
     ///
     /// # Errors
-    /// [`Error::Key`] when the key means nothing.
+    /// [`Error::Key`] when the key means nothing, [`Error::Spellings`] when its other spelling has a value already.
     pub fn set(&mut self, key: &[u8], value: Option<Value<'a>>) -> Result<(), Error> {
-        let place = match key {
-            b"match_id" | b"matchId" => &mut self.match_id,
-            b"team_choice" | b"teamChoice" => &mut self.team_choice,
-            b"h3_index" | b"h3Index" => &mut self.h3_index,
-            b"resolution" => &mut self.resolution,
-            b"country_code" | b"countryCode" => &mut self.country_code,
-            b"votes" => &mut self.votes,
-            b"voter_id" | b"voterId" => &mut self.voter_id,
+        let (place, key) = match key {
+            b"match_id" | b"matchId" => (&mut self.match_id, "match_id"),
+            b"team_choice" | b"teamChoice" => (&mut self.team_choice, "team_choice"),
+            b"h3_index" | b"h3Index" => (&mut self.h3_index, "h3_index"),
+            b"resolution" => (&mut self.resolution, "resolution"),
+            b"country_code" | b"countryCode" => (&mut self.country_code, "country_code"),
+            b"votes" => (&mut self.votes, "votes"),
+            b"voter_id" | b"voterId" => (&mut self.voter_id, "voter_id"),
             _ => return Err(Error::Key { key: String::from_utf8_lossy(key).into_owned() }),
         };
-        *place = value;
+        if value.is_some() && place.is_some() {
+            return Err(Error::Spellings { key });
+        }
+        *place = value.or(place.take());
         Ok(())
     }
 
@@ -179,8 +182,12 @@ mod tests {
         assert!(with("h3Index", Value::Text(b"872a1072bffffff")).cell().is_ok_and(|cell| cell.is_some()));
         assert!(with("h3_index", Value::Whole(608_725_951_823_478_783)).cell().is_ok_and(|cell| cell.is_some()));
         assert_eq!(Element::default().set(b"matchid", None), Err(Error::Key { key: "matchid".into() }));
-        let mut element = with("votes", Value::Whole(3));
-        assert_eq!(element.set(b"votes", None).and_then(|()| element.votes()), Ok(None));
+        let mut element = with("voter_id", Value::Text(b"a"));
+        assert_eq!(element.set(b"voterId", None), Ok(()));
+        assert_eq!(element.set(b"voterId", Some(Value::Text(b"a"))), Err(Error::Spellings { key: "voter_id" }));
+        assert_eq!(element.voter_id(), Ok(Some(&b"a"[..])));
+        let mut element = Element::default();
+        assert_eq!(element.set(b"h3Index", None).and_then(|()| element.set(b"h3_index", Some(Value::Whole(1)))), Ok(()));
     }
 
     #[test]
