@@ -130,6 +130,15 @@ ALTER TABLE w ALTER t TYPE text USING 'x' || t;
 ALTER TABLE w ALTER m TYPE varchar;
 ALTER TABLE w ALTER note TYPE bigint;
 ALTER TABLE w ALTER m TYPE char(50);
+-- the expression of a generated column, from PostgreSQL 17 on
+DO $$
+BEGIN
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        EXECUTE 'ALTER TABLE w ALTER g SET EXPRESSION AS (lower(t))';
+        RAISE 'it is not refused';
+    END IF;
+EXCEPTION WHEN object_not_in_prerequisite_state THEN NULL;
+END $$;
 ALTER TABLE w ALTER note TYPE text USING 'n';
 ALTER TABLE w ALTER g DROP EXPRESSION;
 ALTER TABLE w ALTER g TYPE text USING 'DE';
