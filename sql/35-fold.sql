@@ -23,9 +23,8 @@ COMMENT ON FUNCTION vote_agg.fold() IS
 'Folds all pending votes that this transaction can see; returns the rows folded, 0 when somebody else is folding';
 
 CREATE FUNCTION vote_agg.new_history()
-RETURNS void LANGUAGE sql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-    UPDATE vote_agg.history SET id = pg_catalog.gen_random_uuid()
-$$;
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'new_history_wrapper';
 COMMENT ON FUNCTION vote_agg.new_history() IS
 'Begins new histories: every epoch changes, and followers start from a snapshot. For data that went back in a way that the server '
 'cannot tell: a snapshot of its disks that was brought back, rows restored into tables that were there';

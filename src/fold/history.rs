@@ -8,53 +8,60 @@
 //! On a standby the place is the one that a fold has noted.
 
 use crate::error::Result;
-use crate::pg::database;
-use crate::pg::snapshot::Snapshot;
-use crate::pg::spi::{Plan, Sees, Spi};
-use crate::pg::table::Table;
+use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::tables::Tables;
-use pgrx::{IntoDatum, Uuid, pg_sys};
+use crate::pg::{database, relcache, transaction};
+use crate::session::memory::{self, HistoryRow};
+use pgrx::{IntoDatum, pg_extern, pg_sys};
+use std::rc::Rc;
 use vote_agg_core::feed::message;
 
 thread_local! {
     static NOTE: Plan = const { Plan::new("UPDATE vote_agg.history SET place = $1", &[pg_sys::TEXTOID]) };
+    static BEGIN: Plan = const { Plan::new("UPDATE vote_agg.history SET id = pg_catalog.gen_random_uuid()", &[]) };
 }
 
 /// What epochs are made of.
 pub struct History {
-    id: String,
-    /// Where the last fold was.
-    noted: String,
-    place: String,
+    row: Rc<HistoryRow>,
+    /// `None` on a standby.
+    place: Option<String>,
 }
 
 impl History {
-    /// Reads it.
+    /// As it is now. A session remembers the row until somebody changes it.
     ///
     /// # Errors
-    /// XX000 when the row makes no sense.
-    pub fn of(tables: &Tables, snapshot: pg_sys::Snapshot) -> Result<Self> {
-        let row = Table::open(tables.history, pg_sys::AccessShareLock).rows(snapshot).pop();
-        let id = row.as_ref().and_then(|row| row.get::<Uuid>(1)).map(|id| id.to_string()).unwrap_or_default();
-        let noted = row.and_then(|row| row.get::<String>(2)).unwrap_or_default();
-        let place = database::place().unwrap_or_else(|| noted.clone());
-        Ok(Self { id, noted, place })
+    /// 42704 where the extension is not installed (any more).
+    pub fn now() -> Result<Self> {
+        Ok(Self { row: memory::history()?, place: database::place() })
     }
 
     /// The epoch of a match that was first folded at `born`.
     pub fn epoch(&self, match_id: &str, born: i64) -> String {
-        message::epoch(&[&self.id, &self.place, match_id, &born.to_string()])
+        let place = self.place.as_ref().unwrap_or(&self.row.place);
+        message::epoch(&[&self.row.id, place, match_id, &born.to_string()])
     }
 
-    /// Reads it for a fold, which notes the place for standbys.
+    /// For a fold, which notes the place for standbys.
     ///
     /// # Errors
-    /// XX000 when the row makes no sense; those of the server.
-    pub fn noted(spi: &Spi, tables: &Tables) -> Result<Self> {
-        let history = Self::of(tables, Snapshot::latest().as_ptr())?;
-        if history.noted != history.place {
-            spi.run(&NOTE, &[history.place.as_str().into_datum()], Sees::Now)?;
+    /// Those of [`History::now`] and of the server.
+    pub fn noted(spi: &Spi) -> Result<Self> {
+        let history = Self::now()?;
+        if history.place.as_ref() != Some(&history.row.place) {
+            spi.run(&NOTE, &[history.place.as_deref().into_datum()], Sees::Now)?;
+            relcache::invalidate(Tables::find()?.history);
         }
         Ok(history)
     }
+}
+
+/// See the COMMENT in sql/35-fold.sql.
+#[pg_extern(sql = false)]
+fn new_history() -> Result<()> {
+    transaction::prevent_read_only(c"new_history()");
+    spi::connect(|spi| spi.run(&BEGIN, &[], Sees::Now).map(|_| ()))?;
+    relcache::invalidate(Tables::find()?.history);
+    Ok(())
 }

@@ -182,7 +182,7 @@ fn milliseconds(microseconds: i64) -> f64 {
 /// # Errors
 /// XX000 when SPI itself fails.
 pub fn begin(spi: &Spi, at: i64) -> Result<Fold> {
-    let history = History::noted(spi, &Tables::find()?)?;
+    let history = History::noted(spi)?;
     Ok(Fold { at, at_text: feed::utc_text(spi, at, Sees::Now)?, history })
 }
 

@@ -14,6 +14,12 @@ impl Snapshot {
         Self(unsafe { pg_sys::RegisterSnapshot(pg_sys::GetLatestSnapshot()) })
     }
 
+    /// Takes it beside parallel workers too: the way in which the server reads its own tables, none of which `table` is.
+    pub fn latest_of(table: pg_sys::Oid) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { pg_sys::RegisterSnapshot(pg_sys::GetCatalogSnapshot(table)) })
+    }
+
     /// The one of the statement that called us instead, for code that reads either.
     pub fn of_statement() -> Self {
         // SAFETY: a function called from SQL has one.

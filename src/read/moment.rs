@@ -67,7 +67,7 @@ impl Moment {
         let mut head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
         // That of the newest message may be the one before a fork.
         if let Some(born) = head.born {
-            head.epoch = Some(History::of(&tables, statement_snapshot())?.epoch(match_id, born));
+            head.epoch = Some(History::now()?.epoch(match_id, born));
         }
         let pending = Tally::new(head.teams.clone());
         Ok(Self { opened, head, pending })

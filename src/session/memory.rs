@@ -5,13 +5,15 @@ use crate::error::{Result, quoted, unknown};
 use crate::pending::fold_log::FoldLog;
 use crate::pending::turn::Heap;
 use crate::pg::snapshot::Snapshot;
+use crate::pg::table::Table;
 use crate::pg::tables::Tables;
 use crate::pg::{clock, relcache, table};
 use crate::session::{launch, match_row};
 use crate::settings;
-use pgrx::pg_sys;
+use pgrx::{Uuid, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::rc::Rc;
 use vote_agg_core::vote::tally::Vote;
 
 /// How many matches a session remembers before it forgets them all and starts again.
@@ -19,7 +21,7 @@ const MAX_MATCHES: usize = 1_000;
 
 thread_local! {
     static MEMORY: RefCell<Option<Memory>> = const { RefCell::new(None) };
-    static WATCHED: Cell<[pg_sys::Oid; 4]> = const { Cell::new([pg_sys::InvalidOid; 4]) };
+    static WATCHED: Cell<[pg_sys::Oid; 5]> = const { Cell::new([pg_sys::InvalidOid; 5]) };
     static VALID: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -29,6 +31,26 @@ struct Memory {
     /// snapshot of this very moment can be taken.
     current: Option<Heap>,
     matches: HashMap<String, Option<match_row::Match>>,
+    history: Option<Rc<HistoryRow>>,
+}
+
+/// The row of `vote_agg.history`, which epochs are made of.
+#[derive(Default)]
+pub struct HistoryRow {
+    pub id: String,
+    /// Where the last fold was.
+    pub place: String,
+}
+
+impl HistoryRow {
+    /// As of this very moment: what a statement's older snapshot sees must not stay in memory.
+    fn newest(table: pg_sys::Oid) -> Self {
+        let rows = Table::open(table, pg_sys::AccessShareLock).rows(Snapshot::latest_of(table).as_ptr());
+        rows.last().map_or_else(Self::default, |row| Self {
+            id: row.get::<Uuid>(1).map(|id| id.to_string()).unwrap_or_default(),
+            place: row.get(2).unwrap_or_default(),
+        })
+    }
 }
 
 impl Memory {
@@ -66,6 +88,17 @@ pub fn invalidate(tables: &Tables) {
 /// 42704 where the extension is not installed (any more).
 pub fn tables() -> Result<Tables> {
     with_memory(|memory| Ok(memory.tables))
+}
+
+/// What epochs are made of.
+///
+/// # Errors
+/// 42704 where the extension is not installed (any more).
+pub fn history() -> Result<Rc<HistoryRow>> {
+    with_memory(|memory| {
+        let table = memory.tables.history;
+        Ok(Rc::clone(memory.history.get_or_insert_with(|| Rc::new(HistoryRow::newest(table)))))
+    })
 }
 
 /// The heap that takes votes now. The lock comes before the look that decides. It keeps the heap from being emptied for good:
@@ -132,8 +165,8 @@ fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
         None => {
             let tables = Tables::find().inspect_err(|_| VALID.set(false))?;
             launch::look_again();
-            WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1], tables.ballot]);
-            Memory { tables, current: None, matches: HashMap::new() }
+            WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1], tables.ballot, tables.history]);
+            Memory { tables, current: None, matches: HashMap::new(), history: None }
         }
     };
     let result = act(&mut memory);
