@@ -6,7 +6,7 @@ SHAREDIR = $(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension
 LIBDIR = $(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)
 PGTESTS = $(dir $(shell $(PG_CONFIG) --pgxs))../test
 SQL := $(sort $(wildcard sql/[0-9]*.sql))
-REGRESS = surface cell vote bulk ballot match read timeline geo map verify feed errors privileges rpc source watch neighbours drop
+REGRESS = surface cell vote bulk ballot match read timeline geo map verify feed errors privileges rpc source watch aside neighbours drop
 ISOLATION = $(sort $(patsubst pg_test/specs/%.spec,%,$(wildcard pg_test/specs/*.spec)))
 # Wherever CARGO_TARGET_DIR or a configuration of cargo has it.
 TARGET = $(shell cargo metadata --no-deps --offline --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
@@ -42,7 +42,7 @@ uninstall: ## remove what install put there
 
 installcheck: ## test the installed extension on the running server of PGHOST, PGPORT (needs a superuser)
 	$(PGTESTS)/regress/pg_regress --bindir='$(dir $(PG_CONFIG))' --inputdir=pg_test --outputdir=build/regress --dbname=contrib_regression $(REGRESS)
-	$(PGTESTS)/isolation/pg_isolation_regress --bindir='$(dir $(PG_CONFIG))' --inputdir=pg_test --outputdir=build/isolation --dbname=isolation_regression --load-extension=vote_agg $(ISOLATION)
+	PGOPTIONS='-c vote_agg.worker=off' $(PGTESTS)/isolation/pg_isolation_regress --bindir='$(dir $(PG_CONFIG))' --inputdir=pg_test --outputdir=build/isolation --dbname=isolation_regression --load-extension=vote_agg $(ISOLATION)
 
 test: ## everything: set up, lint, unit tests, installcheck and proofs on private clusters
 	scripts/setup

@@ -59,6 +59,20 @@ CREATE TABLE vote_agg.pending_2 (LIKE vote_agg.pending_1) USING heap;
 ALTER TABLE vote_agg.pending_2 REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the second of two heaps that take turns';
 
+-- Where the votes of a match wait that could not be folded, so that they are in nobody's way. Reads count them all the same.
+CREATE TABLE vote_agg.pending_aside (LIKE vote_agg.pending_1) USING heap;
+ALTER TABLE vote_agg.pending_aside REPLICA IDENTITY FULL;
+COMMENT ON TABLE vote_agg.pending_aside IS 'Votes that are not folded yet: those of matches that are set aside';
+CREATE TABLE vote_agg.aside (
+    match_id text COLLATE "C" PRIMARY KEY,
+    since timestamptz NOT NULL,
+    tries bigint NOT NULL,
+    next_try timestamptz NOT NULL,
+    reason text NOT NULL
+) USING heap;
+COMMENT ON TABLE vote_agg.aside IS 'Matches that could not be folded: they are set aside, and tried again';
+COMMENT ON COLUMN vote_agg.aside.reason IS 'Why the last try failed';
+
 -- Written below SQL (src/ballot_box.rs): the key is the only arbiter of one voter, one vote. fillfactor: as below.
 CREATE TABLE vote_agg.ballot (
     h3_index bigint,
@@ -219,7 +233,8 @@ CREATE TABLE vote_agg.fold_log (
     file_2 oid NOT NULL,
     mark_2 bigint NOT NULL,
     sized bigint,
-    waiting text[] COLLATE "C"
+    waiting text[] COLLATE "C",
+    aside bigint NOT NULL
 ) USING heap;
 COMMENT ON TABLE vote_agg.fold_log IS
 'One row a fold that did something; the newest is the state of pending and of the folder';
@@ -232,6 +247,7 @@ COMMENT ON COLUMN vote_agg.fold_log.mark_1 IS 'Low water: no row below this bloc
 COMMENT ON COLUMN vote_agg.fold_log.sized IS
 'Blocks of the current heap when the transactions of waiting held it: the next mark, once they are gone';
 COMMENT ON COLUMN vote_agg.fold_log.waiting IS 'Virtual ids of those transactions';
+COMMENT ON COLUMN vote_agg.fold_log.aside IS 'How many matches are set aside; where it is 0, pending_aside holds nothing';
 
 -- What makes epochs. A dump carries no row of it: a restored database, which may take the place of the dumped one, draws an
 -- id of its own here.
@@ -249,6 +265,8 @@ INSERT INTO vote_agg.history DEFAULT VALUES;
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.match', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_1', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_2', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_aside', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.aside', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.ballot', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.h3_aggregate', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_aggregate', '');

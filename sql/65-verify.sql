@@ -49,6 +49,7 @@ WITH head AS (
 ), pending AS MATERIALIZED (
     SELECT * FROM vote_agg.pending_1 p WHERE p.match_id = $1
     UNION ALL SELECT * FROM vote_agg.pending_2 p WHERE p.match_id = $1
+    UNION ALL SELECT * FROM vote_agg.pending_aside p WHERE p.match_id = $1
 ), folded AS (
     SELECT 'team' AS kind, '' AS key, h.votes FROM head h
     UNION ALL SELECT 'no cell', '', h.unplaced FROM head h

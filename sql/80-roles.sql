@@ -8,7 +8,7 @@ DECLARE
         JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vote_agg');
 BEGIN
     EXECUTE pg_catalog.replace('GRANT USAGE ON SCHEMA vote_agg, @ TO ', '@', home) || pg_catalog.quote_ident(role);
-    EXECUTE 'GRANT SELECT ON vote_agg.live, vote_agg.stat_fold, vote_agg.stat_pending, vote_agg.stat_attach
+    EXECUTE 'GRANT SELECT ON vote_agg.live, vote_agg.stat_fold, vote_agg.stat_pending, vote_agg.stat_attach, vote_agg.stat_aside
         TO ' || pg_catalog.quote_ident(role);
     EXECUTE pg_catalog.replace('GRANT EXECUTE ON FUNCTION
         @.get_realtime_stats(text),
@@ -30,7 +30,8 @@ BEGIN
         vote_agg.matches(),
         vote_agg.live_stats(),
         vote_agg.pending_stats(),
-        vote_agg.attach_stats()
+        vote_agg.attach_stats(),
+        vote_agg.fold_holder()
         TO ', '@', home) || pg_catalog.quote_ident(role);
 END
 $$;
@@ -74,7 +75,8 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA vote_agg FROM PUBLIC;
 
 -- A dump reads the tables that it carries, and the owner of a database who makes one may be no superuser.
 GRANT USAGE ON SCHEMA vote_agg TO pg_database_owner;
-GRANT SELECT ON vote_agg.match, vote_agg.pending_1, vote_agg.pending_2, vote_agg.ballot, vote_agg.h3_aggregate,
-    vote_agg.country_aggregate, vote_agg.timeline, vote_agg.country_timeline, vote_agg.feed, vote_agg.fold_log, vote_agg.history,
+GRANT SELECT ON vote_agg.match, vote_agg.pending_1, vote_agg.pending_2, vote_agg.pending_aside, vote_agg.aside,
+    vote_agg.ballot, vote_agg.h3_aggregate, vote_agg.country_aggregate, vote_agg.timeline, vote_agg.country_timeline,
+    vote_agg.feed, vote_agg.fold_log, vote_agg.history,
     vote_agg.source, vote_agg.source_number, vote_agg.source_delta, vote_agg.source_sum, vote_agg.source_part
     TO pg_database_owner;

@@ -36,8 +36,9 @@ pgrx::pg_module_magic!(name = c"vote_agg", version = VERSION);
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
     settings::define();
+    pg::lock::watch();
     session::memory::watch();
     attached::registry::watch();
     attached::moves::watch();
-    worker::process::preload();
+    worker::launcher::preload();
 }

@@ -1,7 +1,7 @@
 //! Opening, closing and purging matches.
 
 use crate::attached::attach;
-use crate::error::{Result, invalid, not_now, quoted, refused, unknown};
+use crate::error::{Result, invalid, not_now, quoted, refused, too_large, unknown};
 use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::{Next, OpenHeap};
 use crate::pg::bigints::Bigints;
@@ -10,7 +10,8 @@ use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::tables::Tables;
 use crate::pg::{clock, extension, transaction};
-use crate::session::{match_row, memory};
+use crate::session::{launch, match_row, memory};
+use crate::settings;
 use crate::write::ballot::moved;
 use crate::write::ballot_box::BallotBox;
 use pgrx::datum::TimestampWithTimeZone;
@@ -35,8 +36,11 @@ thread_local! {
          SELECT $1, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp()
          ON CONFLICT (match_id) DO UPDATE SET closed_at = excluded.closed_at WHERE m.closed_at IS NULL AND m.finalized_at IS NULL",
         &[pg_sys::TEXTOID]) };
+    static LOCK: Plan = const { Plan::new(
+        "SELECT FROM vote_agg.match WHERE match_id = $1 FOR UPDATE", &[pg_sys::TEXTOID]) };
     static PURGE: Plan = const { Plan::new(
         "WITH m AS (DELETE FROM vote_agg.match WHERE match_id = $1),
+              a AS (DELETE FROM vote_agg.aside WHERE match_id = $1),
               h AS (DELETE FROM vote_agg.h3_aggregate WHERE match_id = $1),
               c AS (DELETE FROM vote_agg.country_aggregate WHERE match_id = $1),
               t AS (DELETE FROM vote_agg.timeline WHERE match_id = $1),
@@ -80,10 +84,17 @@ fn open_match(
         ));
     }
     memory::invalidate(&Tables::find()?);
+    launch::ensure(clock::now());
     Ok(())
 }
 
 fn parse_teams(teams: Vec<Option<String>>) -> Result<Vec<String>> {
+    if teams.len() > settings::max_teams() {
+        return Err(too_large(
+            format!("{} teams are too many: a match has at most {}", teams.len(), settings::max_teams()),
+            "Name fewer teams, or raise vote_agg.max_teams.",
+        ));
+    }
     let mut known: Vec<String> = Vec::with_capacity(teams.len());
     for team in teams {
         let team = parse_name("team", team.as_deref().map(str::as_bytes)).map_err(refused)?;
@@ -110,6 +121,7 @@ fn close_match(match_id: Option<&[u8]>) -> Result<()> {
     // A match that is closed already stays as it is: closing twice does no harm.
     spi::connect(|spi| spi.run(&CLOSE, &[match_id.into_datum()], Sees::Now).map(|_| ()))?;
     memory::invalidate(&tables);
+    launch::ensure(clock::now());
     Ok(())
 }
 
@@ -132,16 +144,37 @@ fn has_votes(match_id: &str) -> Result<bool> {
 }
 
 /// Erases the ballots that `snapshot` sees, before the votes that it sees. Where a voter has meanwhile changed one, that took
-/// its old vote out of the totals, which is put back for it to be taken from.
-fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<()> {
+/// its old vote out of the totals, which is put back for it to be taken from. Returns where a voter is at work.
+fn erase_ballots(match_id: &str, snapshot: pg_sys::Snapshot) -> Result<Option<pg_sys::ItemPointerData>> {
     let heap = OpenHeap::open(memory::lock_current_heap()?, pg_sys::NoLock)?;
     let mut missed = Vec::new();
-    BallotBox::open()?.erase(match_id, snapshot, |choice| missed.push(choice))?;
-    heap.look_at_end();
-    for vote in missed.iter().flat_map(|choice| moved(None, Some(choice), clock::now())) {
-        heap.insert(match_id, &vote);
+    let busy = BallotBox::open()?.erase(match_id, snapshot, |choice| missed.push(choice))?;
+    if busy.is_none() {
+        heap.look_at_end();
+        for vote in missed.iter().flat_map(|choice| moved(None, Some(choice), clock::now())) {
+            heap.insert(match_id, &vote);
+        }
     }
-    Ok(())
+    Ok(busy)
+}
+
+/// Takes the lock of folds and a snapshot, and erases the ballots that it sees. Waits for a voter who is at work on one, and
+/// for who has locked the match, without the lock: no other match has to wait for them. What was erased before the wait, the
+/// next snapshot sees as erased.
+fn hold_folds(match_id: &str) -> Result<Snapshot> {
+    loop {
+        spi::connect(|spi| spi.run(&LOCK, &[match_id.into_datum()], Sees::Now).map(|_| ()))?;
+        Lock::Fold.wait_for_transaction();
+        // What this very statement recorded is erased too.
+        transaction::see_own_changes();
+        // One snapshot for ballots and votes: what it does not see of the one it does not see of the other.
+        let now = Snapshot::latest();
+        let Some(busy) = erase_ballots(match_id, now.as_ptr())? else { return Ok(now) };
+        Lock::Fold.give_back();
+        // The snapshot keeps the row at its place.
+        BallotBox::open()?.wait_at(busy)?;
+        drop(now);
+    }
 }
 
 /// See the COMMENT in sql/30-match.sql.
@@ -151,24 +184,20 @@ fn purge_match(match_id: Option<&[u8]>) -> Result<i64> {
     transaction::require_read_committed("purge_match")?;
     let match_id = parse_name("match_id", match_id).map_err(refused)?;
     extension::hold();
-    // No fold may count a vote while it is being erased.
-    Lock::Fold.wait_for_transaction();
     let tables = Tables::find()?;
-    // What this very statement recorded is erased too.
-    transaction::see_own_changes();
     let mut erased = 0i64;
     let mut by_source: BTreeMap<Source, i64> = BTreeMap::new();
     {
-        // One snapshot for ballots and votes: what it does not see of the one it does not see of the other.
-        let now = Snapshot::latest();
-        erase_ballots(match_id, now.as_ptr())?;
+        // No fold may count a vote while it is being erased.
+        let now = hold_folds(match_id)?;
         let state = FoldLog::newest(&tables, now.as_ptr())?;
         for heap in state.heaps() {
             let open = OpenHeap::open(heap.of(&tables), pg_sys::RowExclusiveLock)?;
             open.visit(open.first_block(state.mark(heap)), now.as_ptr(), |row| {
                 if row.match_id == match_id.as_bytes()
-                    && let Some(vote) = row.vote()?
                     && open.delete(&row.tid)?
+                    // A row that no vote can have written goes as well, and counts as nothing.
+                    && let Ok(Some(vote)) = row.vote()
                 {
                     let counted = by_source.entry(vote.source).or_default();
                     *counted = counted.saturating_add(vote.votes);

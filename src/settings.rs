@@ -12,8 +12,9 @@ static BALLOT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 static CHANNEL: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"vote_agg"));
 static WORKER: GucSetting<bool> = GucSetting::<bool>::new(true);
 static WORKER_IDLE_EXIT: GucSetting<i32> = GucSetting::<i32>::new(60);
-static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"*"));
 static AUTO_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
+static MAX_TEAMS: GucSetting<i32> = GucSetting::<i32>::new(1_000);
 static TURN_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8192);
 static TIMELINE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 static FLIP_MARGIN: GucSetting<f64> = GucSetting::<f64>::new(1.0);
@@ -135,6 +136,16 @@ pub fn define() {
         GucFlags::empty(),
     );
     GucRegistry::define_int_guc(
+        c"vote_agg.max_teams",
+        c"The most teams of a match: a session refuses votes for more.",
+        c"A session knows the teams that it was asked to vote for. What several sessions bring is counted all the same; a match with ten times as many teams is set aside.",
+        &MAX_TEAMS,
+        1,
+        100_000,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_int_guc(
         c"vote_agg.turn_size",
         c"Size from which a heap of pending votes gives way to the other, so that its disk space can be given back.",
         c"",
@@ -165,7 +176,7 @@ pub fn define() {
     if database::is_preloading() {
         GucRegistry::define_string_guc(
             c"vote_agg.databases",
-            c"Databases whose workers start with the server, separated by commas.",
+            c"Databases whose workers start with the server, separated by commas; *: all that have the extension.",
             c"Needs vote_agg in shared_preload_libraries.",
             &DATABASES,
             GucContext::Postmaster,
@@ -214,7 +225,7 @@ pub fn worker_idle_exit() -> Duration {
     Duration::from_secs(WORKER_IDLE_EXIT.get().unsigned_abs().into())
 }
 
-/// The databases whose workers start with the server.
+/// The databases whose workers start with the server; "*": all.
 pub fn databases() -> Vec<String> {
     let list = DATABASES.get().unwrap_or_default();
     let names = list.to_string_lossy();
@@ -224,6 +235,11 @@ pub fn databases() -> Vec<String> {
 /// May a vote open a match?
 pub fn auto_open() -> bool {
     AUTO_OPEN.get()
+}
+
+/// The most teams of a match that one session votes for.
+pub fn max_teams() -> usize {
+    usize::try_from(MAX_TEAMS.get()).unwrap_or(0)
 }
 
 /// The blocks from which a heap of pending gives way to the other.

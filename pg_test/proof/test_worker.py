@@ -143,11 +143,12 @@ def test_autovacuum_hears_of_its_deletes(db):
 
 
 def test_a_broken_row(cluster, db):
-    """A superuser's mistake: nothing is lost, the reason is shown, votes are taken, and all goes on once it is removed."""
+    """A superuser's mistake: its match is set aside and named, votes are taken, all others are folded, and it heals by itself."""
     cluster.planted.append('of match "b" is broken')
     with db.connect() as session:
         session.execute(VOTE)
         folded(db)
+        session.execute("SELECT record_vote('b', 'home')")
         session.execute(BROKEN)
 
         votes = 1
@@ -157,19 +158,19 @@ def test_a_broken_row(cluster, db):
             session.execute(VOTE)
             votes += 1
 
-        def why():
+        def aside():
             vote()
-            return session.execute("SELECT last_error FROM vote_agg.stat_fold").fetchone()[0]
+            return session.execute("SELECT set_aside, last_error FROM vote_agg.stat_fold WHERE set_aside IS NOT NULL").fetchone()
 
-        assert "broken" in eventually("the error is shown", why)
-        assert session.execute("SELECT rows FROM vote_agg.stat_pending WHERE heap = 'pending_1'").fetchone()[0] >= 2
-        assert session.execute("DELETE FROM vote_agg.pending_1 WHERE h3_index = 1").rowcount == 1
-
-        def healed():
-            vote()
-            return db.pending() == 0
-
-        eventually("folds go on", healed)
+        names, error = eventually("the match is set aside", aside)
+        assert names == ["b"] and "broken" in error
+        pending = "SELECT sum(rows) FROM vote_agg.stat_pending WHERE heap <> 'pending_aside'"
+        eventually("the other match is folded", lambda: db.value(pending) == 0)
+        equals(db, votes, folded=True)
+        eventually("it was tried again", lambda: db.value("SELECT tries FROM vote_agg.stat_aside") > 1)
+        assert session.execute("DELETE FROM vote_agg.pending_aside WHERE h3_index = 1").rowcount == 1
+        eventually("it is back", lambda: db.value("SELECT set_aside IS NULL FROM vote_agg.stat_fold") and db.pending() == 0)
+        assert not oracle.differences(session, "b", [Vote("b", "home")], True)
         equals(db, votes, folded=True)
 
 

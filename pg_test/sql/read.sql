@@ -57,6 +57,8 @@ SELECT purge_match('read');
 CREATE TABLE crowd AS SELECT i FROM generate_series(1, 10000) i;
 SELECT record_vote('beside', 'home', '872a1072bffffff', 'fr', 3);
 \c
+LOAD 'vote_agg';
+SET vote_agg.worker = off;
 SET parallel_setup_cost = 0;
 SET parallel_tuple_cost = 0;
 SET min_parallel_table_scan_size = 0;

@@ -8,7 +8,7 @@
 //! The keys are unique because one process folds at a time, not by a constraint. A unique index would look at every dead
 //! version again at each update that leaves its page (bench/RESULTS.md, places and no unique keys).
 
-use crate::error::{Result, broken};
+use crate::error::{Result, broken, refused};
 use crate::pg::bigints::{self, Bigints, Entry};
 use crate::pg::spi::{Plan, Row, Rows, Sees, Spi};
 use crate::pg::table::{self, block_of};
@@ -20,10 +20,14 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::thread::LocalKey;
+use vote_agg_core::vote::change::{self, Change};
 use vote_agg_core::vote::tally;
 
 /// How many places a process remembers before it starts again: some 30 MB.
 const MAX_PLACES: usize = 1_000_000;
+
+/// How many numbers one statement returns at most: rows times teams. 8 MB.
+const MAX_NUMBERS: usize = 1_000_000;
 
 /// For how many minutes a process remembers places by minute, counted back from the newest one of a fold. Votes for older
 /// minutes are rare, and their rows are found by key.
@@ -36,44 +40,44 @@ const FIND_TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID];
 thread_local! {
     // IS NOT DISTINCT FROM keeps the planner from the index: it would reach for the match's rows instead of the places.
     static UPDATE_CELLS: Plan = const { Plan::new(
-        "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes), seq = $4, leader_before = a.leader,
-             leader = vote_agg.leader_after(a.votes, u.votes, a.leader, $3) FROM vote_agg.unpack($2) u
+        "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.change), seq = $4, leader_before = a.leader,
+             leader = vote_agg.leader_after(a.votes, u.change, a.leader, $3) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1 AND a.h3_index IS NOT DISTINCT FROM u.key
          RETURNING a.votes, a.ctid, u.key, a.leader_before, a.leader", TYPES) };
     static INSERT_CELLS: Plan = const { Plan::new(
         "INSERT INTO vote_agg.h3_aggregate (match_id, h3_index, seq, votes, leader)
-         SELECT $1, u.key, $4, u.votes, vote_agg.leader_after(NULL, u.votes, NULL, $3) FROM vote_agg.unpack($2) u
+         SELECT $1, u.key, $4, vote_agg.add_votes('{}', u.change), vote_agg.leader_after(NULL, u.change, NULL, $3) FROM vote_agg.unpack($2) u
          RETURNING votes, ctid, NULL, leader_before, leader", TYPES) };
     static FIND_CELLS: Plan = const { Plan::new(
         "SELECT a.ctid, a.h3_index FROM vote_agg.h3_aggregate a WHERE a.match_id = $1 AND a.h3_index = ANY ($2)", FIND_TYPES) };
     static UPDATE_COUNTRIES: Plan = const { Plan::new(
-        "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.votes), seq = $4, leader_before = a.leader,
-             leader = vote_agg.leader_after(a.votes, u.votes, a.leader, $3) FROM vote_agg.unpack($2) u
+        "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.change), seq = $4, leader_before = a.leader,
+             leader = vote_agg.leader_after(a.votes, u.change, a.leader, $3) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
            AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer)
          RETURNING a.votes, a.ctid, u.key, a.leader_before, a.leader", TYPES) };
     static INSERT_COUNTRIES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_aggregate (match_id, country_code, seq, votes, leader)
-         SELECT $1, pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), $4, u.votes,
-                vote_agg.leader_after(NULL, u.votes, NULL, $3)
+         SELECT $1, pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), $4, vote_agg.add_votes('{}', u.change),
+                vote_agg.leader_after(NULL, u.change, NULL, $3)
          FROM vote_agg.unpack($2) u RETURNING votes, ctid, NULL, leader_before, leader", TYPES) };
     static FIND_COUNTRIES: Plan = const { Plan::new(
         "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_aggregate a ON a.match_id = $1
            AND a.country_code = pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer)", FIND_TYPES) };
     static UPDATE_MINUTES: Plan = const { Plan::new(
-        "UPDATE vote_agg.timeline a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
+        "UPDATE vote_agg.timeline a SET votes = vote_agg.add_votes(a.votes, u.change) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
            AND a.bucket IS NOT DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer)
          RETURNING a.votes, a.ctid, u.key", TYPES) };
     static INSERT_MINUTES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.timeline (match_id, bucket, votes)
-         SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer), u.votes
+         SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer), vote_agg.add_votes('{}', u.change)
          FROM vote_agg.unpack($2) u RETURNING votes, ctid", TYPES) };
     static FIND_MINUTES: Plan = const { Plan::new(
         "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.timeline a ON a.match_id = $1
            AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => k.key::integer)", FIND_TYPES) };
     static UPDATE_COUNTRY_MINUTES: Plan = const { Plan::new(
-        "UPDATE vote_agg.country_timeline a SET votes = vote_agg.add_votes(a.votes, u.votes) FROM vote_agg.unpack($2) u
+        "UPDATE vote_agg.country_timeline a SET votes = vote_agg.add_votes(a.votes, u.change) FROM vote_agg.unpack($2) u
          WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
            AND a.bucket IS NOT DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer)
            AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer)
@@ -81,13 +85,13 @@ thread_local! {
     static INSERT_COUNTRY_MINUTES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_timeline (match_id, bucket, country_code, votes)
          SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer),
-                pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer), u.votes
+                pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer), vote_agg.add_votes('{}', u.change)
          FROM vote_agg.unpack($2) u RETURNING votes, ctid", TYPES) };
     static FIND_COUNTRY_MINUTES: Plan = const { Plan::new(
         "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_timeline a ON a.match_id = $1
            AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (k.key >> 16)::integer)
            AND a.country_code = pg_catalog.chr(((k.key >> 8) & 255)::integer) || pg_catalog.chr((k.key & 255)::integer)", FIND_TYPES) };
-    static PLACES: RefCell<HashMap<(Aggregate, String), HashMap<i64, pg_sys::ItemPointerData>>> = RefCell::default();
+    static PLACES: RefCell<HashMap<(Aggregate, String), Places>> = RefCell::default();
 }
 
 /// A table whose rows are counts by key.
@@ -110,16 +114,22 @@ pub fn country_minute(start: i64, country: u16) -> i64 {
 
 /// What a row holds once a change is added.
 pub struct Sum {
-    pub votes: tally::Counts,
+    /// Over all teams.
+    pub total: i64,
+    /// The votes of those teams that have some; of none where nobody asked.
+    pub named: Change,
     /// the announced leader, and the one announced before, by number of team. Nobody where the key is a minute.
     pub leader: Option<usize>,
     pub leader_before: Option<usize>,
 }
 
 impl Sum {
-    fn of(row: &Row, table: Aggregate) -> Result<Self> {
+    fn of(row: &Row, target: Target, table: Aggregate) -> Result<Self> {
         let leader = |column| if table.minute(0).is_none() { bigints::team_of(row.get(column)) } else { None };
-        Ok(Self { votes: row.need::<Bigints>(1)?.0, leader_before: leader(4), leader: leader(5) })
+        let votes = row.need::<Bigints>(1)?.0;
+        let total = tally::total(&votes).map_err(refused)?;
+        let named = if target.wants_names { change::of(&votes) } else { Change::new() };
+        Ok(Self { total, named, leader_before: leader(4), leader: leader(5) })
     }
 }
 
@@ -167,23 +177,55 @@ pub struct Target<'a> {
     pub match_id: &'a str,
     /// How many teams the counts are of.
     pub teams: usize,
+    /// Whether the sums that come back name the teams and their votes.
+    pub wants_names: bool,
     /// The seq of the fold that adds: cells and countries keep the fold that changed them last.
     pub seq: i64,
+}
+
+/// Adds lists of counts, as [`add`] adds changes.
+///
+/// # Errors
+/// Those of [`add`].
+pub fn add_counts(spi: &Spi, table: Aggregate, target: Target, counts: &[(i64, tally::Counts)]) -> Result<()> {
+    let changes: Vec<(i64, Change)> = counts.iter().map(|(key, counts)| (*key, change::of(counts))).collect();
+    add(spi, table, target, &changes).map(|_| ())
 }
 
 /// Adds the changes, which are in order of their keys (as numbers), each key once; returns the new sums in the same order.
 ///
 /// # Errors
 /// 22003 when a count leaves 64 bits; XX000 when a row is neither found nor made.
-pub fn add(spi: &Spi, table: Aggregate, target: Target, changes: &[(i64, tally::Counts)]) -> Result<Vec<Sum>> {
-    let match_id = target.match_id;
-    // Taken out while in use: after an error the process remembers nothing, which is always right.
-    let mut all = PLACES.take();
-    if all.values().map(HashMap::len).sum::<usize>() > MAX_PLACES {
-        all.clear();
+pub fn add(spi: &Spi, table: Aggregate, target: Target, changes: &[(i64, Change)]) -> Result<Vec<Sum>> {
+    if PLACES.with_borrow(|all| all.values().map(HashMap::len).sum::<usize>()) > MAX_PLACES {
+        PLACES.take();
     }
-    let places = all.entry((table, match_id.to_owned())).or_default();
-    let plans = table.plans();
+    // Taken out while in use: after an error the process remembers nothing of this match, which is always right.
+    let key = || (table, target.match_id.to_owned());
+    let mut places = PLACES.with_borrow_mut(|all| all.remove(&key())).unwrap_or_default();
+    let mut sums = Vec::with_capacity(changes.len());
+    for some in changes.chunks((MAX_NUMBERS / target.teams.max(1)).max(1)) {
+        add_some(spi, table, target, some, &mut places, &mut sums)?;
+    }
+    if let Some(newest) = changes.last().and_then(|(key, _)| table.minute(*key)) {
+        places.retain(|key, _| table.minute(*key).is_none_or(|minute| minute > newest - MINUTES_REMEMBERED));
+    }
+    PLACES.with_borrow_mut(|all| all.insert(key(), places));
+    Ok(sums)
+}
+
+type Places = HashMap<i64, pg_sys::ItemPointerData>;
+
+/// Adds as many changes as one statement takes.
+fn add_some(
+    spi: &Spi,
+    table: Aggregate,
+    target: Target,
+    changes: &[(i64, Change)],
+    places: &mut Places,
+    sums: &mut Vec<Sum>,
+) -> Result<()> {
+    let (match_id, plans) = (target.match_id, table.plans());
     let mut totals: Vec<Option<Sum>> = changes.iter().map(|_| None).collect();
 
     update(spi, table, target, changes, places, &mut totals)?;
@@ -202,16 +244,15 @@ pub fn add(spi: &Spi, table: Aggregate, target: Target, changes: &[(i64, tally::
         let nowhere = pg_sys::ItemPointerData::default();
         let entries: Vec<Entry> = new.iter().map(|i| (changes[*i].0, nowhere, &changes[*i].1)).collect();
         for (i, row) in new.iter().zip(run(spi, plans.insert, target, &entries)?.iter()) {
-            totals[*i] = Some(Sum::of(&row, table)?);
+            totals[*i] = Some(Sum::of(&row, target, table)?);
             places.insert(changes[*i].0, row.need(2)?);
         }
     }
-    if let Some(newest) = changes.last().and_then(|(key, _)| table.minute(*key)) {
-        places.retain(|key, _| table.minute(*key).is_none_or(|minute| minute > newest - MINUTES_REMEMBERED));
-    }
-    PLACES.set(all);
     let lost = || broken(format!("a fold of match {} did not reach every row", crate::error::quoted(match_id)));
-    totals.into_iter().map(|total| total.ok_or_else(lost)).collect()
+    for total in totals {
+        sums.push(total.ok_or_else(lost)?);
+    }
+    Ok(())
 }
 
 /// Updates those rows that have a place and no total yet, as far as they are there.
@@ -219,8 +260,8 @@ fn update(
     spi: &Spi,
     table: Aggregate,
     target: Target,
-    changes: &[(i64, tally::Counts)],
-    places: &mut HashMap<i64, pg_sys::ItemPointerData>,
+    changes: &[(i64, Change)],
+    places: &mut Places,
     totals: &mut [Option<Sum>],
 ) -> Result<()> {
     let open = changes.iter().zip(&*totals).filter(|(_, total)| total.is_none());
@@ -233,7 +274,7 @@ fn update(
         let key = row.need(3)?;
         let position = changes.binary_search_by_key(&key, |(key, _)| *key);
         let position = position.map_err(|_| broken(format!("a fold changed the row of {key}, which it did not mean to")))?;
-        totals[position] = Some(Sum::of(&row, table)?);
+        totals[position] = Some(Sum::of(&row, target, table)?);
         places.insert(key, row.need(2)?);
     }
     Ok(())
@@ -247,7 +288,7 @@ fn tidy(table: Aggregate, blocks: BTreeSet<u32>) {
 }
 
 fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, target: Target, entries: &[Entry]) -> Result<Rows<'s>> {
-    let packed = bigints::pack(target.teams, entries);
+    let packed = bigints::pack(entries);
     let args = [
         target.match_id.into_datum(),
         packed.as_slice().into_datum(),

@@ -10,16 +10,19 @@ use std::cell::Cell;
 const EVERY: u64 = 10_000_000;
 
 thread_local! {
-    // What they counted can be recounted no more from the first one on.
+    // What they counted can be recounted no more from the first one on. What somebody has locked is left for the next time.
     static LEAVE: Plan = const { Plan::new(
-        "UPDATE vote_agg.match SET ballots = 'leaving' WHERE ballots = 'kept' AND finalized_at < $1", &[pg_sys::TIMESTAMPTZOID]) };
+        "UPDATE vote_agg.match SET ballots = 'leaving' WHERE ctid = ANY (ARRAY(
+            SELECT m.ctid FROM vote_agg.match m WHERE m.ballots = 'kept' AND m.finalized_at < $1 FOR NO KEY UPDATE SKIP LOCKED))",
+        &[pg_sys::TIMESTAMPTZOID]) };
     static ERASE: Plan = const { Plan::new(
         "DELETE FROM vote_agg.ballot WHERE ctid = ANY (ARRAY(
             SELECT b.ctid FROM vote_agg.match m JOIN vote_agg.ballot b ON b.match_id = m.match_id
-            WHERE m.ballots = 'leaving' LIMIT 50000))", &[]) };
+            WHERE m.ballots = 'leaving' LIMIT 50000 FOR UPDATE OF b SKIP LOCKED))", &[]) };
     static ERASED: Plan = const { Plan::new(
-        "UPDATE vote_agg.match m SET ballots = 'erased' WHERE m.ballots = 'leaving'
-            AND NOT EXISTS (SELECT FROM vote_agg.ballot b WHERE b.match_id = m.match_id)", &[]) };
+        "UPDATE vote_agg.match SET ballots = 'erased' WHERE ctid = ANY (ARRAY(
+            SELECT m.ctid FROM vote_agg.match m WHERE m.ballots = 'leaving'
+            AND NOT EXISTS (SELECT FROM vote_agg.ballot b WHERE b.match_id = m.match_id) FOR NO KEY UPDATE SKIP LOCKED))", &[]) };
     static LOOKED_AT: Cell<i64> = const { Cell::new(i64::MIN) };
 }
 

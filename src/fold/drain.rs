@@ -1,6 +1,7 @@
-//! Taking committed votes out of pending, summed by match.
+//! Taking committed votes out of pending, summed by match: all matches at once, which is how almost every fold goes.
 
 use crate::error::{Result, refused};
+use crate::fold::aside::Aside;
 use crate::fold::feed::Head;
 use crate::pending::heap::{Next, OpenHeap};
 use crate::pg::snapshot::Snapshot;
@@ -11,34 +12,103 @@ use vote_agg_core::vote::tally::Tally;
 
 /// The most rows that one fold takes, and the most distinct sums after which it takes no more, so that the feed keeps moving
 /// through a backlog. A sum costs about four times as much as a row: it is an update of two tables and their indexes.
-const MAX_ROWS: i64 = 1_000_000;
+pub const MAX_ROWS: i64 = 1_000_000;
 const MAX_SUMS: usize = 200_000;
 
-/// What was taken out of pending.
+/// The open heaps, and the block from which on each is read.
+pub struct Heaps<'a> {
+    /// `None` where it is drained.
+    pub other: Option<(&'a OpenHeap, u32)>,
+    pub current: (&'a OpenHeap, u32),
+    /// Where votes of matches wait that are set aside.
+    pub aside: &'a OpenHeap,
+}
+
+impl<'a> Heaps<'a> {
+    /// Those that take turns, the older one first.
+    pub fn in_turn(&self) -> impl Iterator<Item = (&'a OpenHeap, u32)> {
+        self.other.into_iter().chain([self.current])
+    }
+}
+
+/// What a fold took out of pending.
 #[derive(Default)]
-pub struct Drained {
-    pub matches: BTreeMap<String, (Head, Tally)>,
+pub struct Taken {
     pub rows: i64,
-    /// Distinct arrivals of all matches.
-    sums: usize,
+    /// When the oldest vote was recorded.
+    pub first_at: Option<i64>,
+    /// There is more than one fold takes.
     pub more: bool,
+    /// The anchors that lie in the other heap, and in the current one.
+    pub others_anchors: Vec<pg_sys::ItemPointerData>,
     pub anchors: Vec<pg_sys::ItemPointerData>,
 }
 
+impl Taken {
+    /// Notes an anchor that was met in the heap.
+    pub fn anchor(&mut self, is_current: bool, tid: pg_sys::ItemPointerData) {
+        (if is_current { &mut self.anchors } else { &mut self.others_anchors }).push(tid);
+    }
+
+    /// Notes when a match's oldest vote was recorded.
+    pub fn first(&mut self, at: Option<i64>) {
+        self.first_at = self.first_at.into_iter().chain(at).min();
+    }
+}
+
+/// What was taken out of pending, by match.
+#[derive(Default)]
+pub struct Drained {
+    pub matches: BTreeMap<String, (Head, Tally)>,
+    pub taken: Taken,
+    /// Distinct arrivals of all matches.
+    sums: usize,
+}
+
 impl Drained {
-    /// Takes out of a heap what is committed by now.
-    pub fn take(&mut self, spi: &Spi, heap: &OpenHeap, first: u32) -> Result<()> {
+    /// Takes out of the heaps what is committed by now. Votes of matches that are set aside go to the others of theirs.
+    ///
+    /// # Errors
+    /// XX000 naming a pending row that no vote can have written; 22003 when a sum leaves 64 bits.
+    pub fn take(spi: &Spi, heaps: &Heaps, aside: &Aside) -> Result<Self> {
+        let mut drained = Self::default();
+        for (heap, first) in heaps.in_turn() {
+            let is_current = std::ptr::eq(heap, heaps.current.0);
+            drained.take_from(spi, heap, first, is_current, heaps.aside, aside)?;
+        }
+        for (_, tally) in drained.matches.values() {
+            drained.taken.first(tally.first_at());
+        }
+        Ok(drained)
+    }
+
+    fn take_from(
+        &mut self,
+        spi: &Spi,
+        heap: &OpenHeap,
+        first: u32,
+        is_current: bool,
+        elsewhere: &OpenHeap,
+        aside: &Aside,
+    ) -> Result<()> {
         let now = Snapshot::latest();
         let mut last: Option<(String, Head, Tally)> = None;
         heap.visit(first, now.as_ptr(), |row| {
-            let Some(vote) = row.vote()? else {
-                self.anchors.push(row.tid);
+            if row.match_id.is_empty() {
+                self.taken.anchor(is_current, row.tid);
                 return Ok(Next::Go);
-            };
-            if self.rows == MAX_ROWS || self.sums >= MAX_SUMS {
-                self.more = true;
+            }
+            if self.taken.rows == MAX_ROWS || self.sums >= MAX_SUMS {
+                self.taken.more = true;
                 return Ok(Next::Stop);
             }
+            if aside.holds_row(row) {
+                if heap.delete(&row.tid)? {
+                    elsewhere.insert_copy(row);
+                }
+                return Ok(Next::Go);
+            }
+            let Some(vote) = row.vote()? else { return Ok(Next::Go) };
             if !heap.delete(&row.tid)? {
                 return Ok(Next::Go);
             }
@@ -47,7 +117,7 @@ impl Drained {
                 if let Some((match_id, head, tally)) = last.take() {
                     self.matches.insert(match_id, (head, tally));
                 }
-                let match_id = String::from_utf8_lossy(row.match_id);
+                let match_id = row.match_name();
                 self.change(spi, &match_id)?;
                 last = self.matches.remove_entry(&*match_id).map(|(match_id, (head, tally))| (match_id, head, tally));
             }
@@ -56,7 +126,7 @@ impl Drained {
                 tally.add(&vote).map_err(refused)?;
                 self.sums += tally.distinct() - before;
             }
-            self.rows += 1;
+            self.taken.rows += 1;
             Ok(Next::Go)
         })?;
         if let Some((match_id, head, tally)) = last {
@@ -66,6 +136,9 @@ impl Drained {
     }
 
     /// Begins to change a match.
+    ///
+    /// # Errors
+    /// XX000 when its newest feed row makes no sense.
     pub fn change(&mut self, spi: &Spi, match_id: &str) -> Result<()> {
         if !self.matches.contains_key(match_id) {
             let head = Head::load(spi, match_id, Sees::Now)?;
@@ -73,10 +146,5 @@ impl Drained {
             self.matches.insert(match_id.to_owned(), (head, tally));
         }
         Ok(())
-    }
-
-    /// When the oldest vote was recorded.
-    pub fn first_at(&self) -> Option<i64> {
-        self.matches.values().filter_map(|(_, tally)| tally.first_at()).min()
     }
 }

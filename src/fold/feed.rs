@@ -191,7 +191,7 @@ impl Change<'_> {
 
         let message = self.message(fold, &epoch, &votes, recent.per_minute(now), leader)?;
         let body = message::to_json(&message);
-        let doorbell = (body.len() > message::MAX_NOTIFY_BYTES).then(|| message::to_json(&message.partial()));
+        let doorbell = message.doorbell(&body);
         let args = [
             self.match_id.into_datum(),
             message.seq.into_datum(),
@@ -231,9 +231,16 @@ impl Change<'_> {
         leader: Option<usize>,
     ) -> Result<Message<'m>> {
         let teams = self.tally.teams();
-        let fits = !self.is_rebuilt && self.cells.len() <= message::MAX_CELLS && self.tally.distinct() <= message::MAX_CELLS;
-        let cells = || self.cells.iter().map(|(cell, sum)| CellVotes(*cell, Votes::some(teams, &sum.votes))).collect();
-        let countries = self.countries.iter().map(|(country, sum)| CountryVotes(*country, Votes::some(teams, &sum.votes)));
+        let named = |sums: &mut dyn Iterator<Item = &Sum>| sums.map(|sum| sum.named.len()).sum::<usize>() <= message::MAX_NAMED;
+        let has_few_countries = named(&mut self.countries.iter().map(|(_, sum)| sum));
+        let fits = !self.is_rebuilt
+            && has_few_countries
+            && self.cells.len() <= message::MAX_CELLS
+            && self.tally.distinct() <= message::MAX_CELLS
+            && named(&mut self.cells.iter().map(|(_, sum)| sum));
+        let cells = || self.cells.iter().map(|(cell, sum)| CellVotes(*cell, Votes::of(teams, &sum.named))).collect();
+        let countries =
+            || self.countries.iter().map(|(country, sum)| CountryVotes(*country, Votes::of(teams, &sum.named))).collect();
         let arrived = || {
             let counted = self.tally.arrivals().into_iter().filter(|(arrival, votes)| arrival.in_total && *votes != 0);
             let new =
@@ -249,7 +256,7 @@ impl Change<'_> {
             at: fold.at_text.as_str().into(),
             stats: message::Stats::new(teams, votes, per_minute).map_err(refused)?,
             cells: fits.then(cells),
-            countries: Some(countries.collect()),
+            countries: has_few_countries.then(countries),
             new: fits.then(arrived),
             flips: Some(self.flips(leader, fits)).filter(|flips| !flips.is_empty()),
             resync: !fits,

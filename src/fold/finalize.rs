@@ -7,6 +7,7 @@
 //! 3. *Final*. Once these are gone, a fold that drains what they wrote stamps the match.
 
 use crate::error::Result;
+use crate::fold::aside::Aside;
 use crate::pending::low_water::{is_written, writers_of};
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::pg::tables::Tables;
@@ -77,14 +78,16 @@ impl EndedMatches {
         Ok(Self { ready })
     }
 
-    /// Stamps those that are ready, and still ended; returns them.
-    pub fn finalize(self, spi: &Spi, at: i64) -> Result<Vec<String>> {
-        let mut finals = Vec::new();
-        for match_id in self.ready {
-            if spi.run(&FINALIZE, &[Some(at.into()), match_id.as_str().into_datum()], Sees::Now)?.count() > 0 {
-                finals.push(match_id);
-            }
-        }
-        Ok(finals)
+    /// Those that are ready and not set aside: votes of such a match are not folded yet.
+    pub fn ready(self, aside: &Aside) -> Vec<String> {
+        self.ready.into_iter().filter(|match_id| !aside.holds(match_id)).collect()
     }
+}
+
+/// Stamps a match, if it is still ended.
+///
+/// # Errors
+/// Those of the server.
+pub fn stamp(spi: &Spi, match_id: &str, at: i64) -> Result<bool> {
+    Ok(spi.run(&FINALIZE, &[Some(at.into()), match_id.into_datum()], Sees::Now)?.count() > 0)
 }

@@ -1,13 +1,14 @@
 //! Folding: pending votes into the aggregates, the time line and the feed, in one transaction. Also what only the
 //! folder can know: where low water is, which heap takes votes, which match is final.
 
-use crate::error::{Result, refused};
-use crate::fold::aggregate::{self, Aggregate, Sum, Target};
-use crate::fold::drain::Drained;
-use crate::fold::feed::{self, Change, Fold};
-use crate::fold::finalize::EndedMatches;
+use crate::error::Result;
+use crate::fold::aside::Aside;
+use crate::fold::drain::{Drained, Heaps, Taken};
+use crate::fold::feed::{self, Fold};
+use crate::fold::finalize::{self, EndedMatches};
 use crate::fold::history::History;
-use crate::fold::{ballot_retention, retention};
+use crate::fold::publish::publish;
+use crate::fold::{ballot_retention, one_by_one, retention};
 use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::OpenHeap;
 use crate::pending::low_water::{self, Writers};
@@ -15,17 +16,18 @@ use crate::pending::turn::Heap;
 use crate::pg::lock::Lock;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::pg::subtransaction::attempt;
 use crate::pg::tables::Tables;
 use crate::pg::{clock, extension, transaction};
 use crate::session::memory;
 use crate::settings::{self, Pause};
 use pgrx::{IntoDatum, pg_extern, pg_sys};
-use vote_agg_core::Country;
-use vote_agg_core::vote::cell;
-use vote_agg_core::vote::tally::{self, MINUTE};
 
 /// How often rows past their time are deleted, in microseconds.
 const PRUNE_EVERY: i64 = 10_000_000;
+
+/// The same for the time line where nothing was folded since.
+const PRUNE_EVERY_IDLE: i64 = 60_000_000;
 
 thread_local! {
     static PRUNE_FEED: Plan = const { Plan::new(
@@ -36,10 +38,11 @@ thread_local! {
         "DELETE FROM vote_agg.fold_log WHERE id < $1", &[pg_sys::INT8OID]) };
     static LOG: Plan = const { Plan::new(
         "INSERT INTO vote_agg.fold_log VALUES
-            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID,
           pg_sys::FLOAT8OID, pg_sys::FLOAT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::INT2OID,
-          pg_sys::BOOLOID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID]) };
+          pg_sys::BOOLOID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID,
+          pg_sys::INT8OID]) };
 }
 
 /// See the COMMENT in sql/35-fold.sql.
@@ -47,15 +50,24 @@ thread_local! {
 fn fold() -> Result<i64> {
     transaction::prevent_read_only(c"fold()");
     transaction::require_read_committed("vote_agg.fold")?;
-    let mut rows = 0;
+    let (mut rows, mut tries) = (0, Tries::All);
     loop {
-        let done = run()?;
+        let done = run(std::mem::replace(&mut tries, Tries::Due))?;
         rows += done.rows;
         if !done.more {
             return Ok(rows);
         }
         pgrx::check_for_interrupts!();
     }
+}
+
+/// Which of the matches that are set aside a fold tries again.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum Tries {
+    /// Those whose pause is over.
+    Due,
+    /// All: somebody asks for it.
+    All,
 }
 
 /// What one fold did.
@@ -68,12 +80,13 @@ pub struct Done {
     pub to_vacuum: Option<pg_sys::Oid>,
 }
 
-/// Folds once, in the current transaction. Does nothing when somebody else is folding.
+/// Folds once, in the current transaction. Does nothing when somebody else is folding. A match that cannot be folded is set
+/// aside, and the others are folded.
 ///
 /// # Errors
-/// XX000 naming a pending row that no vote can have written; 22003 when a total leaves 64 bits. The transaction is to be
-/// rolled back then, and every row is still pending.
-pub fn run() -> Result<Done> {
+/// Failures that are no match's own: a full disk, a table of ours that is missing, locked or edited. The transaction is to
+/// be rolled back then, and every row is still pending.
+pub fn run(tries: Tries) -> Result<Done> {
     // Before the lock of folds, as everybody who takes both.
     extension::hold();
     if !Lock::Fold.try_for_transaction() {
@@ -85,7 +98,7 @@ pub fn run() -> Result<Done> {
     let mut state = FoldLog::newest(&tables, Snapshot::latest().as_ptr())?;
     let before = state.clone();
     let heap = |heap: Heap| OpenHeap::open(heap.of(&tables), pg_sys::RowExclusiveLock);
-    let (current, other) = (heap(state.current)?, heap(state.current.other())?);
+    let (current, other, elsewhere) = (heap(state.current)?, heap(state.current.other())?, heap(Heap::Aside)?);
 
     spi::connect(|spi| {
         let at = clock::now();
@@ -94,54 +107,68 @@ pub fn run() -> Result<Done> {
         let writers = Writers::look(spi, &tables, &state)?;
         let ended = EndedMatches::look(spi, &tables, at)?;
 
-        let mut drained = Drained::default();
-        if !state.drained {
-            drained.take(spi, &other, other.first_block(state.mark(state.current.other())))?;
+        let mut aside = if state.aside > 0 { Aside::load(spi)? } else { Aside::default() };
+        let due = aside.due(at, tries == Tries::All);
+        let ready = ended.ready(&aside);
+        let heaps = Heaps {
+            other: (!state.drained).then(|| (&other, other.first_block(state.mark(state.current.other())))),
+            current: (&current, current.first_block(state.mark(state.current))),
+            aside: &elsewhere,
+        };
+        let mut taken = match attempt(|| fold_together(spi, &heaps, &aside, &ready, at)) {
+            Ok(taken) => taken,
+            Err(failure) if failure.is_everyones() => return Err(failure.into_report()),
+            // One match at least cannot be folded. The others can.
+            Err(_) => one_by_one::fold_all(spi, &heaps, &begin(spi, at)?, &mut aside, &ready)?,
+        };
+        if !due.is_empty() {
+            let again = one_by_one::try_again(spi, &elsewhere, &begin(spi, at)?, &mut aside, &due)?;
+            taken.rows += again.rows;
+            taken.first(again.first_at);
         }
-        let others_anchors = std::mem::take(&mut drained.anchors);
-        drained.take(spi, &current, current.first_block(state.mark(state.current)))?;
-        settings::pause(Pause::FoldDrained);
-
-        let finals = if drained.more { Vec::new() } else { ended.finalize(spi, at)? };
-        for match_id in &finals {
-            drained.change(spi, match_id)?;
-        }
-        publish(spi, &drained, &finals, at)?;
 
         let mut is_mark_free = false;
-        if !drained.more {
+        if !taken.more {
             if !state.drained && writers.other_is_left {
-                others_anchors.iter().try_for_each(|tid| other.delete(tid).map(|_| ()))?;
+                taken.others_anchors.iter().try_for_each(|tid| other.delete(tid).map(|_| ()))?;
                 state.drained = true;
             }
             let table = state.current.of(&tables);
-            is_mark_free = low_water::move_mark(spi, table, &mut state, &writers, &current, &drained.anchors, at)?;
+            is_mark_free = low_water::move_mark(spi, table, &mut state, &writers, &current, &taken.anchors, at)?;
             if state.drained && other.blocks() == 0 && current.blocks() >= settings::turn_size() {
                 low_water::turn(&mut state, &other);
                 memory::invalidate(&tables);
             }
         }
-        if drained.rows > 0 {
+        if taken.rows > 0 {
             let done = clock::now();
             state.folds += 1;
-            state.total_rows += drained.rows;
-            state.last_rows = drained.rows;
+            state.total_rows += taken.rows;
+            state.last_rows = taken.rows;
             state.last_at = Some(at);
             state.last_duration_ms = milliseconds((done - at).max(0));
-            state.last_lag_ms = milliseconds(drained.first_at().map_or(0, |first| (done - first).max(0)));
-            state.last_error = None;
+            state.last_lag_ms = milliseconds(taken.first_at.map_or(0, |first| (done - first).max(0)));
         }
+        let mut troubles = aside.troubles();
+        let since = at - state.pruned_at;
+        let is_idle = state.last_at <= Some(state.pruned_at);
+        let is_old = since > PRUNE_EVERY && (!is_idle || (since > PRUNE_EVERY_IDLE && settings::timeline_retention().is_some()));
         // A time to come: the clock was set back.
-        let is_old = state.last_at > Some(state.pruned_at) && at - state.pruned_at > PRUNE_EVERY;
         if is_old || state.pruned_at > at {
-            spi.run(&PRUNE_FEED, &[Some((at - settings::feed_retention()).into())], Sees::Now)?;
-            spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now)?;
-            retention::apply(spi, at)?;
+            troubles.extend(chore("old messages could not be erased", || prune(spi, &state, at))?);
+            troubles.extend(chore("the time line could not be shortened", || retention::apply(spi, at))?);
             state.pruned_at = at;
         }
-        if !drained.more {
-            ballot_retention::erase(spi, at)?;
+        if !taken.more {
+            troubles.extend(chore("old ballots could not be erased", || ballot_retention::erase(spi, at))?);
         }
+        if let Some(trouble) = troubles.pop() {
+            state.last_error = Some(trouble);
+            state.last_error_at = Some(at);
+        } else if aside.count() == 0 && (taken.rows > 0 || state.aside > 0) {
+            state.last_error = None;
+        }
+        state.aside = aside.count();
         if state != before {
             state.at = at;
             state.id += 1;
@@ -150,11 +177,48 @@ pub fn run() -> Result<Done> {
         settings::pause(Pause::FoldDone);
         let is_left_over = state.drained && other.blocks() > 0;
         Ok(Done {
-            rows: drained.rows,
-            more: drained.more || is_mark_free,
+            rows: taken.rows,
+            more: taken.more || is_mark_free,
             to_vacuum: is_left_over.then(|| state.current.other().of(&tables)),
         })
     })
+}
+
+/// Folds all matches at once.
+fn fold_together(spi: &Spi, heaps: &Heaps, aside: &Aside, ready: &[String], at: i64) -> Result<Taken> {
+    let mut drained = Drained::take(spi, heaps, aside)?;
+    settings::pause(Pause::FoldDrained);
+    let mut finals = Vec::new();
+    if !drained.taken.more {
+        for match_id in ready {
+            if finalize::stamp(spi, match_id, at)? {
+                drained.change(spi, match_id)?;
+                finals.push(match_id);
+            }
+        }
+    }
+    if !drained.matches.is_empty() {
+        let fold = begin(spi, at)?;
+        for (match_id, (head, tally)) in &drained.matches {
+            publish(spi, &fold, match_id, head, tally, finals.contains(&match_id))?;
+        }
+    }
+    Ok(drained.taken)
+}
+
+/// Does what a fold does besides, in a subtransaction: folds go on where it fails. Returns what there is to say of it.
+fn chore(what: &str, act: impl FnOnce() -> Result<()>) -> Result<Option<String>> {
+    match attempt(act) {
+        Ok(()) => Ok(None),
+        Err(failure) if failure.is_everyones() => Err(failure.into_report()),
+        Err(failure) => Ok(Some(format!("{what}: {}", failure.text))),
+    }
+}
+
+/// Erases messages past their time, and the folder's older states.
+fn prune(spi: &Spi, state: &FoldLog, at: i64) -> Result<()> {
+    spi.run(&PRUNE_FEED, &[Some((at - settings::feed_retention()).into())], Sees::Now)?;
+    spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now).map(|_| ())
 }
 
 /// Notes why a fold failed, in a transaction of its own.
@@ -186,61 +250,6 @@ pub fn begin(spi: &Spi, at: i64) -> Result<Fold> {
     Ok(Fold { at, at_text: feed::utc_text(spi, at, Sees::Now)?, history })
 }
 
-/// Adds what was drained to the aggregates and tells the feed, match by match in order of names.
-fn publish(spi: &Spi, drained: &Drained, finals: &[String], at: i64) -> Result<()> {
-    if drained.matches.is_empty() {
-        return Ok(());
-    }
-    let fold = begin(spi, at)?;
-    for (match_id, (head, tally)) in &drained.matches {
-        let target = Target { match_id, teams: tally.teams().len(), seq: head.seq + 1 };
-        let (cells, new_cells, emptied_cells) =
-            add(spi, Aggregate::Cells, target, tally.cells(), |cell| cell::cell_to_bits(*cell))?;
-        let country_key = |country: &Country| i64::from(country.number());
-        let (countries, new_countries, emptied_countries) =
-            add(spi, Aggregate::Countries, target, tally.countries(), country_key)?;
-        add(spi, Aggregate::Minutes, target, Ok(tally.minutes()), |start| start / MINUTE)?;
-        let minute_key = |(start, country): &(i64, Country)| aggregate::country_minute(*start, country.number());
-        add(spi, Aggregate::CountryMinutes, target, Ok(tally.country_minutes()), minute_key)?;
-        let change = Change {
-            match_id,
-            head: head.clone(),
-            tally,
-            cells,
-            countries,
-            new_cells,
-            new_countries,
-            emptied: emptied_cells + emptied_countries,
-            is_final: finals.contains(match_id),
-            is_rebuilt: false,
-        };
-        change.publish(spi, &fold)?;
-    }
-    Ok(())
-}
-
-/// Adds counts by key; returns the new sums, how many keys have votes now that had none, less those that lost theirs, and how
-/// many lost theirs.
-fn add<K>(
-    spi: &Spi,
-    table: Aggregate,
-    target: Target,
-    changes: std::result::Result<Vec<(K, tally::Counts)>, vote_agg_core::Error>,
-    key: impl Fn(&K) -> i64,
-) -> Result<(Vec<(K, Sum)>, i64, i64)> {
-    let (keys, changes): (Vec<K>, Vec<tally::Counts>) = changes.map_err(refused)?.into_iter().unzip();
-    let changes: Vec<(i64, tally::Counts)> = keys.iter().map(key).zip(changes).collect();
-    let totals = aggregate::add(spi, table, target, &changes)?;
-    let (mut newly, mut emptied) = (0, 0);
-    for (total, (_, change)) in totals.iter().zip(&changes) {
-        let total = tally::total(&total.votes).map_err(refused)?;
-        let had = total - tally::total(change).map_err(refused)?;
-        newly += i64::from(total > 0) - i64::from(had > 0);
-        emptied += i64::from(total <= 0 && had > 0);
-    }
-    Ok((keys.into_iter().zip(totals).collect(), newly, emptied))
-}
-
 fn log(spi: &Spi, state: &FoldLog) -> Result<()> {
     let [one, two] = state.marks;
     let args = [
@@ -263,6 +272,7 @@ fn log(spi: &Spi, state: &FoldLog) -> Result<()> {
         i64::from(two.block).into_datum(),
         state.sized.map(i64::from).into_datum(),
         state.waiting.clone().into_datum(),
+        state.aside.into_datum(),
     ];
     spi.run(&LOG, &args, Sees::Now).map(|_| ())
 }

@@ -12,6 +12,7 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Country;
+use vote_agg_core::vote::change;
 use vote_agg_core::vote::tally::{self, MINUTE};
 
 const KEY_TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID];
@@ -30,7 +31,7 @@ thread_local! {
         "DELETE FROM vote_agg.country_timeline WHERE match_id = $1 AND bucket < $2 RETURNING country_code, votes", KEY_TYPES) };
     static BALANCE_COUNTRIES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_timeline (match_id, bucket, country_code, votes)
-         SELECT $1, '-infinity', pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), u.votes
+         SELECT $1, '-infinity', pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), vote_agg.add_votes('{}', u.change)
          FROM vote_agg.unpack($2) u",
         &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
 }
@@ -81,8 +82,8 @@ pub fn open(spi: &Spi, match_id: &str, kept_from: i64, balance: tally::Counts) -
 /// Those of the server.
 pub fn open_countries(spi: &Spi, match_id: &str, balances: &BTreeMap<u16, tally::Counts>) -> Result<()> {
     let nowhere = pg_sys::ItemPointerData::default();
-    let entries: Vec<Entry> = balances.iter().map(|(country, votes)| (i64::from(*country), nowhere, votes)).collect();
-    let teams = balances.values().map(Vec::len).max().unwrap_or(0);
-    let packed = bigints::pack(teams, &entries);
+    let changes: Vec<_> = balances.iter().map(|(country, votes)| (i64::from(*country), change::of(votes))).collect();
+    let entries: Vec<Entry> = changes.iter().map(|(country, change)| (*country, nowhere, change)).collect();
+    let packed = bigints::pack(&entries);
     spi.run(&BALANCE_COUNTRIES, &[match_id.into_datum(), packed.as_slice().into_datum()], Sees::Now).map(|_| ())
 }

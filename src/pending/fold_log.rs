@@ -39,6 +39,8 @@ pub struct FoldLog {
     pub sized: Option<u32>,
     /// Virtual transaction ids of those writers.
     pub waiting: Vec<String>,
+    /// How many matches are set aside.
+    pub aside: i64,
 }
 
 impl FoldLog {
@@ -71,6 +73,7 @@ impl FoldLog {
             marks: [mark(14, 15)?, mark(16, 17)?],
             sized: row.get::<i64>(18).map(block_number).transpose()?,
             waiting: row.get::<Vec<String>>(19).unwrap_or_default(),
+            aside: row.need(20)?,
         })
     }
 
@@ -92,23 +95,33 @@ impl FoldLog {
             marks: [Mark { file: 0, block: 0 }; 2],
             sized: None,
             waiting: Vec::new(),
+            // A dump carries what is set aside, and not this row.
+            aside: 1,
         }
     }
 
     /// The mark of `heap`.
     pub const fn mark(&self, heap: Heap) -> Mark {
-        self.marks[heap as usize - 1]
+        match heap {
+            Heap::One => self.marks[0],
+            Heap::Two => self.marks[1],
+            Heap::Aside => Mark { file: 0, block: 0 },
+        }
     }
 
     /// Moves the mark of `heap`.
     pub const fn set_mark(&mut self, heap: Heap, mark: Mark) {
-        self.marks[heap as usize - 1] = mark;
+        match heap {
+            Heap::One => self.marks[0] = mark,
+            Heap::Two => self.marks[1] = mark,
+            Heap::Aside => {}
+        }
     }
 
     /// The heaps that may hold votes, the older ones first.
     pub fn heaps(&self) -> impl Iterator<Item = Heap> + use<> {
         let (other, current) = ((!self.drained).then(|| self.current.other()), self.current);
-        other.into_iter().chain([current])
+        (self.aside > 0).then_some(Heap::Aside).into_iter().chain(other).chain([current])
     }
 }
 

@@ -58,7 +58,7 @@ impl OpenHeap {
             pgrx::function_name!(),
         )
         .set_detail("Votes are appended below SQL, where indexes, triggers and other storage would be passed over.")
-        .set_hint("Drop what was added to vote_agg.pending_1 and vote_agg.pending_2."))
+        .set_hint("Drop what was added to vote_agg.pending_1, vote_agg.pending_2 and vote_agg.pending_aside."))
     }
 
     /// Its size in blocks.
@@ -225,6 +225,44 @@ impl OpenHeap {
             pg_sys::heap_endscan(scan);
         }
         Ok(next)
+    }
+
+    /// Shows the row at a place, if `snapshot` sees it.
+    ///
+    /// # Errors
+    /// The visitor's.
+    pub fn fetch(
+        &self,
+        tid: &pg_sys::ItemPointerData,
+        snapshot: pg_sys::Snapshot,
+        see: impl FnOnce(&PendingRow) -> Result<()>,
+    ) -> Result<()> {
+        let mut tuple = pg_sys::HeapTupleData { t_self: *tid, ..Default::default() };
+        let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
+        let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
+        // SAFETY: the row stays pinned until the buffer is given back, and is not kept longer.
+        unsafe {
+            if !pg_sys::heap_fetch(self.0.as_ptr(), snapshot, &mut tuple, &mut buffer, false) {
+                return Ok(());
+            }
+            pg_sys::heap_deform_tuple(&mut tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
+            let seen = see(&PendingRow::new(*tid, &values, &nulls));
+            pg_sys::ReleaseBuffer(buffer);
+            seen
+        }
+    }
+
+    /// Appends a row of another heap as it is.
+    pub fn insert_copy(&self, row: &PendingRow) {
+        let (values, nulls) = row.raw();
+        let (mut values, mut nulls) = (*values, *nulls);
+        // SAFETY: the heaps of pending have one form.
+        unsafe {
+            let tuple = pg_sys::heap_form_tuple(self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
+            let command = pg_sys::GetCurrentCommandId(true);
+            pg_sys::heap_insert(self.0.as_ptr(), tuple, command, pg_sys::HEAP_INSERT_SKIP_FSM as i32, std::ptr::null_mut());
+            pg_sys::pfree(tuple.cast());
+        }
     }
 
     /// Deletes a row. False when somebody edited it away since it was seen.

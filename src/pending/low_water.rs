@@ -42,13 +42,20 @@ fn writers(spi: &Spi, table: pg_sys::Oid, with_own: bool) -> Result<Vec<String>>
     rows.iter().map(|row| row.need(1)).collect()
 }
 
-/// Does any other transaction hold one of the heaps for writing?
+/// Does any other transaction hold one of the heaps, or the registry of matches, for writing?
 ///
 /// # Errors
 /// Those of the server.
 pub fn is_anybody_voting() -> Result<bool> {
     let tables = Tables::find()?;
-    spi::connect(|spi| Ok(!writers_of(spi, tables.heaps[0])?.is_empty() || !writers_of(spi, tables.heaps[1])?.is_empty()))
+    spi::connect(|spi| {
+        for table in [tables.heaps[0], tables.heaps[1], tables.matches] {
+            if !writers_of(spi, table)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })
 }
 
 /// The writers of the heaps, seen before the snapshot that drains.

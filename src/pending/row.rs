@@ -38,6 +38,11 @@ impl<'a> PendingRow<'a> {
         Self { tid, match_id: unsafe { bytes(values[5]) }, values, nulls }
     }
 
+    /// The row as it lies there, for another heap of the same form.
+    pub const fn raw(&self) -> (&'a [pg_sys::Datum; COLUMNS], &'a [bool; COLUMNS]) {
+        (self.values, self.nulls)
+    }
+
     /// The match as text.
     pub fn match_name(&self) -> std::borrow::Cow<'a, str> {
         String::from_utf8_lossy(self.match_id)

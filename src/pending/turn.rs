@@ -4,12 +4,13 @@ use crate::error::{Result, broken};
 use crate::pg::tables::Tables;
 use pgrx::pg_sys;
 
-/// One of the two heaps.
+/// One of the two heaps, or the one where votes of matches wait that are set aside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub enum Heap {
     One = 1,
     Two = 2,
+    Aside = 3,
 }
 
 impl Heap {
@@ -26,12 +27,25 @@ impl Heap {
     pub const fn other(self) -> Self {
         match self {
             Self::One => Self::Two,
-            Self::Two => Self::One,
+            Self::Two | Self::Aside => Self::One,
+        }
+    }
+
+    /// Its table's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::One => "pending_1",
+            Self::Two => "pending_2",
+            Self::Aside => "pending_aside",
         }
     }
 
     /// Its table.
     pub const fn of(self, tables: &Tables) -> pg_sys::Oid {
-        tables.heaps[self as usize - 1]
+        match self {
+            Self::One => tables.heaps[0],
+            Self::Two => tables.heaps[1],
+            Self::Aside => tables.pending_aside,
+        }
     }
 }

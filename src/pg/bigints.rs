@@ -2,11 +2,12 @@
 
 #![allow(unsafe_code, reason = "reads and builds arrays in the server's own format")]
 
-use crate::error::{self, refused};
+use crate::error::{self, broken, refused};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::itemptr::{item_pointer_to_u64, u64_to_item_pointer};
 use pgrx::{FromDatum, IntoDatum, name, pg_extern, pg_sys};
 use vote_agg_core::feed::flip;
+use vote_agg_core::vote::change::Change;
 use vote_agg_core::vote::tally;
 
 /// A `bigint[]` without NULLs and with at most one dimension.
@@ -75,10 +76,18 @@ unsafe impl BoxRet for Bigints {
 
 pgrx::impl_sql_translatable!(Bigints, "bigint[]");
 
-/// The sum of two lists, team by team.
+/// Adds a change, pairs of a team and its votes, to a list.
+fn added(votes: &mut tally::Counts, change: &[i64]) -> error::Result<()> {
+    change.chunks_exact(2).try_for_each(|pair| {
+        let team = usize::try_from(pair[0]).map_err(|_| broken(format!("a change names team {}", pair[0])))?;
+        tally::add(votes, team, pair[1]).map_err(refused)
+    })
+}
+
+/// The list once `change` is added.
 #[pg_extern(sql = false)]
-fn add_votes(mut votes: Bigints, more: Bigints) -> error::Result<Bigints> {
-    tally::add_all(&mut votes.0, &more.0).map_err(refused)?;
+fn add_votes(mut votes: Bigints, change: Bigints) -> error::Result<Bigints> {
+    added(&mut votes.0, &change.0)?;
     Ok(votes)
 }
 
@@ -93,7 +102,7 @@ fn leader_after(
     let (mut votes, Some(change), Some(margin)) = (votes.map_or_else(Vec::new, |votes| votes.0), change, margin) else {
         return Ok(leader);
     };
-    tally::add_all(&mut votes, &change.0).map_err(refused)?;
+    added(&mut votes, &change.0)?;
     Ok(number_of(flip::leader(team_of(leader), &votes, margin)))
 }
 
@@ -107,34 +116,39 @@ pub fn number_of(team: Option<usize>) -> Option<i32> {
     team.and_then(|team| i32::try_from(team).ok())
 }
 
-/// Bigints of a key, and where its row lies (anywhere for a new one).
-pub type Entry<'a> = (i64, pg_sys::ItemPointerData, &'a tally::Counts);
+/// The change of a key, and where its row lies (anywhere for a new one).
+pub type Entry<'a> = (i64, pg_sys::ItemPointerData, &'a Change);
 
-/// Packs entries for `unpack`: the number of teams, then the key, the place and one number a team for each entry.
-pub fn pack(teams: usize, entries: &[Entry]) -> Vec<u8> {
-    let mut packed = Vec::with_capacity(8 + entries.len() * 8 * (teams + 2));
-    packed.extend((teams as u64).to_ne_bytes());
-    for (key, place, counts) in entries {
+/// Packs entries for `unpack`: for each its key, its place, how many teams it changes, and a pair for each of these. A fold
+/// of many teams takes room for what is pending, not for cells times teams.
+pub fn pack(entries: &[Entry]) -> Vec<u8> {
+    let pairs: usize = entries.iter().map(|(_, _, change)| change.len()).sum();
+    let mut packed = Vec::with_capacity(8 * (3 * entries.len() + 2 * pairs));
+    for (key, place, change) in entries {
         packed.extend(key.to_ne_bytes());
         packed.extend(item_pointer_to_u64(*place).to_ne_bytes());
-        packed.extend((0..teams).flat_map(|team| counts.get(team).copied().unwrap_or(0).to_ne_bytes()));
+        packed.extend((change.len() as u64).to_ne_bytes());
+        for (team, votes) in *change {
+            packed.extend((*team as u64).to_ne_bytes());
+            packed.extend(votes.to_ne_bytes());
+        }
     }
     packed
 }
 
-/// The rows of what `pack` packed: one parameter carries any number of lists into a statement.
+/// The rows of what `pack` packed: one parameter carries any number of changes into a statement.
 #[pg_extern(sql = false)]
 fn unpack(
     packed: &[u8],
-) -> pgrx::iter::TableIterator<'static, (name!(key, i64), name!(place, pg_sys::ItemPointerData), name!(votes, Bigints))> {
+) -> pgrx::iter::TableIterator<'static, (name!(key, i64), name!(place, pg_sys::ItemPointerData), name!(change, Bigints))> {
     let numbers: Vec<i64> = packed.chunks_exact(8).filter_map(|n| n.try_into().ok().map(i64::from_ne_bytes)).collect();
-    let width = numbers.first().map_or(0, |teams| usize::try_from(*teams).unwrap_or(0)) + 2;
-    let mut at = 1;
+    let mut at = 0;
     pgrx::iter::TableIterator::new(std::iter::from_fn(move || {
-        let entry = numbers.get(at..at + width)?;
-        at += width;
+        let entry = numbers.get(at..at + 3)?;
+        let change = numbers.get(at + 3..at + 3 + 2 * usize::try_from(entry[2]).ok()?)?;
+        at += 3 + change.len();
         let mut place = pg_sys::ItemPointerData::default();
         u64_to_item_pointer(entry[1].cast_unsigned(), &mut place);
-        Some((entry[0], place, Bigints(entry[2..].to_vec())))
+        Some((entry[0], place, Bigints(change.to_vec())))
     }))
 }

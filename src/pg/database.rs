@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "variables of the server")]
 
+use crate::pg::snapshot::Snapshot;
+use crate::pg::table::Table;
 use pgrx::pg_sys;
 use std::os::unix::fs::MetadataExt;
 
@@ -33,4 +35,28 @@ pub fn place() -> Option<String> {
 pub fn is_preloading() -> bool {
     // SAFETY: a flag of the server.
     unsafe { pg_sys::process_shared_preload_libraries_in_progress }
+}
+
+/// Is the server a standby, where nothing can be written?
+pub fn is_standby() -> bool {
+    // SAFETY: reads the server's state.
+    unsafe { pg_sys::RecoveryInProgress() }
+}
+
+/// A database of the server.
+pub struct Database {
+    pub oid: pg_sys::Oid,
+    pub name: String,
+}
+
+/// The databases that take connections, from the catalog that all share.
+pub fn all() -> Vec<Database> {
+    let table = Table::open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock);
+    // The first columns of pg_database: oid, datname, …, datallowconn as the seventh.
+    let rows = table.rows(Snapshot::latest().as_ptr());
+    let open = rows.iter().filter(|row| row.get::<bool>(7) == Some(true));
+    open.filter_map(|row| {
+        Some(Database { oid: row.get(1)?, name: row.get::<&std::ffi::CStr>(2)?.to_string_lossy().into_owned() })
+    })
+    .collect()
 }

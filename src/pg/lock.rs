@@ -5,8 +5,10 @@
 
 #![allow(unsafe_code, reason = "the lock manager's own interface; the tags are built here")]
 
+use crate::error::not_now;
 use crate::pg::database;
-use pgrx::pg_sys;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::{pg_guard, pg_sys};
 
 /// What a lock stands for.
 #[derive(Clone, Copy)]
@@ -15,8 +17,6 @@ pub enum Lock {
     Fold = 20,
     /// A worker is running; held as long as it does.
     Worker = 21,
-    /// One session starts a worker at a time.
-    Launch = 22,
 }
 
 impl Lock {
@@ -41,9 +41,27 @@ impl Lock {
         self.acquire(false, false);
     }
 
+    /// Gives back what [`Lock::wait_for_transaction`] took, before the transaction ends.
+    pub fn give_back(self) {
+        // SAFETY: the tag is valid; releasing a lock that is not held warns only.
+        unsafe { pg_sys::LockRelease(&self.tag(), pg_sys::ExclusiveLock as i32, false) };
+    }
+
     /// Takes the lock for the session if nobody else has it. Every success needs a [`Lock::release`].
     pub fn try_for_session(self) -> bool {
         self.acquire(true, true)
+    }
+
+    /// Does this process hold it?
+    fn is_mine(self) -> bool {
+        // SAFETY: the tag is valid.
+        unsafe {
+            #[cfg(any(feature = "pg15", feature = "pg16"))]
+            let is_mine = pg_sys::LockHeldByMe(&self.tag(), pg_sys::ExclusiveLock as i32);
+            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            let is_mine = pg_sys::LockHeldByMe(&self.tag(), pg_sys::ExclusiveLock as i32, false);
+            is_mine
+        }
     }
 
     /// Gives back what [`Lock::try_for_session`] took.
@@ -59,12 +77,33 @@ impl Lock {
     }
 }
 
+/// Refuses to prepare a transaction that holds what folds need: it could hold it for weeks. Once a process.
+pub fn watch() {
+    // SAFETY: the callback only asks for a lock of this process and raises an error where one may be raised.
+    unsafe { pg_sys::RegisterXactCallback(Some(before_prepare), std::ptr::null_mut()) };
+}
+
+#[pg_guard]
+unsafe extern "C-unwind" fn before_prepare(event: pg_sys::XactEvent::Type, _nothing: *mut std::ffi::c_void) {
+    if event == pg_sys::XactEvent::XACT_EVENT_PRE_PREPARE && Lock::Fold.is_mine() {
+        Err::<(), _>(not_now(
+            "a transaction that purged, rebuilt or folded a match cannot be prepared".into(),
+            "No match could be folded until it is resolved.".into(),
+            "Commit it, and prepare what else there is in another transaction.",
+        ))
+        .unwrap_or_report();
+    }
+}
+
 /// Waits until nobody holds advisory lock 20240721 (`pg_advisory_lock(20240721)`) exclusively.
 pub fn wait_for_tester() {
     let tag = pg_sys::LOCKTAG { locktag_field3: 20_240_721, locktag_field4: 1, ..Lock::Fold.tag() };
-    // SAFETY: the tag is valid; what is taken is given back.
+    // SAFETY: the tag is valid; what is taken is given back. A test waits however long a fold may wait for a lock.
     unsafe {
+        let patience = pg_sys::LockTimeout;
+        pg_sys::LockTimeout = 0;
         pg_sys::LockAcquire(&tag, pg_sys::ShareLock as i32, true, false);
+        pg_sys::LockTimeout = patience;
         pg_sys::LockRelease(&tag, pg_sys::ShareLock as i32, true);
     }
 }

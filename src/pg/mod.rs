@@ -15,6 +15,7 @@ pub mod relcache; // messages that a table changed
 pub mod role; // acting as another role
 pub mod snapshot; // snapshots: of this very moment, of the calling statement
 pub mod spi; // SQL from inside, with a say in what a statement sees
+pub mod subtransaction; // a part of a transaction that can fail alone
 pub mod table; // an open table, and rows of it below SQL
 pub mod tables; // our tables by name
 pub mod transaction; // the current transaction: its level, its own changes, its commit

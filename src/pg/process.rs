@@ -60,37 +60,29 @@ const SETTINGS: &[(&CStr, &CStr)] = &[
     (c"jit", c"off"),
 ];
 
-/// Connects such a process to its database: by its number, or where that is 0 by the name in the extra data.
+/// Connects such a process to its database, given by its number; 0: to none, for a look at what all databases share.
 pub fn connect(database: pg_sys::Datum) {
-    let option = |name: &CStr, value: &CStr| {
-        // SAFETY: settings that exist, with valid values.
-        unsafe {
-            pg_sys::SetConfigOption(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_SUSET,
-                pg_sys::GucSource::PGC_S_OVERRIDE,
-            );
-        }
-    };
     // SAFETY: as the server's documentation of background workers prescribes; the handlers are C functions.
     unsafe {
         pqsignal(pg_sys::SIGTERM as i32, Some(die));
         pqsignal(pg_sys::SIGHUP as i32, Some(SignalHandlerForConfigReload));
         pg_sys::BackgroundWorkerUnblockSignals();
-        if database.value() == 0 {
-            let name = CStr::from_ptr((*pg_sys::MyBgworkerEntry).bgw_extra.as_ptr());
-            pg_sys::BackgroundWorkerInitializeConnection(name.as_ptr(), std::ptr::null(), 0);
-        } else {
-            let database = pg_sys::Oid::from(u32::try_from(database.value()).unwrap_or(0));
-            pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0);
-        }
+        let database = pg_sys::Oid::from(u32::try_from(database.value()).unwrap_or(0));
+        pg_sys::BackgroundWorkerInitializeConnectionByOid(database, pg_sys::InvalidOid, 0);
     }
     for (name, value) in SETTINGS {
-        option(name, value);
+        set(name, value);
     }
     #[cfg(any(feature = "pg17", feature = "pg18"))]
-    option(c"transaction_timeout", c"0");
+    set(c"transaction_timeout", c"0");
+}
+
+/// Changes a setting of this process.
+pub fn set(name: &CStr, value: &CStr) {
+    // SAFETY: settings that exist, with valid values.
+    unsafe {
+        pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), pg_sys::GucContext::PGC_SUSET, pg_sys::GucSource::PGC_S_OVERRIDE);
+    }
 }
 
 /// Sleeps, or ends the process when the server says so. Returns false, for use in conditions.
@@ -120,6 +112,11 @@ pub fn reload_settings() {
 /// Tells the server's log of a failure.
 pub fn report(message: &str, detail: &str) {
     ereport!(PgLogLevel::WARNING, pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message.to_owned(), detail.to_owned());
+}
+
+/// Tells the server's log, and whoever folds by hand, of something that somebody else has to mend.
+pub fn warn(message: &str, detail: &str) {
+    ereport!(PgLogLevel::WARNING, pgrx::PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), detail.to_owned());
 }
 
 /// Runs `act` in a transaction and commits it. Any error rolls it back and comes out as text.
@@ -157,7 +154,7 @@ fn text_of(message: &str, detail: Option<&str>) -> String {
     detail.map_or_else(|| message.to_owned(), |detail| format!("{message} ({detail})"))
 }
 
-/// An error's text and detail.
+/// An error's message and detail.
 pub fn text_of_caught(error: &CaughtError) -> String {
     match error {
         CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => text_of(report.message(), report.detail()),

@@ -23,6 +23,7 @@ pub fn find(name: &CStr) -> Option<pg_sys::Oid> {
 pub struct Tables {
     pub matches: pg_sys::Oid,
     pub heaps: [pg_sys::Oid; 2],
+    pub pending_aside: pg_sys::Oid,
     pub fold_log: pg_sys::Oid,
     pub ballot: pg_sys::Oid,
     pub history: pg_sys::Oid,
@@ -38,6 +39,7 @@ impl Tables {
         Ok(Self {
             matches: table(c"match")?,
             heaps: [table(c"pending_1")?, table(c"pending_2")?],
+            pending_aside: table(c"pending_aside")?,
             fold_log: table(c"fold_log")?,
             ballot: table(c"ballot")?,
             history: table(c"history")?,

@@ -11,10 +11,10 @@ use crate::pg::jsonb_out::Jsonb;
 use crate::pg::snapshot::statement_snapshot;
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::session::match_row::{self, Match};
-use crate::session::memory;
+use crate::session::{launch, memory};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vote_agg_core::feed::message::Votes;
 use vote_agg_core::feed::timeline::Recent;
 use vote_agg_core::vote::cell::{cell_from_bits, roll_up};
@@ -57,6 +57,34 @@ impl Moment {
         Ok(moment)
     }
 
+    /// All matches at once, those of `names` and those that have pending votes: `None` for one that cannot be read.
+    ///
+    /// # Errors
+    /// Those of the server.
+    pub fn of_all(spi: &Spi, names: BTreeSet<String>) -> Result<BTreeMap<String, Option<Self>>> {
+        let begin = |match_id: &str| Self::folded(spi, match_id).ok();
+        let mut matches: BTreeMap<String, Option<Self>> = names.into_iter().map(|name| (name.clone(), begin(&name))).collect();
+        each_pending(|row| {
+            if row.match_id.is_empty() {
+                return Ok(());
+            }
+            let name = row.match_name();
+            if !matches.contains_key(&*name) {
+                matches.insert(name.to_string(), begin(&name));
+            }
+            if let Some(found) = matches.get_mut(&*name)
+                && let Some(moment) = found
+                && let Ok(Some(vote)) = row.vote()
+                && moment.pending.add(&vote).is_ok()
+            {
+                return Ok(());
+            }
+            matches.insert(name.into_owned(), None);
+            Ok(())
+        })?;
+        Ok(matches)
+    }
+
     /// The same without what is pending.
     ///
     /// # Errors
@@ -64,6 +92,10 @@ impl Moment {
     pub fn folded(spi: &Spi, match_id: &str) -> Result<Self> {
         let tables = memory::tables()?;
         let opened = match_row::find(tables.matches, match_id, statement_snapshot())?;
+        launch::ensure_at_first();
+        if opened.as_ref().is_some_and(|opened| opened.status(now()) == "closed") {
+            launch::ensure(now());
+        }
         let mut head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
         // That of the newest message may be the one before a fork.
         if let Some(born) = head.born {
@@ -146,9 +178,16 @@ impl Moment {
 pub fn each_pending(mut see: impl FnMut(&crate::pending::row::PendingRow) -> Result<()>) -> Result<()> {
     let (tables, snapshot) = (memory::tables()?, statement_snapshot());
     let state = FoldLog::newest(&tables, snapshot)?;
+    let mut is_something = false;
     for heap in state.heaps() {
         let open = OpenHeap::open(heap.of(&tables), pg_sys::AccessShareLock)?;
-        open.visit(open.first_block(state.mark(heap)), snapshot, |row| see(row).map(|()| Next::Go))?;
+        open.visit(open.first_block(state.mark(heap)), snapshot, |row| {
+            is_something |= !row.match_id.is_empty();
+            see(row).map(|()| Next::Go)
+        })?;
+    }
+    if is_something {
+        launch::ensure(now());
     }
     Ok(())
 }

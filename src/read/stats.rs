@@ -16,7 +16,7 @@ use crate::session::memory;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::{SetOfIterator, TableIterator};
 use pgrx::{name, pg_extern, pg_sys};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use vote_agg_core::feed::message::Votes;
 use vote_agg_core::feed::timeline::RECENT;
 use vote_agg_core::vote::cell::cell_to_bits;
@@ -126,6 +126,60 @@ fn get_realtime_stats(
     })
 }
 
+/// See the COMMENT in sql/70-views.sql.
+#[pg_extern(sql = false)]
+fn live_stats() -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(match_id, String),
+            name!(status, String),
+            name!(total_votes, Option<i64>),
+            name!(votes, Option<Jsonb>),
+            name!(leader, Option<String>),
+            name!(dominance, Option<f64>),
+            name!(votes_per_minute, Option<i64>),
+            name!(active_cells, Option<i64>),
+            name!(active_countries, Option<i64>),
+            name!(last_vote_at, Option<TimestampWithTimeZone>),
+        ),
+    >,
+> {
+    let (mut rows, now) = (Vec::new(), now());
+    spi::connect(|spi| {
+        for (match_id, moment) in Moment::of_all(spi, names(spi)?)? {
+            // One that cannot be read hides none of the others.
+            let (status, stats) = match moment {
+                Some(moment) => (moment.status(), Stats::of(spi, &match_id, &moment, now).ok()),
+                None => ("unknown", None),
+            };
+            let of = stats.as_ref();
+            rows.push((
+                match_id,
+                status.to_owned(),
+                of.map(|stats| stats.total),
+                None,
+                of.and_then(|stats| stats.leader.clone()),
+                of.map(|stats| stats.dominance),
+                of.map(|stats| stats.per_minute),
+                of.map(|stats| stats.cells),
+                of.map(|stats| stats.countries),
+                of.and_then(|stats| stats.last_vote_at),
+            ));
+            if let (Some(row), Some(stats)) = (rows.last_mut(), stats) {
+                row.3 = Some(stats.votes);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(TableIterator::new(rows))
+}
+
+/// The matches that were opened or folded.
+fn names(spi: &Spi) -> Result<BTreeSet<String>> {
+    spi.run(&MATCHES, &[], Sees::TheCallersMoment)?.iter().map(|row| row.need(1)).collect()
+}
+
 /// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn get_country_aggregates(
@@ -156,78 +210,17 @@ fn get_country_aggregates(
     Ok(TableIterator::new(shown.collect::<Result<Vec<_>>>()?))
 }
 
-/// Every match that was opened or has votes.
-fn names(spi: &Spi) -> Result<BTreeSet<String>> {
-    let mut names = BTreeSet::new();
-    for row in spi.run(&MATCHES, &[], Sees::TheCallersMoment)?.iter() {
-        names.insert(row.need::<String>(1)?);
-    }
-    each_pending(|row| {
-        if !row.match_id.is_empty() {
-            names.insert(String::from_utf8_lossy(row.match_id).into_owned());
-        }
-        Ok(())
-    })?;
-    Ok(names)
-}
-
 /// See the COMMENT in sql/70-views.sql.
 #[pg_extern(sql = false)]
 fn matches() -> Result<SetOfIterator<'static, String>> {
-    Ok(SetOfIterator::new(spi::connect(names)?))
-}
-
-/// See the COMMENT in sql/70-views.sql. One look at what is pending serves all matches.
-#[pg_extern(sql = false)]
-fn live_stats() -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(match_id, String),
-            name!(status, String),
-            name!(total_votes, i64),
-            name!(votes, Jsonb),
-            name!(leader, Option<String>),
-            name!(dominance, f64),
-            name!(votes_per_minute, i64),
-            name!(active_cells, i64),
-            name!(active_countries, i64),
-            name!(last_vote_at, Option<TimestampWithTimeZone>),
-        ),
-    >,
-> {
-    spi::connect(|spi| {
-        let mut moments = BTreeMap::new();
-        for match_id in names(spi)? {
-            let moment = Moment::folded(spi, &match_id)?;
-            moments.insert(match_id, moment);
+    let mut found = spi::connect(names)?;
+    each_pending(|row| {
+        if !row.match_id.is_empty() {
+            found.insert(row.match_name().into_owned());
         }
-        each_pending(|row| {
-            if let Some(vote) = row.vote()?
-                && let Some(moment) = moments.get_mut(row.match_name().as_ref())
-            {
-                moment.pending.add(&vote).map_err(refused)?;
-            }
-            Ok(())
-        })?;
-        let now = now();
-        let row = |(match_id, moment): (&String, &Moment)| {
-            let s = Stats::of(spi, match_id, moment, now)?;
-            Ok((
-                match_id.clone(),
-                s.status,
-                s.total,
-                s.votes,
-                s.leader,
-                s.dominance,
-                s.per_minute,
-                s.cells,
-                s.countries,
-                s.last_vote_at,
-            ))
-        };
-        Ok(TableIterator::new(moments.iter().map(row).collect::<Result<Vec<_>>>()?))
-    })
+        Ok(())
+    })?;
+    Ok(SetOfIterator::new(found))
 }
 
 /// See the COMMENT in sql/70-views.sql.
@@ -249,7 +242,7 @@ fn pending_stats() -> Result<
     let state = FoldLog::newest(&tables, snapshot)?;
     let block_size = i64::from(pg_sys::BLCKSZ);
     let mut shown = Vec::new();
-    for heap in [Heap::One, Heap::Two] {
+    for heap in [Heap::One, Heap::Two, Heap::Aside] {
         let open = OpenHeap::open(heap.of(&tables), pg_sys::AccessShareLock)?;
         let first = open.first_block(state.mark(heap));
         let (mut rows, mut oldest) = (0i64, None::<i64>);
@@ -261,7 +254,7 @@ fn pending_stats() -> Result<
             Ok(Next::Go)
         })?;
         let bytes = i64::from(open.blocks()) * block_size;
-        let name = format!("pending_{}", heap as u8);
+        let name = heap.name().to_owned();
         shown.push((
             name,
             state.current == heap,

@@ -1,7 +1,7 @@
 //! The memory of a session, so that a vote costs no look-up: table numbers, which heap takes votes, which matches are
 //! open. Dropped as a whole when a relcache invalidation of one of the tables says that something changed.
 
-use crate::error::{Result, quoted, unknown};
+use crate::error::{Result, quoted, too_large, unknown};
 use crate::pending::fold_log::FoldLog;
 use crate::pending::turn::Heap;
 use crate::pg::snapshot::Snapshot;
@@ -10,6 +10,7 @@ use crate::pg::tables::Tables;
 use crate::pg::{clock, relcache, table};
 use crate::session::{launch, match_row};
 use crate::settings;
+use foldhash::HashSet;
 use pgrx::{Uuid, pg_sys};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,6 +19,9 @@ use vote_agg_core::vote::tally::Vote;
 
 /// How many matches a session remembers before it forgets them all and starts again.
 const MAX_MATCHES: usize = 1_000;
+
+/// The same for teams, of all matches together: some 10 MB.
+const MAX_TEAMS: usize = 100_000;
 
 thread_local! {
     static MEMORY: RefCell<Option<Memory>> = const { RefCell::new(None) };
@@ -30,8 +34,40 @@ struct Memory {
     /// The heap whose turn it is; `None` until a vote asks. Reads never do: they may run beside parallel workers, where no
     /// snapshot of this very moment can be taken.
     current: Option<Heap>,
-    matches: HashMap<String, Option<match_row::Match>>,
+    matches: HashMap<String, Known>,
+    /// How many teams of all these.
+    teams: usize,
     history: Option<Rc<HistoryRow>>,
+}
+
+/// What a session knows of a match.
+struct Known {
+    /// `None`: nobody opened it, the first vote does.
+    opened: Option<match_row::Match>,
+    /// The teams that this session was asked to vote for, where any are allowed.
+    teams: HashSet<String>,
+}
+
+impl Known {
+    /// Checks that the match does not get too many teams, as far as this session can tell; returns how many are new to it.
+    /// One whose vote is rolled back later stays known.
+    fn check_teams<'a>(&mut self, match_id: &str, teams: impl Iterator<Item = &'a str>) -> Result<usize> {
+        let mut new: HashSet<&str> = HashSet::default();
+        for team in teams {
+            if self.teams.contains(team) || !new.insert(team) {
+                continue;
+            }
+            let most = settings::max_teams();
+            if self.teams.len() + new.len() > most {
+                return Err(too_large(
+                    format!("match {} has {most} teams, which is the most: {} would be one more", quoted(match_id), quoted(team)),
+                    "Open the match with its teams, or raise vote_agg.max_teams.",
+                ));
+            }
+        }
+        self.teams.extend(new.iter().map(|team| (*team).to_owned()));
+        Ok(new.len())
+    }
 }
 
 /// The row of `vote_agg.history`, which epochs are made of.
@@ -133,19 +169,33 @@ pub fn check_votes(match_id: &str, votes: &[Vote]) -> Result<()> {
 /// next lock that the caller takes may empty the memory.
 ///
 /// # Errors
-/// 42704 for an unknown match (auto_open off) or team, 55000 outside the match's time.
+/// 42704 for an unknown match (auto_open off) or team, 55000 outside the match's time, 54000 for too many teams.
 pub fn check_match<'a>(match_id: &str, teams: impl Iterator<Item = &'a str>, now: i64) -> Result<bool> {
     with_memory(|memory| {
         if !memory.matches.contains_key(match_id) {
-            if memory.matches.len() >= MAX_MATCHES {
+            if memory.matches.len() >= MAX_MATCHES || memory.teams >= MAX_TEAMS {
                 memory.matches.clear();
+                memory.teams = 0;
             }
-            let found = match_row::find(memory.tables.matches, match_id, Snapshot::latest().as_ptr())?;
-            memory.matches.insert(match_id.to_owned(), found);
+            let opened = match_row::find(memory.tables.matches, match_id, Snapshot::latest().as_ptr())?;
+            memory.matches.insert(match_id.to_owned(), Known { opened, teams: HashSet::default() });
         }
-        match &memory.matches[match_id] {
-            Some(opened) => opened.check(match_id, teams, now).map(|()| opened.changes_allowed),
-            None if settings::auto_open() => Ok(true),
+        let Some(known) = memory.matches.get_mut(match_id) else { return Ok(true) };
+        match &known.opened {
+            Some(opened) => {
+                let may_change = opened.changes_allowed;
+                if opened.teams.is_some() {
+                    opened.check(match_id, teams, now)?;
+                } else {
+                    opened.check(match_id, std::iter::empty(), now)?;
+                    memory.teams += known.check_teams(match_id, teams)?;
+                }
+                Ok(may_change)
+            }
+            None if settings::auto_open() => {
+                memory.teams += known.check_teams(match_id, teams)?;
+                Ok(true)
+            }
             None => Err(unknown(
                 format!("match {} does not exist", quoted(match_id)),
                 "Open it with open_match, or set vote_agg.auto_open = on.".into(),
@@ -166,7 +216,7 @@ fn with_memory<T>(act: impl FnOnce(&mut Memory) -> Result<T>) -> Result<T> {
             let tables = Tables::find().inspect_err(|_| VALID.set(false))?;
             launch::look_again();
             WATCHED.set([tables.matches, tables.heaps[0], tables.heaps[1], tables.ballot, tables.history]);
-            Memory { tables, current: None, matches: HashMap::new(), history: None }
+            Memory { tables, current: None, matches: HashMap::new(), teams: 0, history: None }
         }
     };
     let result = act(&mut memory);

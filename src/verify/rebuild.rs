@@ -90,14 +90,14 @@ impl Recount {
     fn write(mut self, spi: &Spi, match_id: &str, at: i64) -> Result<i64> {
         spi.run(&CLEAR, &[match_id.into_datum()], Sees::Now)?;
         let error = refused;
-        let target = Target { match_id, teams: self.tally.teams().len(), seq: self.moment.head.seq + 1 };
+        let target = Target { match_id, teams: self.tally.teams().len(), wants_names: false, seq: self.moment.head.seq + 1 };
         let cells = non_zero(self.tally.cells().map_err(error)?);
         let countries = non_zero(self.tally.countries().map_err(error)?);
         let keyed =
             |cells: &[(CellIndex, tally::Counts)]| cells.iter().map(|(c, v)| (cell_to_bits(*c), v.clone())).collect::<Vec<_>>();
-        aggregate::add(spi, Aggregate::Cells, target, &keyed(&cells))?;
+        aggregate::add_counts(spi, Aggregate::Cells, target, &keyed(&cells))?;
         let by_number: Vec<_> = countries.iter().map(|(c, v)| (i64::from(c.number()), v.clone())).collect();
-        aggregate::add(spi, Aggregate::Countries, target, &by_number)?;
+        aggregate::add_counts(spi, Aggregate::Countries, target, &by_number)?;
 
         let totals = self.tally.totals().map_err(error)?;
         let by_country = countries.iter().map(|(country, votes)| (Some(*country), votes.clone()));

@@ -99,13 +99,13 @@ impl Timelines {
         let balances = self.opening.iter().filter_map(|(country, votes)| Some((country.as_ref()?.number(), votes.clone())));
         retention::open_countries(spi, match_id, &balances.collect())?;
         let minutes: Vec<_> = self.whole().map(|(start, votes)| (start / MINUTE, votes.clone())).collect();
-        aggregate::add(spi, Aggregate::Minutes, target, &minutes)?;
+        aggregate::add_counts(spi, Aggregate::Minutes, target, &minutes)?;
         let countries = self.minutes.iter().flat_map(|(start, line)| {
             let mut line: Vec<_> = line.iter().filter_map(|(country, votes)| Some((country.as_ref()?.number(), votes))).collect();
             line.sort_unstable_by_key(|(number, _)| *number);
             line.into_iter().map(|(number, votes)| (aggregate::country_minute(*start, number), votes.clone()))
         });
-        aggregate::add(spi, Aggregate::CountryMinutes, target, &countries.collect::<Vec<_>>()).map(|_| ())
+        aggregate::add_counts(spi, Aggregate::CountryMinutes, target, &countries.collect::<Vec<_>>())
     }
 
     fn whole(&self) -> impl Iterator<Item = (i64, &tally::Counts)> {

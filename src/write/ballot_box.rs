@@ -41,6 +41,15 @@ pub enum Cast {
     Refused,
 }
 
+/// What became of a try to lock a row.
+enum Locked {
+    Mine,
+    /// Another transaction changed or deleted it.
+    Gone,
+    /// Another transaction is at work on it.
+    Busy,
+}
+
 /// The open table of ballots and its key.
 pub struct BallotBox {
     table: Table,
@@ -156,18 +165,38 @@ impl BallotBox {
     }
 
     /// Deletes the match's ballots that `snapshot` sees. One that was changed or retracted since stays as it is now, and
-    /// `missed` is told what it was: the change has taken that out of the totals.
+    /// `missed` is told what it was: the change has taken that out of the totals. Waits for nobody: returns the place of the
+    /// first ballot at which another transaction is at work, and has not gone on from there.
     ///
     /// # Errors
     /// XX000 for a ballot that nobody can have cast.
-    pub fn erase(&self, match_id: &str, snapshot: pg_sys::Snapshot, mut missed: impl FnMut(Choice)) -> Result<()> {
+    pub fn erase(
+        &self,
+        match_id: &str,
+        snapshot: pg_sys::Snapshot,
+        mut missed: impl FnMut(Choice),
+    ) -> Result<Option<pg_sys::ItemPointerData>> {
+        let mut busy = None;
         self.table.visit(&[(2, match_id)], snapshot, |tuple| {
             pgrx::check_for_interrupts!();
-            if !self.delete(tuple)? {
-                missed(self.choice(tuple)?);
+            match self.try_lock(tuple, pg_sys::LockTupleMode::LockTupleExclusive, pg_sys::LockWaitPolicy::LockWaitSkip)? {
+                Locked::Mine => self.delete_locked(tuple),
+                Locked::Gone => missed(self.choice(tuple)?),
+                // SAFETY: the tuple is valid while it is shown.
+                Locked::Busy => busy = Some(unsafe { (*tuple).t_self }),
             }
-            Ok(true)
-        })
+            Ok(busy.is_none())
+        })?;
+        Ok(busy)
+    }
+
+    /// Waits until nobody else is at work on the ballot at a place.
+    ///
+    /// # Errors
+    /// XX000 when the server cannot tell.
+    pub fn wait_at(&self, place: pg_sys::ItemPointerData) -> Result<()> {
+        let mut tuple = pg_sys::HeapTupleData { t_self: place, ..Default::default() };
+        self.lock(&raw mut tuple, pg_sys::LockTupleMode::LockTupleExclusive).map(|_| ())
     }
 
     /// Frees what the server allocates meanwhile. After an error the abort does.
@@ -274,37 +303,50 @@ impl BallotBox {
         false
     }
 
-    /// Deletes a row; false where somebody else changed or deleted it since it was seen.
+    /// Deletes a row; false where another transaction changed or deleted it since it was seen.
     fn delete(&self, tuple: pg_sys::HeapTuple) -> Result<bool> {
-        if !self.lock(tuple, pg_sys::LockTupleMode::LockTupleExclusive)? {
-            return Ok(false);
+        let is_mine = self.lock(tuple, pg_sys::LockTupleMode::LockTupleExclusive)?;
+        if is_mine {
+            self.delete_locked(tuple);
         }
+        Ok(is_mine)
+    }
+
+    fn delete_locked(&self, tuple: pg_sys::HeapTuple) {
         // SAFETY: the row is locked by this transaction.
         unsafe {
             let mut place = (*tuple).t_self;
             pg_sys::CatalogTupleDelete(self.table.as_ptr(), &mut place);
             pg_sys::CommandCounterIncrement();
         }
-        Ok(true)
     }
 
-    /// Locks a row, after those who are at work on it; false where they changed or deleted it.
+    /// Locks a row, after the transactions that are at work on it; false where they changed or deleted it.
     fn lock(&self, tuple: pg_sys::HeapTuple, mode: pg_sys::LockTupleMode::Type) -> Result<bool> {
+        Ok(matches!(self.try_lock(tuple, mode, pg_sys::LockWaitPolicy::LockWaitBlock)?, Locked::Mine))
+    }
+
+    fn try_lock(
+        &self,
+        tuple: pg_sys::HeapTuple,
+        mode: pg_sys::LockTupleMode::Type,
+        wait: pg_sys::LockWaitPolicy::Type,
+    ) -> Result<Locked> {
         let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
         let mut failure = pg_sys::TM_FailureData::default();
         // SAFETY: locks by place only: the rest of the structure is filled in; the buffer is given back.
         let result = unsafe {
             let mut target = pg_sys::HeapTupleData { t_self: (*tuple).t_self, ..Default::default() };
             let command = pg_sys::GetCurrentCommandId(true);
-            let wait = pg_sys::LockWaitPolicy::LockWaitBlock;
             let table = self.table.as_ptr();
             let result = pg_sys::heap_lock_tuple(table, &mut target, command, mode, wait, false, &mut buffer, &mut failure);
             pg_sys::ReleaseBuffer(buffer);
             result
         };
         match result {
-            pg_sys::TM_Result::TM_Ok => Ok(true),
-            pg_sys::TM_Result::TM_Updated | pg_sys::TM_Result::TM_Deleted => Ok(false),
+            pg_sys::TM_Result::TM_Ok => Ok(Locked::Mine),
+            pg_sys::TM_Result::TM_Updated | pg_sys::TM_Result::TM_Deleted => Ok(Locked::Gone),
+            pg_sys::TM_Result::TM_WouldBlock => Ok(Locked::Busy),
             other => Err(broken(format!("a ballot could not be locked (code {other})"))),
         }
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use vote_agg_core::vote::cell::cell_from_bits;
 use vote_agg_core::vote::element::Element;
 use vote_agg_core::vote::name::parse_name;
-use vote_agg_core::vote::tally::{self, Source, Tally, Vote, parse_votes};
+use vote_agg_core::vote::tally::{self, MAX_VOTES, Source, Tally, Vote, parse_votes};
 use vote_agg_core::{Country, Error, parse_resolution};
 
 /// See the COMMENT in sql/20-write.sql.
@@ -157,6 +157,9 @@ fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
         let voters = batch.cast(match_id, changes_allowed, &mut moves, at)?;
         let votes = batch.votes.totals().and_then(|totals| tally::total(&totals));
         counted = votes.and_then(|votes| tally::total(&[counted, voters, votes])).map_err(refused)?;
+        if counted > MAX_VOTES {
+            return Err(refused(Error::ManyVotes { votes: counted.into() }));
+        }
         heap.look_at_end();
         for vote in batch.votes.votes(Source::CALL, at).chain(moves.votes(Source::BALLOT, at)) {
             heap.insert(match_id, &vote);

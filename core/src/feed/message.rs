@@ -16,6 +16,10 @@ pub const VERSION: u32 = 1;
 /// Over this many changed cells (or distinct arrivals), a message leaves them out and says `"resync": true`.
 pub const MAX_CELLS: usize = 2_000;
 
+/// Over this many votes of teams in the changed cells, or in the changed countries, a message leaves these out as well: each of
+/// many teams has its place in each of them, with its name.
+pub const MAX_NAMED: usize = 20_000;
+
 /// The longest text that fits into a notification with room to spare (PostgreSQL's limit is 7,999 bytes).
 pub const MAX_NOTIFY_BYTES: usize = 7_900;
 
@@ -29,6 +33,13 @@ impl<'a> Votes<'a> {
     pub fn all(teams: &'a [String], counts: &[i64]) -> Self {
         let counts = counts.iter().copied().chain(std::iter::repeat(0));
         Self(teams.iter().map(|team| Cow::Borrowed(team.as_str())).zip(counts).collect())
+    }
+
+    /// The teams of a change from nothing.
+    #[must_use]
+    pub fn of(teams: &'a [String], change: &[(usize, i64)]) -> Self {
+        let pairs = change.iter().filter_map(|(team, votes)| Some((teams.get(*team)?, *votes)));
+        Self(pairs.filter(|(_, votes)| *votes != 0).map(|(team, votes)| (Cow::Borrowed(team.as_str()), votes)).collect())
     }
 
     /// Only the teams that have votes.
@@ -213,11 +224,39 @@ pub struct Message<'a> {
     pub is_final: bool,
 }
 
+/// A message without room for anything but what it is about. The keys are those of a message.
+#[derive(Serialize)]
+struct Doorbell<'a> {
+    v: u32,
+    #[serde(rename = "match")]
+    match_id: &'a str,
+    seq: i64,
+    prev: i64,
+    epoch: &'a str,
+    at: &'a str,
+    partial: bool,
+    #[serde(rename = "final", skip_serializing_if = "std::ops::Not::not")]
+    is_final: bool,
+}
+
 impl Message<'_> {
     /// The same without its lists, for a notification that has no room for them.
     #[must_use]
     pub fn partial(&self) -> Self {
         Self { cells: None, countries: None, new: None, flips: None, partial: true, ..self.clone() }
+    }
+
+    /// What a notification carries where it has no room for `body`, this message as JSON: the same without its lists, or where
+    /// the teams have too many or too long names, without the stats as well. That always fits.
+    #[must_use]
+    pub fn doorbell(&self, body: &str) -> Option<String> {
+        if body.len() <= MAX_NOTIFY_BYTES {
+            return None;
+        }
+        let Self { v, match_id, seq, prev, epoch, at, is_final, .. } = self;
+        Some(to_json(&self.partial())).filter(|partial| partial.len() <= MAX_NOTIFY_BYTES).or_else(|| {
+            Some(to_json(&Doorbell { v: *v, match_id, seq: *seq, prev: *prev, epoch, at, partial: true, is_final: *is_final }))
+        })
     }
 }
 
@@ -281,6 +320,35 @@ mod tests {
         assert_eq!((partial.seq, &partial.stats, partial.partial), (message.seq, &message.stats, true));
         let text = serde_json::to_string(&partial).expect("JSON");
         assert!(!text.contains("cells") && !text.contains("new") && text.ends_with(r#""partial":true}"#), "{text}");
+    }
+
+    /// A message about `count` teams whose names are as long and as dear as names get.
+    fn crowded(count: usize) -> Message<'static> {
+        let message: Message = serde_json::from_str(GOLDEN).expect("golden message");
+        let name = |n: usize| format!("{n:04}{}", "\"".repeat(crate::vote::name::MAX_BYTES - 4));
+        let votes = Votes((0..count).map(|n| (name(n).into(), i64::MIN)).collect());
+        let stats = Stats { votes, leader: Some(name(0).into()), total: i64::MIN, ..message.stats };
+        let match_id = "\\".repeat(crate::vote::name::MAX_BYTES).into();
+        Message { match_id, seq: i64::MIN, prev: i64::MIN, stats, is_final: true, ..message }
+    }
+
+    #[test]
+    fn a_doorbell_always_fits() {
+        for count in [0, 1, 2, 15, 16, 17, 18, 1_000] {
+            let message = crowded(count);
+            let doorbell = message.doorbell(&" ".repeat(MAX_NOTIFY_BYTES + 1)).expect("no room for the body");
+            assert!(doorbell.len() <= MAX_NOTIFY_BYTES, "{count} teams: {} bytes", doorbell.len());
+            let value: serde_json::Value = serde_json::from_str(&doorbell).expect("JSON");
+            assert_eq!((&value["match"], &value["partial"]), (&message.match_id.as_ref().into(), &true.into()));
+            assert_eq!((&value["seq"], &value["final"]), (&i64::MIN.into(), &true.into()));
+            // The stats are all there, or left out.
+            let has_stats = value.get("stats").is_some();
+            assert_eq!(has_stats, to_json(&message.partial()).len() <= MAX_NOTIFY_BYTES);
+            assert!(!has_stats || value["stats"]["votes"].as_object().expect("votes").len() == count);
+        }
+        let small: Message = serde_json::from_str(GOLDEN).expect("golden message");
+        assert_eq!(small.doorbell(&" ".repeat(MAX_NOTIFY_BYTES)), None);
+        assert_eq!(small.doorbell(&" ".repeat(MAX_NOTIFY_BYTES + 1)), Some(to_json(&small.partial())));
     }
 
     #[test]

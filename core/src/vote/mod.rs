@@ -1,6 +1,7 @@
 //! A vote's values, checked at the edge, and what a set of votes adds up to.
 
 pub mod cell; // H3 cells, from text and from numbers
+pub mod change; // what was added by team, without the teams that got nothing
 pub mod country; // ISO 3166-1 alpha-2 codes
 pub mod dominance; // the leader, and by how much
 pub mod element; // an element of a bulk call's JSON

@@ -3,6 +3,7 @@
 //! Teams are numbered in the order in which they first appear in the match; every count is a list with one number a
 //! team, in that order, and a list that ends early means zeros. The fold and the reads share this one way of adding.
 
+use crate::vote::change::{self, Change, Sums};
 use crate::{CellIndex, Country, Error};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::BTreeMap;
@@ -75,7 +76,7 @@ pub fn merged<K: Copy + Eq + Into<u64>>(mut places: Vec<(K, Counts)>) -> Result<
     Ok(merged)
 }
 
-fn sum(a: i64, b: i64) -> Result<i64, Error> {
+pub(crate) fn sum(a: i64, b: i64) -> Result<i64, Error> {
     a.checked_add(b).ok_or(Error::ManyVotes { votes: i128::from(a) + i128::from(b) })
 }
 
@@ -127,8 +128,8 @@ impl Hash for Arrival {
 /// What one minute brought: in total (empty where nothing counts there), and by country.
 #[derive(Debug, Default)]
 struct Minute {
-    totals: Counts,
-    countries: HashMap<Country, Counts>,
+    totals: Sums,
+    countries: HashMap<Country, Sums>,
 }
 
 /// Votes of one match, summed as they come.
@@ -165,10 +166,10 @@ impl Tally {
         if vote.in_total || vote.country.is_some() {
             let minute = self.minutes.entry(vote.at - vote.at.rem_euclid(MINUTE)).or_default();
             if vote.in_total {
-                add(&mut minute.totals, team, vote.votes)?;
+                minute.totals.add(team, vote.votes)?;
             }
             if let Some(country) = vote.country {
-                add(minute.countries.entry(country).or_default(), team, vote.votes)?;
+                minute.countries.entry(country).or_default().add(team, vote.votes)?;
             }
         }
         if vote.in_total {
@@ -239,7 +240,9 @@ impl Tally {
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
     pub fn totals(&self) -> Result<Counts, Error> {
         let mut totals = Counts::new();
-        self.minutes.values().try_for_each(|minute| add_all(&mut totals, &minute.totals))?;
+        for (team, votes) in self.minutes.values().flat_map(|minute| minute.totals.change()) {
+            add(&mut totals, team, votes)?;
+        }
         Ok(totals)
     }
 
@@ -259,16 +262,32 @@ impl Tally {
     ///
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
-    pub fn cells(&self) -> Result<Vec<(CellIndex, Counts)>, Error> {
+    pub fn cell_changes(&self) -> Result<Vec<(CellIndex, Change)>, Error> {
         self.grouped(|arrival| arrival.cell, |cell| (*cell).into())
+    }
+
+    /// The same as lists of counts.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn cells(&self) -> Result<Vec<(CellIndex, Counts)>, Error> {
+        self.cell_changes().map(change::all_counts)
     }
 
     /// The change by country, in order of codes.
     ///
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
-    pub fn countries(&self) -> Result<Vec<(Country, Counts)>, Error> {
+    pub fn country_changes(&self) -> Result<Vec<(Country, Change)>, Error> {
         self.grouped(|arrival| arrival.country, |country| country.number().into())
+    }
+
+    /// The same as lists of counts.
+    ///
+    /// # Errors
+    /// [`Error::ManyVotes`] when a sum leaves 64 bits.
+    pub fn countries(&self) -> Result<Vec<(Country, Counts)>, Error> {
+        self.country_changes().map(change::all_counts)
     }
 
     /// The change by place over all teams, in no order.
@@ -288,21 +307,33 @@ impl Tally {
 
     /// The change by minute, in order of time.
     #[must_use]
-    pub fn minutes(&self) -> Vec<(i64, Counts)> {
+    pub fn minute_changes(&self) -> Vec<(i64, Change)> {
         let counted = self.minutes.iter().filter(|(_, minute)| !minute.totals.is_empty());
-        counted.map(|(start, minute)| (*start, minute.totals.clone())).collect()
+        counted.map(|(start, minute)| (*start, minute.totals.change())).collect()
+    }
+
+    /// The same as lists of counts.
+    #[must_use]
+    pub fn minutes(&self) -> Vec<(i64, Counts)> {
+        change::all_counts(self.minute_changes())
     }
 
     /// The change by minute and country, in order of time and then of codes.
     #[must_use]
-    pub fn country_minutes(&self) -> Vec<((i64, Country), Counts)> {
+    pub fn country_minute_changes(&self) -> Vec<((i64, Country), Change)> {
         let mut changes = Vec::new();
         for (start, minute) in &self.minutes {
             let first = changes.len();
-            changes.extend(minute.countries.iter().map(|(country, counts)| ((*start, *country), counts.clone())));
+            changes.extend(minute.countries.iter().map(|(country, sums)| ((*start, *country), sums.change())));
             changes[first..].sort_unstable_by_key(|((_, country), _)| country.number());
         }
         changes
+    }
+
+    /// The same as lists of counts.
+    #[must_use]
+    pub fn country_minutes(&self) -> Vec<((i64, Country), Counts)> {
+        change::all_counts(self.country_minute_changes())
     }
 
     /// The change by source. Votes that say only from which country a counted vote came are in it.
@@ -311,132 +342,32 @@ impl Tally {
         &self.sources
     }
 
-    fn grouped<K: Copy + Eq + std::hash::Hash>(
+    fn grouped<K: Copy + Eq>(
         &self,
         key: impl Fn(&Arrival) -> Option<K>,
         number: impl Fn(&K) -> u64,
-    ) -> Result<Vec<(K, Counts)>, Error> {
-        let mut groups: HashMap<K, Counts> = HashMap::new();
-        for (arrival, votes) in &self.arrivals {
-            if let Some(key) = key(arrival) {
-                add(groups.entry(key).or_default(), arrival.team, *votes)?;
+    ) -> Result<Vec<(K, Change)>, Error> {
+        let keyed = self.arrivals.iter().filter_map(|(arrival, votes)| Some((key(arrival)?, arrival.team, *votes)));
+        let mut keyed: Vec<_> = keyed.collect();
+        keyed.sort_unstable_by_key(|(key, team, _)| (number(key), *team));
+        let mut groups: Vec<(K, Change)> = Vec::new();
+        for (key, team, votes) in keyed {
+            let group = match groups.last_mut() {
+                Some((last, group)) if *last == key => group,
+                _ => {
+                    groups.push((key, Change::with_capacity(1)));
+                    let Some((_, group)) = groups.last_mut() else { continue };
+                    group
+                }
+            };
+            match group.last_mut() {
+                Some((last, count)) if *last == team => *count = sum(*count, votes)?,
+                _ => group.push((team, votes)),
             }
         }
-        let mut groups: Vec<_> = groups.into_iter().collect();
-        groups.sort_unstable_by_key(|(key, _)| number(key));
         Ok(groups)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::parse_cell;
-
-    fn vote(team: &str) -> Vote<'_> {
-        Vote { team, cell: None, country: None, votes: 1, in_total: true, source: Source::CALL, at: 0 }
-    }
-
-    #[test]
-    fn nothing_is_nothing() {
-        let tally = Tally::default();
-        assert!(tally.arrivals().is_empty() && tally.teams().is_empty() && tally.minutes().is_empty());
-        assert_eq!((tally.totals(), tally.first_at(), tally.last_at()), (Ok(vec![]), None, None));
-    }
-
-    #[test]
-    fn every_grouping_sums_to_the_same() {
-        let cell = parse_cell(b"872a1072bffffff").ok();
-        let other = parse_cell(b"871fb4662ffffff").ok();
-        let mut tally = Tally::new(vec!["away".into()]);
-        for (team, cell, votes, at) in
-            [("home", cell, 3, -1), ("away", cell, 2, 0), ("home", other, 5, MINUTE), ("home", cell, 1, 7)]
-        {
-            let country = Country::parse(b"fr").ok();
-            tally.add(&Vote { cell, country, votes, at, ..vote(team) }).expect("small");
-        }
-        assert_eq!(tally.teams(), ["away", "home"]);
-        assert_eq!(tally.totals(), Ok(vec![2, 9]));
-        assert_eq!(
-            tally.cells().map(|c| c.into_iter().map(|(_, counts)| counts).collect::<Vec<_>>()),
-            Ok(vec![vec![0, 5], vec![2, 4]])
-        );
-        assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![2, 9]));
-        assert_eq!(
-            tally.totals_by(|a| a.cell),
-            Ok(HashMap::from_iter([(cell, 6), (other, 5)].map(|(c, n)| (c.expect("cell"), n))))
-        );
-        assert_eq!(tally.minutes(), vec![(-MINUTE, vec![0, 3]), (0, vec![2, 1]), (MINUTE, vec![0, 5])]);
-        let by_country: Vec<_> = tally.country_minutes().into_iter().map(|((start, _), counts)| (start, counts)).collect();
-        assert_eq!(by_country, tally.minutes());
-        assert_eq!((tally.first_at(), tally.last_at()), (Some(-1), Some(MINUTE)));
-        assert_eq!(tally.arrivals().len(), 3);
-    }
-
-    #[test]
-    fn a_country_alone_is_not_in_the_total() {
-        let mut tally = Tally::default();
-        tally.add(&Vote { country: Country::parse(b"FR").ok(), in_total: false, ..vote("home") }).expect("small");
-        assert_eq!(tally.totals(), Ok(vec![]));
-        assert_eq!(tally.unplaced(), Ok(vec![]));
-        tally.add(&vote("away")).expect("small");
-        assert_eq!((tally.unplaced(), tally.totals()), (Ok(vec![0, 1]), Ok(vec![0, 1])));
-        assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![1]));
-        let minutes = tally.country_minutes();
-        assert_eq!(minutes.iter().map(|(_, counts)| counts.clone()).collect::<Vec<_>>(), [vec![1]]);
-        assert_eq!((tally.minutes(), tally.last_at()), (vec![(0, vec![0, 1])], Some(0)));
-    }
-
-    #[test]
-    fn merging_sums_each_place_once() {
-        assert_eq!(merged::<u8>(vec![]), Ok(vec![]));
-        let places = vec![(2u8, vec![1]), (1, vec![0, 5]), (2, vec![3, 4]), (3, vec![0]), (1, vec![])];
-        assert_eq!(merged(places), Ok(vec![(1, vec![0, 5]), (2, vec![4, 4])]));
-        assert!(merged(vec![(1u8, vec![i64::MAX]), (1, vec![1])]).is_err());
-    }
-
-    #[test]
-    fn cells_of_all_resolutions_are_told_apart_and_in_order() {
-        let cell = parse_cell(b"8f2a1072b59b0db").expect("cell");
-        let mut tally = Tally::default();
-        for round in 0..3 {
-            for resolution in [15, 0, 7, 3, 14, 8] {
-                let cell = crate::parse_resolution(resolution).ok().and_then(|r| cell.parent(r));
-                tally.add(&Vote { cell, votes: round + 1, ..vote("home") }).expect("small");
-            }
-        }
-        let cells = tally.cells().expect("small");
-        assert!(cells.iter().map(|(cell, _)| u64::from(*cell)).is_sorted());
-        assert_eq!(cells.iter().map(|(_, votes)| votes[0]).collect::<Vec<_>>(), [6; 6]);
-        let doubled = merged(cells.iter().chain(&cells).cloned().collect()).expect("small");
-        assert_eq!(doubled.iter().map(|(_, votes)| votes[0]).collect::<Vec<_>>(), [12; 6]);
-    }
-
-    #[test]
-    fn sources_are_told_apart() {
-        let mut tally = Tally::default();
-        for (votes, source) in [(3, Source::CALL), (1, Source::BALLOT), (-1, Source::BALLOT), (4, Source(2)), (2, Source::CALL)] {
-            tally.add(&Vote { votes, source, ..vote("home") }).expect("small");
-        }
-        let sources: Vec<_> = tally.sources().iter().map(|(source, votes)| (source.0, *votes)).collect();
-        assert_eq!((sources, tally.totals()), (vec![(0, 5), (1, 0), (2, 4)], Ok(vec![9])));
-    }
-
-    #[test]
-    fn sums_never_wrap() {
-        let mut tally = Tally::default();
-        tally.add(&Vote { votes: i64::MAX, ..vote("home") }).expect("fits");
-        assert_eq!(tally.add(&vote("home")), Err(Error::ManyVotes { votes: i128::from(i64::MAX) + 1 }));
-        assert_eq!(total(&[i64::MAX, 1]), Err(Error::ManyVotes { votes: i128::from(i64::MAX) + 1 }));
-    }
-
-    #[test]
-    fn votes_have_a_range() {
-        assert_eq!(parse_votes(Some(1)), Ok(1));
-        assert_eq!(parse_votes(Some(MAX_VOTES)), Ok(MAX_VOTES));
-        assert_eq!(parse_votes(Some(0)), Err(Error::NoVotes { votes: 0 }));
-        assert_eq!(parse_votes(Some(i64::MIN)), Err(Error::NoVotes { votes: i64::MIN }));
-        assert_eq!(parse_votes(Some(MAX_VOTES + 1)), Err(Error::ManyVotes { votes: i128::from(MAX_VOTES) + 1 }));
-        assert_eq!(parse_votes(None), Err(Error::Null { what: "votes" }));
-    }
-}
+mod tests;
