@@ -102,9 +102,10 @@ demo: ## votes from the world's cities, live on a map and in this terminal (DEMO
 validate: ## an installation before an event: DATABASE_URL=… WS_URL=http://host:3001; ADMIN_URL=, TOKEN=, LOG= the relay's log, ARGS=--json
 	@$(PYTHON) -m scripts.validate --database-url='$(DATABASE_URL)' --ws-url='$(WS_URL)' $(if $(ADMIN_URL),--admin-url='$(ADMIN_URL)') $(if $(TOKEN),--token='$(TOKEN)') $(if $(LOG),--log='$(LOG)') $(ARGS)
 
-soak: install ## what takes too long for `make test`: 250 deaths of servers beside prepared votes, the model of pending within wider bounds, random statements
+soak: install ## what takes too long for `make test`: 250 deaths of servers beside prepared votes, 1,000 attempts of a hostile owner, the model of pending within wider bounds, random statements
 	cargo test --release --locked -q -p vote_agg_core --test pending -- --ignored
 	PROOF_KILLS=250 $(MAKE) proof TESTS='-s -k outlive_everything'
+	PROOF_ATTEMPTS=1000 $(MAKE) proof TESTS='-k hostile_owner'
 	$(MAKE) smith
 
 mutants: ## plants bugs one at a time, and runs the tests that must see them; SHARD=0/20 for a part, ARGS=--patches, --core, --only=NAME
