@@ -159,3 +159,13 @@ def test_rows_past_their_time_go(session, clock):
     session.execute(*calls.record(ONE))
     session.execute(FOLD)
     assert one(session, "SELECT pruned_at <= clock_timestamp() FROM vote_agg.fold_log ORDER BY id DESC LIMIT 1")
+
+
+def test_retention_leaves_no_hole_where_the_clock_stepped_back(session, clock):
+    """The messages kept are the newest ones, although older ones may carry a later time."""
+    for step in (10 * HOUR, 0, 0, 3 * HOUR):
+        clock.set(step)
+        session.execute("SELECT record_vote('m', 'home')")
+        session.execute(FOLD)
+    seqs = one(session, "SELECT array_agg(seq ORDER BY seq) FROM vote_agg.feed WHERE match_id = 'm'")
+    assert seqs == list(range(seqs[0], 5)), seqs

@@ -30,8 +30,10 @@ const PRUNE_EVERY: i64 = 10_000_000;
 const PRUNE_EVERY_IDLE: i64 = 60_000_000;
 
 thread_local! {
+    // Up to the last one past its time: where the clock stepped back, older messages may look younger, and no hole may be left.
     static PRUNE_FEED: Plan = const { Plan::new(
-        "DELETE FROM vote_agg.feed f WHERE f.at < $1 AND EXISTS
+        "WITH old AS (SELECT match_id, pg_catalog.max(seq) AS seq FROM vote_agg.feed WHERE at < $1 GROUP BY match_id)
+         DELETE FROM vote_agg.feed f USING old WHERE f.match_id = old.match_id AND f.seq <= old.seq AND EXISTS
             (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)",
         &[pg_sys::TIMESTAMPTZOID]) };
     static PRUNE_LOG: Plan = const { Plan::new(
