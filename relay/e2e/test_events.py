@@ -34,7 +34,7 @@ def test_flips_come_to_each_as_it_sees_the_match(db, new_relay, swarm):
         # A cell's leader is told to those who see that cell.
         expected = told[:2] if name == "coarse" else told
         assert sorted(second, key=str) == sorted(expected, key=str), name
-    assert {what for what, *_ in swarm("events", name="only")} == {"match:snapshot", "match:flips"}
+    assert {what for what, *_ in swarm("events", name="only")} == {"relay:welcome", "match:snapshot", "match:flips"}
     sequences = [data["seq"] for (data,) in events_of(swarm, "parts", "match:flips")]
     assert sequences == [data["seq"] for (data,) in events_of(swarm, "only", "match:flips")] and sequences[1] > sequences[0]
 

@@ -94,6 +94,7 @@ GUARDED = {"auth": "required", "jwt_key": KEY, "jwt_audience": "votes", "jwt_iss
 
 
 def test_bad_tokens(new_relay, swarm, db):
+    db.sql("SELECT record_vote('final', 'home')")
     relay = new_relay(**GUARDED)
     assert swarm("open", name="good", url=relay.url, options={"auth": {"token": token()}})["connected"]
     assert swarm("open", name="header", url=relay.url, options={"extraHeaders": {"authorization": f"Bearer {token()}"}})["connected"]
@@ -144,7 +145,8 @@ def test_keys_that_cannot_be_right_stop_the_start(db, tmp_path):
         assert relay.process.returncode == 1
 
 
-def test_origins(new_relay, swarm):
+def test_origins(new_relay, swarm, db):
+    db.sql("SELECT record_vote('m', 'home')")
     relay = new_relay(origins="https://vote.example.org")
     good = {"extraHeaders": {"origin": "https://vote.example.org"}}
     bad = {"extraHeaders": {"origin": "https://vote.example.org.evil.org"}}

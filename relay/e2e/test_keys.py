@@ -133,7 +133,8 @@ def test_a_key_of_the_wrong_kind_stops_the_start(db, tmp_path):
         assert relay.process.returncode == 1
 
 
-def test_several_keys_that_are_read_again(new_relay, tmp_path):
+def test_several_keys_that_are_read_again(new_relay, db, tmp_path):
+    db.sql("SELECT record_vote('final', 'home')")
     keys = {name: Key(tmp_path, algorithm) for name, algorithm in [("a", "rs256"), ("b", "es256"), ("c", "eddsa")]}
     jwks = tmp_path / "jwks.json"
 
@@ -179,7 +180,8 @@ def test_a_set_of_keys_that_cannot_be_right_stops_the_start(db, tmp_path, keys, 
         relay.start()
 
 
-def test_what_claims_open(new_relay):
+def test_what_claims_open(new_relay, db):
+    db.sql("SELECT record_vote('final', 'home')")
     secret = "s" * 32
     relay, strict = (new_relay(auth="required", jwt_key=secret, **more) for more in ({}, {"jwt_require_matches": "true"}))
 

@@ -160,7 +160,9 @@ def test_ending_sends_clients_elsewhere_and_takes_seconds(db, new_relay, swarm):
         assert one.stop() < 10 and one.process.returncode == 0
         curl.wait(timeout=rig.PATIENCE)
     # A lost transport, after which clients connect again by themselves; not a goodbye, after which they don't.
-    rig.eventually("the client knows", lambda: swarm("events", name="a") == [["disconnect", "transport close"]])
+    welcome, closing, *end = rig.eventually("the client knows", lambda: (got := swarm("events", name="a")) and got[-1][0] == "disconnect" and got)
+    assert end == [["disconnect", "transport close"]] and welcome == ["relay:welcome", {"window": 3000}]
+    assert closing == ["relay:closing", {"reason": "draining", "window": 3000}]
     again = rig.Relay(db.url(), one.log, port=one.port)
     with again:
         rig.eventually("all are back", lambda: all(connected for *_, connected in swarm("heads")))

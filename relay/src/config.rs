@@ -119,11 +119,15 @@ pub struct Config {
     #[arg(long, env = "JWT_AUDIENCE")]
     pub jwt_audience: Option<String>,
 
+    /// HTTP requests a second from one address, twice as many at once; from all addresses ten times as many
+    #[arg(long, env = "MAX_REQUESTS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_requests: u32,
+
     /// Clients connected at the same time
     #[arg(long, env = "MAX_CLIENTS", default_value_t = 50_000)]
     pub max_clients: usize,
 
-    /// Clients connected at the same time from one address
+    /// Clients connected at the same time from one address (IPv6: from one /64)
     #[arg(long, env = "MAX_CLIENTS_PER_IP", default_value_t = 2_000)]
     pub max_clients_per_ip: usize,
 
@@ -154,6 +158,15 @@ pub struct Config {
     /// Seconds after which a client that stays behind is disconnected
     #[arg(long, env = "SLOW_TIMEOUT", default_value = "30", value_parser = seconds)]
     pub slow_timeout: Duration,
+
+    /// Seconds without the database after which clients are sent to another relay, and new ones refused
+    #[arg(long, env = "STALE_TIMEOUT", default_value = "60", value_parser = seconds)]
+    pub stale_timeout: Duration,
+
+    /// Seconds from SIGTERM to the end of the last connection: /ready says 503 at once, clients are sent to another relay one
+    /// after the other
+    #[arg(long, env = "DRAIN", default_value = "5", value_parser = seconds)]
+    pub drain: Duration,
 
     /// Seconds a match stays in memory after its last follower has left
     #[arg(long, env = "LINGER", default_value = "60", value_parser = seconds)]

@@ -27,6 +27,18 @@ pub enum Error {
     /// The client left the match before it had joined it.
     #[error("this match was left before it was joined")]
     Left,
+    /// Nobody has opened the match or voted in it.
+    #[error("there is no such match yet")]
+    Unknown,
+    /// The answer would be too long.
+    #[error("{0}")]
+    TooMuch(String),
+    /// The address has used its share of processor and database time.
+    #[error("your address has asked for too much work: try again in {} s", .0.as_secs().saturating_add(1))]
+    Busy(std::time::Duration),
+    /// The address follows too many matches that do not exist.
+    #[error("your address follows too many matches that nobody has voted in")]
+    TooManyUnknown,
     /// The client has not read what was sent to it: there is no room for a snapshot.
     #[error("this client has not yet read what was sent to it")]
     Slow,
@@ -63,6 +75,10 @@ impl Error {
             Self::TooManyRooms(_) => "too_many_rooms",
             Self::Left => "left",
             Self::Slow => "slow",
+            Self::Busy(_) => "busy",
+            Self::Unknown => "unknown",
+            Self::TooMuch(_) => "invalid",
+            Self::TooManyUnknown => "too_many_unknown",
             _ => "unavailable",
         }
     }

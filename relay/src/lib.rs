@@ -5,6 +5,8 @@
 
 /// What can be set: flags with twins in the environment.
 pub mod config;
+/// One accepted connection, which can be ended from elsewhere.
+mod connection;
 /// The database: how it is reached, asked and heard.
 mod db;
 /// What can go wrong.

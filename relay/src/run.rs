@@ -4,22 +4,25 @@ use crate::config::Config;
 use crate::db::fallback_fold;
 use crate::db::pool::Database;
 use crate::error::Result;
-use crate::guard::limits::Seats;
+use crate::guard::budget::{Allowance, Budget};
 use crate::guard::origin::Origins;
+use crate::guard::seats::Seats;
 use crate::guard::token::Checker;
 use crate::http::access::Shared;
-use crate::http::{page, routes};
+use crate::http::{page, routes, sockets};
 use crate::live::feed;
 use crate::live::hub::Hub;
-use crate::serve::serve;
+use crate::serve::{Patience, serve};
 use crate::ws::namespace;
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use socketioxide::SocketIo;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 
 /// Slow clients and idle matches are looked after this often.
 const TIDY: Duration = Duration::from_millis(500);
@@ -27,8 +30,8 @@ const TIDY: Duration = Duration::from_millis(500);
 /// Bytes read at a time from a client. What clients say is short, and each connection keeps such a buffer.
 const READ_BUFFER: usize = 512;
 
-/// The time for everything to end after a shutdown was asked for. Service managers commonly give 10 s or more.
-const DRAIN: Duration = Duration::from_secs(8);
+/// The time for everything to end that is left after the drain. Service managers commonly give 10 s or more in all.
+const GRACE: Duration = Duration::from_secs(4);
 
 /// Serves on `listener` until `shutdown` completes, then closes every client so that it connects again elsewhere.
 ///
@@ -49,45 +52,50 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         .connect_timeout(config.handshake_timeout)
         .build_layer();
     let hub = Arc::new(Hub::new(config, database, io.clone(), tokio::runtime::Handle::current()));
-    namespace::open(&io, &hub, &checker, &seats);
+    namespace::open(&io, &hub, &checker);
 
     let following = feed::start(hub.clone())?;
     let mut work = tokio::task::JoinSet::new();
     if hub.config.fold {
         work.spawn(fallback_fold::run(hub.database.clone()));
     }
-    work.spawn({
-        let hub = hub.clone();
-        async move {
-            loop {
-                tokio::time::sleep(TIDY).await;
-                hub.tidy().await;
-            }
-        }
-    });
+    work.spawn(look_after(hub.clone(), io.clone()));
 
     work.spawn(reload_keys(checker.clone(), signal(SignalKind::hangup())?));
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let shared = Shared { hub: hub.clone(), cache: Arc::default(), checker, seats, stopped: stopped.clone() };
+    let shared = Shared {
+        hub: hub.clone(),
+        cache: Arc::default(),
+        checker,
+        seats,
+        reads: Arc::new(Semaphore::new(usize::from(hub.config.database_sessions).saturating_sub(1).max(1))),
+        requests: Arc::new(requests(hub.config.max_requests)),
+        stopped: stopped.clone(),
+    };
     if let Some(address) = hub.config.admin {
         let listener = TcpListener::bind(address).await?;
         tracing::info!(address = %listener.local_addr()?, "serving the operator");
         work.spawn(answer_operator(listener, routes::admin(shared.clone())));
     }
-    let app = routes::guarded(routes::router(shared).layer(layer), &hub, origins);
+    let sockets = from_fn_with_state(shared.clone(), sockets::admit);
+    let app = routes::guarded(routes::router(shared.clone()).layer(layer).layer(sockets), &shared, origins);
     let address = listener.local_addr()?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
-    let stopped = async move {
-        let mut stopped = stopped;
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    let mut server = tokio::spawn(serve(listener, app, hub.config.handshake_timeout, stopped));
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let ended = async move { drop(ended.await) };
+    let patience = Patience { head: hub.config.handshake_timeout, unread: 2 * hub.config.slow_timeout };
+    let mut server = tokio::spawn(serve(listener, app, patience, ended));
 
     shutdown.await;
-    tracing::info!("shutting down: no new connections, every client is told to go elsewhere");
+    tracing::info!("shutting down: not ready any more, clients are sent to another relay");
     let _ = stop.send(true);
-    let drained = tokio::time::timeout(DRAIN, async {
+    // Balancers see that the relay is not ready, while connections that they still send are answered.
+    let (drain, began) = (hub.config.drain, Instant::now());
+    namespace::send_elsewhere(&io, &hub, "draining", drain * 3 / 4).await;
+    tokio::time::sleep(drain.saturating_sub(began.elapsed())).await;
+    drop(end);
+    let drained = tokio::time::timeout(GRACE, async {
         io.close().await;
         let _ = (&mut server).await;
     });
@@ -116,4 +124,29 @@ async fn answer_operator(listener: TcpListener, routes: Router) {
     if let Err(e) = axum::serve(listener, routes).await {
         tracing::error!(error = %e, "the operator is not served any more");
     }
+}
+
+/// Looks after clients and matches, and tells clients how the relay is doing.
+async fn look_after(hub: Arc<Hub>, io: SocketIo) {
+    let (mut window, mut is_sent_away) = (Duration::MAX, false);
+    loop {
+        tokio::time::sleep(TIDY).await;
+        hub.tidy().await;
+        window = window.min(hub.window());
+        namespace::tell(&io, &hub, &mut window).await;
+        if is_sent_away != hub.is_too_stale() {
+            is_sent_away = !is_sent_away;
+            if is_sent_away {
+                tracing::warn!("the database is lost: clients are sent to another relay");
+                let (io, hub, time) = (io.clone(), hub.clone(), hub.window());
+                tokio::spawn(async move { namespace::send_elsewhere(&io, &hub, "stale", time).await });
+            }
+        }
+    }
+}
+
+/// Requests of one address, and ten times as many of all; twice as many at once.
+fn requests(a_second: u32) -> Budget {
+    let each = f64::from(a_second);
+    Budget::new(Allowance { a_second: each, burst: 2.0 * each }, Allowance { a_second: 10.0 * each, burst: 20.0 * each })
 }

@@ -3,7 +3,7 @@
 use crate::db::pool::Database;
 use crate::error::Result;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two folds, as the worker has it by default.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -30,15 +30,25 @@ pub async fn run(database: Arc<Database>) {
             tokio::time::sleep(LOOK).await;
             continue;
         }
-        for _ in 0..LOOK.as_millis() / INTERVAL.as_millis() {
-            if let Err(e) = database.call(|_| "SELECT vote_agg.fold()".to_owned(), &[]).await {
-                tracing::warn!(error = %e, "could not fold");
-                tokio::time::sleep(LOOK).await;
-                break;
-            }
-            tokio::time::sleep(INTERVAL).await;
+        if let Err(e) = fold_for(&database, LOOK).await {
+            tracing::warn!(error = %e, "could not fold");
+            tokio::time::sleep(LOOK).await;
         }
     }
+}
+
+/// Folds again and again, in a session of its own: a fold of many votes may take as long as it takes.
+async fn fold_for(database: &Database, time: Duration) -> Result<()> {
+    let (client, connection) = database.postgres.connect(database.tls.clone()).await?;
+    let connection = tokio::spawn(connection);
+    let began = Instant::now();
+    while began.elapsed() < time {
+        client.batch_execute("SELECT vote_agg.fold()").await?;
+        tokio::time::sleep(INTERVAL).await;
+    }
+    drop(client);
+    let _ = connection.await;
+    Ok(())
 }
 
 async fn is_needed(database: &Database) -> Result<bool> {

@@ -5,7 +5,7 @@ use crate::db::address;
 use crate::db::statements::{Change, Sql, StatsRow};
 use crate::db::tls::connector;
 use crate::error::{Error, Result};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
 use std::future::Future;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
@@ -47,6 +47,9 @@ impl Database {
             .max_size(config.database_sessions.into())
             .wait_timeout(Some(PATIENCE))
             .create_timeout(Some(PATIENCE))
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move { client.batch_execute(&limits()).await.map_err(HookError::Backend) })
+            }))
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|e| Error::Config(format!("DATABASE_SESSIONS: {e}")))?;
@@ -117,14 +120,16 @@ impl Database {
             PoolError::Timeout(_) => Error::Timeout,
             _ => Error::Unavailable,
         })?;
-        // Whoever did not answer in time may answer the next one's question: never used again.
+        // A session whose statement nobody waits for any more might answer it to the next one: it is never used again.
+        let mut asked = Asked { client: Some(client), tls: &self.tls };
         let answer = patiently(async {
-            let sql = self.sql(&client).await?;
+            let Some(client) = &asked.client else { return Err(Error::Unavailable) };
+            let sql = self.sql(client).await?;
             Ok(client.query_typed(&text(&sql), params).await?)
         })
         .await;
-        if matches!(answer, Err(Error::Timeout)) {
-            drop(Object::take(client));
+        if !matches!(answer, Err(Error::Timeout)) {
+            drop(asked.client.take());
         }
         answer
     }
@@ -138,6 +143,30 @@ impl Database {
             *sql = Some(found.clone());
         }
         Ok(found)
+    }
+}
+
+/// What a session of the pool is told first: the server itself gives up before the relay does.
+fn limits() -> String {
+    format!("SET statement_timeout = {}", (PATIENCE - Duration::from_secs(1)).as_millis())
+}
+
+/// A session that is asked something. Dropped before the answer has come, its statement is cancelled and it ends.
+struct Asked<'a> {
+    client: Option<Object>,
+    tls: &'a MakeRustlsConnect,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        let client = Object::take(client);
+        let (cancel, tls) = (client.cancel_token(), self.tls.clone());
+        tokio::spawn(async move {
+            // The statement may have ended meanwhile: then there is nothing to cancel.
+            let _ = patiently(async { Ok(cancel.cancel_query(tls).await?) }).await;
+            drop(client);
+        });
     }
 }
 

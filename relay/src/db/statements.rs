@@ -27,7 +27,7 @@ impl Sql {
                  CROSS JOIN LATERAL {schema}.get_match_changes(m.match_id, m.seq) AS c ORDER BY m.number, c.seq"
             ),
             heads: format!(
-                "SELECT m.match_id, s.seq, s.epoch, s.status FROM unnest($1) AS m(match_id)
+                "SELECT m.match_id, s.seq, s.epoch, s.status, s.votes_per_minute FROM unnest($1) AS m(match_id)
                  CROSS JOIN LATERAL {schema}.get_realtime_stats(m.match_id) AS s"
             ),
             snapshot: format!("SELECT {schema}.get_match_snapshot($1, $2)::text"),
@@ -61,13 +61,19 @@ impl Sql {
         Ok(rows.iter().map(Change::from).collect())
     }
 
-    /// Where each match stands: seq, epoch and status.
+    /// The seq, epoch, status and rate of each match.
     ///
     /// # Errors
     /// What the database has against it.
     pub async fn heads(&self, client: &Client, matches: &[String]) -> Result<Vec<Head>> {
         let rows = client.query_typed(&self.heads, &[(&matches, Type::TEXT_ARRAY)]).await?;
-        let head = |row: &Row| Head { match_id: row.get(0), seq: row.get(1), epoch: row.get(2), status: row.get(3) };
+        let head = |row: &Row| Head {
+            match_id: row.get(0),
+            seq: row.get(1),
+            epoch: row.get(2),
+            status: row.get(3),
+            per_minute: row.get(4),
+        };
         Ok(rows.iter().map(head).collect())
     }
 }
@@ -87,13 +93,14 @@ impl From<&Row> for Change {
     }
 }
 
-/// Where a match stands.
+/// The newest fold of a match, and what changes without one.
 #[derive(Debug)]
 pub struct Head {
     pub match_id: String,
     pub seq: i64,
     pub epoch: Option<String>,
     pub status: String,
+    pub per_minute: i64,
 }
 
 /// A row of get_realtime_stats.

@@ -2,11 +2,19 @@
 
 /// The client's address, behind proxies too.
 pub mod address;
+/// What an Engine.IO session is given when it begins.
+pub mod admission;
+/// How many requests an address may send, and how much processor time it may take.
+pub mod budget;
 /// The keys that tokens are checked with.
 pub mod keys;
-/// How many clients, and how often each may act.
-pub mod limits;
+/// Amounts that addresses hold at the same time.
+pub mod ledger;
 /// The origins of pages that may connect.
 pub mod origin;
+/// How often one connection may act.
+pub mod rates;
+/// How many connections there are, in all and from each address.
+pub mod seats;
 /// Tokens, and what they allow.
 pub mod token;

@@ -1,6 +1,7 @@
 //! What handlers share, and the right to see a match.
 
-use crate::guard::limits::Seats;
+use crate::guard::budget::Budget;
+use crate::guard::seats::Seats;
 use crate::guard::token::{Access, Checker, bearer};
 use crate::http::cache::Cache;
 use crate::http::reply::refuse;
@@ -9,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use vote_agg_core::vote::name::parse_name;
 
 /// What handlers share.
@@ -19,6 +20,9 @@ pub struct Shared {
     pub cache: Arc<Cache>,
     pub checker: Arc<Checker>,
     pub seats: Arc<Seats>,
+    /// Who may read from the database at the moment: one session is always left for followers.
+    pub reads: Arc<Semaphore>,
+    pub requests: Arc<Budget>,
     pub stopped: watch::Receiver<bool>,
 }
 

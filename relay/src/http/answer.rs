@@ -2,13 +2,17 @@
 
 use crate::db::pool::Database;
 use crate::error::{Error, Result};
-use crate::http::cache::Answer;
+use crate::http::body::Answer;
 use crate::http::query::{Kind, MatchQuery};
 use crate::live::followed::FollowedMatch;
+use crate::metrics::Metrics;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio_postgres::types::{ToSql, Type};
 use vote_agg_core::feed::message::{CellVotes, CountryVotes, Snapshot, Stats, Votes};
+
+/// Rows of a time line at the most: a week of minutes.
+const MAX_ROWS: i64 = 10_080;
 
 #[derive(Serialize)]
 struct StatsAnswer<'a> {
@@ -51,36 +55,41 @@ impl MatchQuery {
     pub async fn current(&self, followed: &FollowedMatch) -> Option<String> {
         let audience = followed.lock().await;
         let state = audience.state.as_ref()?;
-        Some(self.etag(state.epoch.as_deref()?, state.seq, &state.status))
+        Some(self.etag(state.epoch.as_deref()?, state.seq, &state.status, &state.stats))
     }
 
-    /// The status changes without a fold.
-    fn etag(&self, epoch: &str, seq: i64, status: &str) -> String {
-        if self.kind == Kind::Stats { format!("{}-{status}", etag(epoch, seq)) } else { etag(epoch, seq) }
+    /// Names what the answer shows. The status and the rate change without a fold, and totals read from the database have the
+    /// votes that are still to be folded.
+    fn etag(&self, epoch: &str, seq: i64, status: &str, stats: &Stats) -> String {
+        match self.kind {
+            Kind::Stats => format!("{}-{status}-{}-{}", etag(epoch, seq), stats.total, stats.per_minute),
+            _ => etag(epoch, seq),
+        }
     }
 
     /// From a followed match. None: memory does not have it.
     ///
     /// # Errors
     /// When the state cannot be encoded.
-    pub async fn recall(&self, followed: &FollowedMatch) -> Result<Option<Answer>> {
-        let audience = followed.lock().await;
+    pub async fn recall(&self, followed: &FollowedMatch, metrics: &Metrics) -> Result<Option<Answer>> {
+        let mut audience = followed.lock().await;
         let Some(state) = &audience.state else { return Ok(None) };
-        Ok(match self.kind {
+        match self.kind {
             Kind::Stats => {
-                let (cells, countries) = state.size();
-                Some(self.stats(
-                    &state.match_id,
-                    state.seq,
-                    state.epoch.as_deref(),
-                    &state.status,
-                    state.stats.clone(),
-                    (cells, countries),
-                )?)
+                let (match_id, epoch) = (&*state.match_id, state.epoch.as_deref());
+                self.stats(match_id, state.seq, epoch, &state.status, state.stats.clone(), state.size()).map(Some)
             }
-            Kind::Aggregates | Kind::Countries => Some(self.list(&state.snapshot_at(self.resolution)?)?),
-            Kind::Timeline | Kind::Geojson => None,
-        })
+            Kind::Aggregates | Kind::Countries => {
+                // Followers wait for this lock: the snapshot is theirs too, the rest is done without it.
+                let snapshot = audience.snapshot(self.resolution, metrics)?;
+                drop(audience);
+                let Some((_, _, json)) = snapshot else { return Ok(None) };
+                let query = self.clone();
+                let list = move || query.list(&serde_json::from_str(json.get())?);
+                tokio::task::spawn_blocking(list).await.map_err(|_| Error::Unavailable)?.map(Some)
+            }
+            Kind::Timeline | Kind::Geojson => Ok(None),
+        }
     }
 
     /// From the database.
@@ -91,6 +100,9 @@ impl MatchQuery {
         match self.kind {
             Kind::Stats => {
                 let row = database.stats(match_id).await?;
+                if row.epoch.is_none() && row.status == "unknown" && row.total == 0 {
+                    return Err(Error::Unknown);
+                }
                 let epoch = row.epoch.as_deref();
                 let size = (usize::try_from(row.cells).unwrap_or(0), usize::try_from(row.countries).unwrap_or(0));
                 let stats = Stats {
@@ -121,8 +133,9 @@ impl MatchQuery {
         size: (usize, usize),
     ) -> Result<Answer> {
         let (cells, countries) = size;
+        let etag = epoch.map(|epoch| self.etag(epoch, seq, status, &stats));
         let body = serde_json::to_vec(&StatsAnswer { match_id, seq, epoch, status, stats, cells, countries })?;
-        Ok(Answer { body: body.into(), etag: epoch.map(|epoch| self.etag(epoch, seq, status)) })
+        Ok(Answer::new(body, etag))
     }
 
     fn list(&self, snapshot: &Snapshot) -> Result<Answer> {
@@ -157,8 +170,9 @@ impl MatchQuery {
         };
         let text = |schema: &str| {
             format!(
-                "SELECT s.seq, s.epoch, (SELECT coalesce(json_agg(t), '[]')::text FROM {schema}.get_match_timeline({arguments}) AS t)
-                 FROM {schema}.get_realtime_stats($1) AS s"
+                "SELECT s.seq, s.epoch, t.body, t.rows FROM {schema}.get_realtime_stats($1) AS s, LATERAL (
+                     SELECT coalesce(json_agg(t), '[]')::text, count(*)
+                     FROM (SELECT * FROM {schema}.get_match_timeline({arguments}) LIMIT {MAX_ROWS} + 1) AS t) AS t(body, rows)"
             )
         };
         let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![(&match_id, Type::TEXT), (&self.bucket, Type::TEXT)];
@@ -169,6 +183,10 @@ impl MatchQuery {
         let rows = database.call(text, &params).await.map_err(|e| if e.is_undefined_function() { missing } else { e })?;
         let row = rows.first().ok_or(Error::Gap)?;
         let (seq, epoch, body): (i64, Option<&str>, String) = (row.get(0), row.get(1), row.get(2));
+        if row.get::<_, i64>(3) > MAX_ROWS {
+            let hint = "pass from and to, or a wider bucket";
+            return Err(Error::TooMuch(format!("the time line has more than {MAX_ROWS} rows: {hint}")));
+        }
         let timeline = RawValue::from_string(body)?;
         answer(epoch, seq, serde_json::to_vec(&RowsAnswer { match_id, seq, epoch, timeline: &timeline })?)
     }
@@ -191,7 +209,7 @@ impl MatchQuery {
 }
 
 fn answer(epoch: Option<&str>, seq: i64, body: Vec<u8>) -> Result<Answer> {
-    Ok(Answer { body: body.into(), etag: epoch.map(|epoch| etag(epoch, seq)) })
+    Ok(Answer::new(body, epoch.map(|epoch| etag(epoch, seq))))
 }
 
 /// Names a state of a match: no two states share a name.

@@ -1,21 +1,13 @@
 //! HTTP answers, kept for a while and dropped as soon as their match changes.
 
 use crate::error::Error;
+use crate::http::body::Answer;
 use crate::live::freshness::Freshness;
 use crate::live::hub::ANSWERS_KEPT;
-use axum::body::Bytes;
 use moka::future::Cache as Moka;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// An answer, and the state that it shows.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub body: Bytes,
-    /// `epoch-seq`, where it is known.
-    pub etag: Option<String>,
-}
 
 /// What was asked for: of which match, and the rest of the query.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -43,20 +35,19 @@ pub const LISTS_TTL: Duration = ANSWERS_KEPT;
 /// Bytes of answers kept in all, of either kind.
 const CAPACITY: u64 = 64 << 20;
 
-/// Where an answer came from.
+/// Why there is no answer at hand.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Found {
-    Hit,
-    Miss,
+pub enum Missing {
+    New,
     /// It was there, but its match has changed.
-    Invalidated,
+    Stale,
 }
 
 impl Default for Cache {
     fn default() -> Self {
         let kept = |ttl| {
             let weigh = |key: &CacheKey, kept: &Kept| {
-                u32::try_from(key.match_id.len() + key.query.len() + kept.answer.body.len() + 200).unwrap_or(u32::MAX)
+                u32::try_from(key.match_id.len() + key.query.len() + kept.answer.weight()).unwrap_or(u32::MAX)
             };
             Moka::builder().max_capacity(CAPACITY).weigher(weigh).time_to_live(ttl).build()
         };
@@ -65,36 +56,48 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// The answer, made by `make` unless a fresh one is at hand; once for all requests at the same time. `current` names the
-    /// state that the answer must show, where that is known.
+    fn of(&self, is_stats: bool) -> &Moka<CacheKey, Kept> {
+        if is_stats { &self.stats } else { &self.lists }
+    }
+
+    /// The answer, if a fresh one is at hand. `current` names the state that it must show, where that is known.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn find(
+        &self,
+        freshness: &Freshness,
+        key: &CacheKey,
+        is_stats: bool,
+        current: Option<String>,
+    ) -> Result<Arc<Answer>, Missing> {
+        let cache = self.of(is_stats);
+        let Some(kept) = cache.get(key).await else { return Err(Missing::New) };
+        let is_fresh = match &current {
+            Some(_) => kept.answer.etag == current,
+            None => freshness.is_fresh(&key.match_id, kept.asked_at),
+        };
+        if is_fresh {
+            return Ok(kept.answer);
+        }
+        cache.invalidate(key).await;
+        Err(Missing::Stale)
+    }
+
+    /// The answer made by `make`, once for all requests at the same time.
     ///
     /// # Errors
     /// What `make` ended with.
-    pub async fn get(
+    pub async fn make(
         &self,
-        freshness: &Freshness,
         key: CacheKey,
         is_stats: bool,
-        current: Option<String>,
         make: impl Future<Output = Result<Answer, Error>>,
-    ) -> Result<(Arc<Answer>, Found), Arc<Error>> {
-        let cache = if is_stats { &self.stats } else { &self.lists };
-        let mut found = Found::Miss;
-        if let Some(kept) = cache.get(&key).await {
-            let is_fresh = match &current {
-                Some(_) => kept.answer.etag == current,
-                None => freshness.is_fresh(&key.match_id, kept.asked_at),
-            };
-            if is_fresh {
-                return Ok((kept.answer, Found::Hit));
-            }
-            cache.invalidate(&key).await;
-            found = Found::Invalidated;
-        }
+    ) -> Result<Arc<Answer>, Arc<Error>> {
         // Before the answer is made: a ring meanwhile makes it stale.
         let asked_at = Instant::now();
-        let kept = cache.try_get_with(key, async { Ok(Kept { answer: Arc::new(make.await?), asked_at }) }).await?;
-        Ok((kept.answer, found))
+        let make = async { Ok(Kept { answer: Arc::new(make.await?), asked_at }) };
+        self.of(is_stats).try_get_with(key, make).await.map(|kept| kept.answer)
     }
 
     /// How many answers are kept, and their bytes.

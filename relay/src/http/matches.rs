@@ -1,31 +1,42 @@
 //! The matches: their list, and answers about one of them that change only when a fold changed them.
 
 use crate::error::{Error, Result};
+use crate::guard::address::ClientIp;
 use crate::guard::token::Access;
 use crate::http::access::{Shared, access, admit};
-use crate::http::cache::{Answer, CacheKey, Found};
+use crate::http::body::Answer;
+use crate::http::cache::{CacheKey, Missing};
 use crate::http::query::{Kind, MatchQuery};
-use crate::http::reply::{failed, refuse, respond};
+use crate::http::reply::{failed, is_known, refuse, respond};
+use axum::Extension;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio_postgres::types::Type;
 
 /// How many matches the list has at most.
 const LONGEST: i64 = 200;
 
 /// `GET /matches`: the matches that the client may see, open ones first, the latest vote first.
-pub async fn list(State(shared): State<Shared>, Query(query): Query<BTreeMap<String, String>>, headers: HeaderMap) -> Response {
+pub async fn list(
+    State(shared): State<Shared>,
+    Extension(ip): Extension<ClientIp>,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
     let access = match access(&shared, &headers, &query) {
         Ok(access) => access,
         Err(refused) => return refused,
     };
     // No match has an empty name: nothing rings for this answer, so it lives as long as totals do.
     let key = CacheKey { match_id: String::new(), query: format!("{:?}", access.matches()) };
-    match shared.cache.get(&shared.hub.freshness, key, true, None, read_list(&shared, &access)).await {
-        Ok((answer, _)) => respond(&answer, &headers),
+    match answered(&shared, ip.0, key, true, None, read_list(&shared, &access)).await {
+        Ok(answer) => sent(&shared, ip.0, &answer, &headers).await,
         Err(e) => failed(&shared.hub, "(all)", &e),
     }
 }
@@ -39,15 +50,17 @@ async fn read_list(shared: &Shared, access: &Access) -> Result<Answer> {
                ORDER BY status IN ('closed', 'final'), last_vote_at DESC NULLS LAST, match_id LIMIT $2) AS m"
             .to_owned()
     };
+    let _one_of_few = shared.reads.acquire().await.map_err(|_| Error::Unavailable)?;
     shared.hub.metrics.reads.inc();
     let rows = shared.hub.database.call(text, &[(&access.matches(), Type::TEXT_ARRAY), (&LONGEST, Type::INT8)]).await?;
     let body: String = rows.first().ok_or(Error::Gap)?.try_get(0)?;
-    Ok(Answer { body: body.into(), etag: None })
+    Ok(Answer::new(body, None))
 }
 
 /// `GET /matches/{id}/{kind}`
 pub async fn answer(
     State(shared): State<Shared>,
+    Extension(ip): Extension<ClientIp>,
     Path((match_id, kind)): Path<(String, String)>,
     Query(mut query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
@@ -63,13 +76,13 @@ pub async fn answer(
         Ok(query) => query,
         Err(message) => return refuse(StatusCode::BAD_REQUEST, "invalid", &message),
     };
-    match find(&shared, &match_id, &query).await {
-        Ok(answer) => respond(&answer, &headers),
+    match find(&shared, ip.0, &match_id, &query).await {
+        Ok(answer) => sent(&shared, ip.0, &answer, &headers).await,
         Err(e) => failed(&shared.hub, &match_id, &e),
     }
 }
 
-async fn find(shared: &Shared, match_id: &str, query: &MatchQuery) -> Result<Arc<Answer>, Arc<Error>> {
+async fn find(shared: &Shared, ip: IpAddr, match_id: &str, query: &MatchQuery) -> Result<Arc<Answer>, Arc<Error>> {
     let hub = &shared.hub;
     let key = CacheKey { match_id: match_id.to_owned(), query: query.to_string() };
     let followed = hub.followed(match_id).filter(|followed| followed.cursor().is_some());
@@ -79,21 +92,65 @@ async fn find(shared: &Shared, match_id: &str, query: &MatchQuery) -> Result<Arc
     };
     let make = async {
         if let Some(followed) = &followed
-            && let Some(answer) = query.recall(followed).await?
+            && let Some(answer) = query.recall(followed, &hub.metrics).await?
         {
             return Ok(answer);
         }
+        let _one_of_few = shared.reads.acquire().await.map_err(|_| Error::Unavailable)?;
         hub.metrics.reads.inc();
         query.read(&hub.database, match_id).await
     };
-    let (answer, found) = shared.cache.get(&hub.freshness, key, query.kind == Kind::Stats, current, make).await?;
-    match found {
-        Found::Hit => hub.metrics.cache_hits.inc(),
-        Found::Miss => hub.metrics.cache_misses.inc(),
-        Found::Invalidated => {
-            hub.metrics.cache_invalidations.inc();
-            hub.metrics.cache_misses.inc()
+    answered(shared, ip, key, query.kind == Kind::Stats, current, make).await
+}
+
+/// The answer from the cache, or made at the expense of the address that asks.
+async fn answered(
+    shared: &Shared,
+    ip: IpAddr,
+    key: CacheKey,
+    is_stats: bool,
+    current: Option<String>,
+    make: impl Future<Output = Result<Answer>>,
+) -> Result<Arc<Answer>, Arc<Error>> {
+    let hub = &shared.hub;
+    match shared.cache.find(&hub.freshness, &key, is_stats, current).await {
+        Ok(answer) => {
+            hub.metrics.cache_hits.inc();
+            return Ok(answer);
         }
+        Err(Missing::Stale) => drop(hub.metrics.cache_invalidations.inc()),
+        Err(Missing::New) => {}
+    }
+    hub.metrics.cache_misses.inc();
+    hub.work.spend(ip, ESTIMATE).map_err(|wait| Arc::new(Error::Busy(wait)))?;
+    // Several requests share what one of them has made; that one pays.
+    let mut cost = 0.0;
+    let timed = async {
+        let began = Instant::now();
+        let made = make.await;
+        cost = began.elapsed().as_secs_f64();
+        made
     };
-    Ok(answer)
+    let made = shared.cache.make(key, is_stats, timed).await;
+    hub.work.charge(ip, cost - ESTIMATE);
+    made
+}
+
+/// What a request pays before its answer is made: so many at once are no way around the budget.
+const ESTIMATE: f64 = 0.005;
+
+/// The answer as the client takes it: compressed at the expense of the first address that asks.
+async fn sent(shared: &Shared, ip: IpAddr, answer: &Arc<Answer>, headers: &HeaderMap) -> Response {
+    let encoding = answer.encoding(headers).filter(|_| !is_known(answer, headers));
+    let encoded = match encoding {
+        Some(encoding) if answer.has(encoding) => answer.encoded(encoding).await,
+        Some(encoding) if shared.hub.work.check(ip).is_ok() => {
+            let began = Instant::now();
+            let encoded = answer.encoded(encoding).await;
+            shared.hub.work.charge(ip, began.elapsed().as_secs_f64());
+            encoded
+        }
+        _ => None,
+    };
+    respond(answer, encoding.zip(encoded), headers)
 }

@@ -4,6 +4,8 @@
 pub mod access;
 /// Where an answer comes from: memory, or one statement.
 mod answer;
+/// An answer, compressed at most once in each way.
+mod body;
 /// HTTP answers, kept for a while.
 pub mod cache;
 /// Server-Sent Events: each fold as one event.
@@ -20,5 +22,7 @@ mod query;
 mod reply;
 /// The routes, and what stands in front of them.
 pub mod routes;
+/// In front of Socket.IO: which requests its library gets to see.
+pub mod sockets;
 /// How the relay is doing: /ready, /metrics, /cache.
 mod status;

@@ -5,16 +5,16 @@ use crate::guard::address::{ClientIp, client_ip, is_from_unknown_proxy};
 use crate::guard::origin::Origins;
 use crate::http::access::Shared;
 use crate::http::headers::with_headers;
-use crate::http::reply::refuse;
+use crate::http::reply::{later, refuse};
 use crate::http::{events, matches, page, status};
-use crate::live::hub::Hub;
+use crate::serve::{HeadTooLong, MAX_HEAD};
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::http::{HeaderName, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::routing::get;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Once};
+use std::sync::Once;
 use std::time::Duration;
 use tower_http::compression::CompressionLayer;
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
@@ -24,6 +24,9 @@ const PREFLIGHT: Duration = Duration::from_secs(7_200);
 
 /// The seq after which an event stream goes on (WHATWG HTML, server-sent events).
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The part of a request that a poll of Socket.IO counts as.
+const POLL: f64 = 0.02;
 
 /// The routes.
 pub fn router(shared: Shared) -> Router {
@@ -54,7 +57,7 @@ fn probes() -> Router<Shared> {
 }
 
 /// In front of everything, Socket.IO too: finds the client's address, and refuses pages of other origins.
-pub fn guarded(app: Router, hub: &Arc<Hub>, origins: Origins) -> Router {
+pub fn guarded(app: Router, shared: &Shared, origins: Origins) -> Router {
     let any = origins.list().map_or_else(|| AllowOrigin::from(Any), AllowOrigin::list);
     let cors = CorsLayer::new()
         .allow_origin(any)
@@ -62,9 +65,9 @@ pub fn guarded(app: Router, hub: &Arc<Hub>, origins: Origins) -> Router {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_NONE_MATCH, LAST_EVENT_ID])
         .expose_headers([header::ETAG])
         .max_age(PREFLIGHT);
-    let hub = hub.clone();
+    let (hub, requests) = (shared.hub.clone(), shared.requests.clone());
     let guard = from_fn(move |peer: ConnectInfo<SocketAddr>, mut request: Request, next: Next| {
-        let (hub, is_allowed) = (hub.clone(), origins.allow(request.headers()));
+        let (hub, requests, is_allowed) = (hub.clone(), requests.clone(), origins.allow(request.headers()));
         async move {
             if !is_allowed {
                 hub.metrics.refuse("origin");
@@ -74,7 +77,17 @@ pub fn guarded(app: Router, hub: &Arc<Hub>, origins: Origins) -> Router {
             if is_from_unknown_proxy(peer.0.ip(), request.headers(), &hub.config.trusted_proxies) {
                 warn_once(peer.0.ip());
             }
+            if request.extensions().get::<HeadTooLong>().is_some() {
+                let message = format!("the head of a request may have {MAX_HEAD} bytes");
+                return refuse(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "invalid", &message);
+            }
             let ip = client_ip(peer.0.ip(), request.headers(), &hub.config.trusted_proxies);
+            // A poll of a session that is known costs little, and many clients may share an address.
+            let cost = if request.uri().query().is_some_and(|query| query.contains("sid=")) { POLL } else { 1.0 };
+            if let Err(wait) = requests.spend(ip, cost) {
+                hub.metrics.refuse("too_many_requests");
+                return later(StatusCode::TOO_MANY_REQUESTS, "too_many_requests", "too many requests from your address", wait);
+            }
             request.extensions_mut().insert(ClientIp(ip));
             next.run(request).await
         }

@@ -49,10 +49,10 @@ impl FollowedMatch {
             new.roll(*resolution)?;
         }
         self.cursor.store(new.seq, Ordering::Release);
-        audience.state = Some(new);
+        self.note_existence(&new);
+        *audience.change() = Some(new);
         for room in audience.rooms.values_mut() {
             room.history.clear();
-            room.snapshot = None;
         }
         if old.is_none() {
             let native = audience.rooms.entry(None).or_default();
@@ -123,13 +123,15 @@ impl FollowedMatch {
         json: Option<Box<RawValue>>,
         folded_at: Option<SystemTime>,
     ) -> bool {
-        let Some(state) = &mut audience.state else { return false };
+        let Some(state) = &audience.state else { return false };
         let is_known = state.epoch.as_deref() == Some(&*message.epoch) && message.seq <= state.seq;
         if is_known {
             return true;
         }
+        let Some(state) = audience.change() else { return false };
         let Ok(mut changed) = state.apply(&message) else { return false };
         self.cursor.store(state.seq, Ordering::Release);
+        self.note_existence(state);
         let coarse = audience.rooms.keys().flatten();
         let coarse = coarse
             .map(|resolution| (Some(*resolution), roll_up_message(&message, *resolution, changed.remove(resolution)), None));

@@ -23,7 +23,6 @@ use vote_agg_core::Resolution;
 #[derive(Default)]
 pub struct Room {
     pub history: History,
-    pub snapshot: Option<Arc<RawValue>>,
     pub stream: Option<broadcast::Sender<StreamItem>>,
 }
 
@@ -32,6 +31,8 @@ pub struct Room {
 pub struct Audience {
     pub state: Option<MatchState>,
     pub rooms: BTreeMap<Option<Resolution>, Room>,
+    /// Snapshots of the state as it is now, encoded once for everybody.
+    snapshots: BTreeMap<Option<Resolution>, Arc<RawValue>>,
     pub members: HashMap<Sid, Member>,
     /// No longer in the hub's list: look there again.
     pub is_gone: bool,
@@ -78,6 +79,8 @@ impl Audience {
                     socket.leave(before.subscription.rooms(match_id));
                 }
                 socket.join(subscription.rooms(match_id));
+                // A client goes on from there once. What it sent as epoch is not kept.
+                let subscription = Subscription { since: None, ..subscription };
                 let member = Member { socket: socket.clone(), client: client.clone(), subscription, behind: None };
                 self.members.insert(socket.id, member);
                 self.idle_since = None;
@@ -109,6 +112,13 @@ impl Audience {
         if state.seq <= head.seq {
             self.set_status(head.status);
         }
+        // Votes grow older without a fold too.
+        if let Some(state) =
+            self.state.as_mut().filter(|state| state.seq == head.seq && state.stats.per_minute != head.per_minute)
+        {
+            state.stats.per_minute = head.per_minute;
+            self.snapshots.clear();
+        }
         false
     }
 
@@ -116,37 +126,58 @@ impl Audience {
     pub fn set_status(&mut self, status: String) {
         if let Some(state) = self.state.as_mut().filter(|state| state.status != status) {
             state.status = status;
-            self.rooms.values_mut().for_each(|room| room.snapshot = None);
+            self.snapshots.clear();
         }
     }
 
-    /// The snapshot at a resolution, encoded once a seq.
+    /// The state at a resolution, encoded once as long as it is the same.
+    ///
+    /// # Errors
+    /// When it cannot be rolled up or encoded.
     pub fn snapshot(
         &mut self,
         resolution: Option<Resolution>,
         metrics: &Metrics,
     ) -> Result<Option<(i64, String, Arc<RawValue>)>> {
         let Some(state) = &self.state else { return Ok(None) };
-        let room = self.rooms.entry(resolution).or_default();
-        let json = match &room.snapshot {
+        let json = match self.snapshots.get(&resolution) {
             Some(json) => json.clone(),
             None => {
                 metrics.snapshots.inc();
-                room.snapshot.insert(event::raw(&state.snapshot(resolution))?).clone()
+                let json = event::raw(&state.snapshot_at(resolution)?)?;
+                self.snapshots.insert(resolution, json.clone());
+                json
             }
         };
         Ok(Some((state.seq, state.epoch.clone().unwrap_or_default(), json)))
     }
 
+    /// Replaces the state, or brings it forward: snapshots of the one before are of no more use.
+    pub fn change(&mut self) -> &mut Option<MatchState> {
+        self.snapshots.clear();
+        &mut self.state
+    }
+
     /// The updates since the client's own seq. None: they are not at hand.
     #[must_use]
-    pub fn missed(&self, subscription: &Subscription) -> Option<Vec<Arc<Update>>> {
+    pub fn missed(&mut self, subscription: &Subscription) -> Option<Vec<Arc<Update>>> {
         let (state, (since, epoch)) = (self.state.as_ref()?, subscription.since.as_ref()?);
         if state.epoch.as_deref() != Some(epoch) {
             return None;
         }
-        let missed = self.rooms.get(&subscription.resolution)?.history.since(*since, state.seq)?;
-        missed.iter().all(|update| update.epoch() == epoch).then_some(missed)
+        let (since, seq, resolution) = (*since, state.seq, subscription.resolution);
+        let mut missed = self.rooms.get(&resolution)?.history.since(since, seq);
+        if missed.is_none()
+            && let Some(resolution) = resolution
+        {
+            let native = &self.rooms.get(&None)?.history;
+            native.since(since, seq)?;
+            let rolled_up = native.rolled_up(resolution, state)?;
+            let room = self.rooms.get_mut(&Some(resolution))?;
+            room.history = rolled_up;
+            missed = room.history.since(since, seq);
+        }
+        missed.filter(|missed| missed.iter().all(|update| update.epoch() == epoch))
     }
 
     /// Sends the updates that the client missed, or a snapshot.
@@ -155,7 +186,7 @@ impl Audience {
     /// [`Error::Slow`] when its queue has no room for either, or when the state cannot be encoded.
     pub fn greet(&mut self, out: Outlet<'_>, socket: &SocketRef, client: &Client, subscription: &Subscription) -> Result<Joined> {
         let state = self.state.as_ref().ok_or(Error::Gap)?;
-        let (seq, epoch) = (state.seq, state.epoch.clone());
+        let (seq, epoch, is_unknown) = (state.seq, state.epoch.clone(), !state.exists());
         let events = Event::SEPARATE.into_iter().chain([Event::Update]).filter(|event| subscription.wants(*event));
         let events: Vec<_> = events.collect();
         let missed = self.missed(subscription).map(|updates| {
@@ -163,16 +194,16 @@ impl Audience {
             pairs.filter_map(|(update, event)| Some((event.name(), update.json(*event)?.clone()))).collect::<Vec<_>>()
         });
         if let Some(missed) = missed
-            && client.queue.reserve(socket, missed.len())
+            && client.queue.reserve_own(socket, missed.len(), missed.iter().map(|(_, json)| json.get().len()).sum())
         {
             for (name, json) in &missed {
                 out.send(socket, name, json);
             }
-            return Ok(Joined { seq, epoch, is_resumed: true });
+            return Ok(Joined { seq, epoch, is_resumed: true, is_unknown });
         }
         let (_, _, json) = self.snapshot(subscription.resolution, out.metrics)?.ok_or(Error::Gap)?;
-        let is_sent = client.queue.reserve(socket, 1) && out.send(socket, event::SNAPSHOT, &json);
-        if is_sent { Ok(Joined { seq, epoch, is_resumed: false }) } else { Err(Error::Slow) }
+        let is_sent = client.queue.reserve_own(socket, 1, json.get().len()) && out.send(socket, event::SNAPSHOT, &json);
+        if is_sent { Ok(Joined { seq, epoch, is_resumed: false, is_unknown }) } else { Err(Error::Slow) }
     }
 
     /// Takes members out of their rooms whose queue has no room for a whole fold.
@@ -211,7 +242,6 @@ impl Audience {
         }
         if let Some(room) = self.rooms.get_mut(&resolution) {
             room.history.push(update.clone());
-            room.snapshot = None;
         }
         self.stream(resolution, StreamItem::Update(update));
     }

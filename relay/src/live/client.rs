@@ -4,10 +4,12 @@ use crate::error::{Error, Result};
 use crate::guard::token::Access;
 use crate::live::queue::Queue;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A client, with or without a match that it follows.
 pub struct Client {
+    pub ip: IpAddr,
     pub queue: Queue,
     membership: Mutex<Membership>,
 }
@@ -41,10 +43,10 @@ pub struct Ticket(u64);
 impl Client {
     /// Follows nothing yet; `most` matches at the same time.
     #[must_use]
-    pub fn new(access: Access, most: usize) -> Self {
+    pub fn new(access: Access, most: usize, ip: IpAddr, queue: Queue) -> Self {
         let membership =
             Membership { access, matches: BTreeSet::new(), most, is_gone: false, joining: 0, leaves: 0, left: BTreeMap::new() };
-        Self { queue: Queue::default(), membership: Mutex::new(membership) }
+        Self { ip, queue, membership: Mutex::new(membership) }
     }
 
     /// Locked for a moment: nobody waits for anything else meanwhile.
@@ -133,10 +135,12 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::ledger::Ledger;
 
     #[test]
     fn a_leave_withdraws_the_joins_before_it_and_no_other() {
-        let client = Client::new(Access::default(), 2);
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let client = Client::new(Access::default(), 2, ip, Queue::new(9, ip, Ledger::new(1, 1)));
         let mut membership = client.membership();
         let (first, other) = (membership.begin_join(), membership.begin_join());
         membership.withdraw("a");

@@ -66,6 +66,12 @@ impl Update {
         update
     }
 
+    /// The fold itself.
+    #[must_use]
+    pub const fn message(&self) -> &Message<'static> {
+        &self.message
+    }
+
     #[must_use]
     pub fn seq(&self) -> i64 {
         self.message.seq

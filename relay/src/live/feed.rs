@@ -9,7 +9,8 @@ use crate::db::listen::{self, Channel, Doorbell, Line, Session};
 use crate::db::pool::patiently;
 use crate::db::statements::Sql;
 use crate::error::Result;
-use crate::live::hub::Hub;
+use crate::live::hub::{Hub, LOOK, PART};
+use foldhash::{HashSet, HashSetExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Builder;
@@ -58,6 +59,7 @@ async fn run(hub: &Arc<Hub>) {
         let started = Instant::now();
         let Err(e) = follow_until_lost(hub).await else { continue };
         hub.metrics.listening.set(0);
+        hub.staleness.lose();
         hub.metrics.reconnects.inc();
         failures = if started.elapsed() > MAX_PAUSE * 2 { 1 } else { failures + 1 };
         let pause = pause(failures);
@@ -95,25 +97,27 @@ async fn follow(hub: &Arc<Hub>, Session { client, line }: &mut Session) -> Resul
     hub.freshness.distrust_all();
     tracing::info!(channel = channel.name, "following the feed");
     hub.metrics.listening.set(1);
+    hub.staleness.find();
 
-    compare(hub, client, line, &sql, hub.cursors().0).await?;
+    compare(hub, client, line, &sql, hub.loaded_matches()).await?;
     let (mut heartbeat, mut compared, mut looked) = (Instant::now(), Instant::now(), Instant::now());
-    let (mut is_due, mut gap, mut turn) = (true, GAP, 0);
+    let (mut gap, mut turn, mut due) = (GAP, 0, Due::All);
     loop {
         let began = Instant::now();
         let Doorbell { is_unclear, rung, .. } = line.doorbell.drain();
-        is_due |= is_unclear || looked.elapsed() >= SLOW_POLL || rung.iter().any(|match_id| hub.followed(match_id).is_some());
+        due.add(hub, is_unclear, &rung);
         hub.freshness.distrust(rung);
         hub.retry();
-        if is_due {
-            looked = began;
-            gap = if look(hub, client, line, &sql).await? { GAP } else { LONG_GAP.min(gap * 2) };
-        } else {
-            gap = GAP;
+        if looked.elapsed() >= SLOW_POLL {
+            (looked, turn) = (began, turn + 1);
+            due.add_names(hub.some(turn, LOOK));
         }
+        let matches = std::mem::take(&mut due).matches(hub);
+        let is_worth_it = matches.is_empty() || look(hub, client, line, &sql, &matches).await?;
+        gap = if is_worth_it { GAP } else { LONG_GAP.min(gap * 2) };
         if compared.elapsed() >= SLOW_POLL {
-            (compared, turn) = (Instant::now(), turn + 1);
-            compare(hub, client, line, &sql, hub.some(turn)).await?;
+            compared = Instant::now();
+            compare(hub, client, line, &sql, hub.some(turn, PART)).await?;
         }
         if heartbeat.elapsed() >= HEARTBEAT {
             heartbeat = Instant::now();
@@ -122,16 +126,50 @@ async fn follow(hub: &Arc<Hub>, Session { client, line }: &mut Session) -> Resul
         std::thread::sleep(gap.saturating_sub(began.elapsed()));
         let expected = async {
             tokio::select! {
-                rung = line.until_ring() => rung.map(|()| false),
-                () = hub.loaded.notified() => Ok(true),
+                rung = line.until_ring() => rung,
+                () = hub.loaded.wait() => Ok(()),
             }
         };
         // Silence is no news either: then it is time for a look anyway.
-        match timeout(SLOW_POLL, expected).await {
-            Ok(has_loaded) => is_due = has_loaded?,
-            Err(_) => is_due = true,
+        if let Ok(came) = timeout(SLOW_POLL, expected).await {
+            came?;
         }
+        due.add_names(hub.loaded.drain());
         hub.metrics.doorbells.inc_by(u64::from(line.doorbell.has_rung));
+    }
+}
+
+/// The matches that the next look is about: those that rang, and are followed.
+enum Due {
+    All,
+    Some(HashSet<String>),
+}
+
+impl Default for Due {
+    fn default() -> Self {
+        Self::Some(HashSet::new())
+    }
+}
+
+impl Due {
+    fn add(&mut self, hub: &Hub, is_unclear: bool, rung: &HashSet<String>) {
+        if is_unclear {
+            *self = Self::All;
+        }
+        self.add_names(rung.iter().filter(|match_id| hub.followed(match_id).is_some()).cloned());
+    }
+
+    fn add_names(&mut self, names: impl IntoIterator<Item = String>) {
+        if let Self::Some(due) = self {
+            due.extend(names);
+        }
+    }
+
+    fn matches(self, hub: &Hub) -> Vec<String> {
+        match self {
+            Self::All => hub.loaded_matches(),
+            Self::Some(due) => due.into_iter().collect(),
+        }
     }
 }
 
@@ -142,18 +180,21 @@ async fn call_oneself(hub: &Arc<Hub>, line: &mut Line) -> Result<()> {
     line.until_heard().await
 }
 
-/// True: there was something.
-async fn look(hub: &Arc<Hub>, client: &Client, line: &mut Line, sql: &Sql) -> Result<bool> {
-    let (matches, since) = hub.cursors();
-    if matches.is_empty() {
-        return Ok(true);
-    }
-    hub.metrics.polls.inc();
-    let changes = line.until(patiently(sql.changes(client, &matches, &since))).await?;
-    let has_found = !changes.is_empty();
-    if has_found {
-        let this = hub.clone();
-        hub.serve(async move { this.apply(changes).await }).await?;
+/// Reads the feed of these matches and applies it. True: there was something.
+async fn look(hub: &Arc<Hub>, client: &Client, line: &mut Line, sql: &Sql, matches: &[String]) -> Result<bool> {
+    let mut has_found = false;
+    for part in matches.chunks(LOOK) {
+        let (matches, since) = hub.cursors(part.to_vec());
+        if matches.is_empty() {
+            continue;
+        }
+        hub.metrics.polls.inc();
+        let changes = line.until(patiently(sql.changes(client, &matches, &since))).await?;
+        if !changes.is_empty() {
+            has_found = true;
+            let this = hub.clone();
+            hub.serve(async move { this.apply(changes).await }).await?;
+        }
     }
     Ok(has_found)
 }

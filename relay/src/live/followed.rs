@@ -4,17 +4,19 @@
 //! the state and put into its room. So no message can fall between the state that a client got and the messages that it gets.
 
 use crate::error::Result;
+use crate::guard::ledger::Holding;
 use crate::live::audience::{Audience, Room};
 use crate::live::client::{Client, Ticket};
 use crate::live::member::{Joined, Outlet, StreamItem, close};
 use crate::live::queue::count;
+use crate::live::state::MatchState;
 use crate::live::subscription::Subscription;
 use crate::metrics::Metrics;
 use foldhash::HashSet;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, MutexGuard, broadcast};
 use vote_agg_core::Resolution;
@@ -25,6 +27,9 @@ const STREAM_BUFFER: usize = 64;
 /// The longest time for which a match is not read again: after a snapshot for everybody, or after a failure.
 pub const LONGEST_REST: Duration = Duration::from_secs(1);
 
+/// A join that takes less processor time costs its address nothing: it is sent what others need too.
+const FREE_JOIN: Duration = Duration::from_millis(1);
+
 /// A followed match.
 pub struct FollowedMatch {
     pub match_id: String,
@@ -32,6 +37,8 @@ pub struct FollowedMatch {
     pub(super) cursor: AtomicI64,
     audience: Mutex<Audience>,
     pub loading: Mutex<()>,
+    /// Counts it among the matches that do not exist, until it does.
+    pub(super) unknown: std::sync::Mutex<Option<Holding>>,
 }
 
 const UNLOADED: i64 = -1;
@@ -39,8 +46,14 @@ const STALE: i64 = -2;
 
 impl FollowedMatch {
     #[must_use]
-    pub fn new(match_id: String) -> Self {
-        Self { match_id, cursor: AtomicI64::new(UNLOADED), audience: Mutex::new(Audience::default()), loading: Mutex::new(()) }
+    pub fn new(match_id: String, unknown: Holding) -> Self {
+        Self {
+            match_id,
+            cursor: AtomicI64::new(UNLOADED),
+            audience: Mutex::new(Audience::default()),
+            loading: Mutex::new(()),
+            unknown: std::sync::Mutex::new(Some(unknown)),
+        }
     }
 
     /// The seq up to which the feed was applied; None while there is nothing to apply to.
@@ -66,6 +79,13 @@ impl FollowedMatch {
     pub fn mark_stale(&self) {
         if self.cursor.load(Ordering::Acquire) != UNLOADED {
             self.cursor.store(STALE, Ordering::Release);
+        }
+    }
+
+    /// Notes that the match exists, once it does.
+    pub(super) fn note_existence(&self, state: &MatchState) {
+        if state.exists() {
+            drop(self.unknown.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 
@@ -107,7 +127,14 @@ impl FollowedMatch {
         joining: (&Arc<Client>, Ticket),
         subscription: Subscription,
     ) -> Result<Option<Joined>> {
-        self.lock().await.admit(out, &self.match_id, socket, joining, subscription)
+        let mut audience = self.lock().await;
+        let began = Instant::now();
+        let joined = audience.admit(out, &self.match_id, socket, joining, subscription);
+        let took = began.elapsed();
+        if took > FREE_JOIN {
+            out.work.charge(joining.0.ip, took.as_secs_f64());
+        }
+        joined
     }
 
     /// True: it was a follower.
@@ -120,6 +147,7 @@ impl FollowedMatch {
     pub async fn attend(&self, out: Outlet<'_>, buffer: usize, patience: Duration) -> usize {
         let mut audience = self.lock().await;
         let audience = &mut *audience;
+        audience.members.values().for_each(|member| member.client.queue.settle(&member.socket));
         let behind: Vec<_> = audience.members.iter().filter_map(|(sid, m)| m.behind.map(|since| (*sid, since))).collect();
         let mut left = 0;
         for (sid, since) in behind {

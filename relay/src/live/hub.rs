@@ -3,17 +3,21 @@
 use crate::config::Config;
 use crate::db::pool::Database;
 use crate::error::{Error, Result};
+use crate::guard::budget::{Allowance, Budget};
+use crate::guard::ledger::Ledger;
 use crate::live::client::{Client, Ticket};
 use crate::live::followed::FollowedMatch;
 use crate::live::freshness::Freshness;
 use crate::live::member::{Joined, Outlet, StreamItem};
+use crate::live::staleness::Staleness;
 use crate::live::subscription::Subscription;
 use crate::metrics::Metrics;
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -26,8 +30,31 @@ pub const ANSWERS_KEPT: Duration = Duration::from_secs(30);
 /// How long a client waits that is ahead of this relay.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
+/// Matches that one statement looks at.
+pub const LOOK: usize = 1_000;
+
 /// Matches whose heads are compared at a time.
-const PART: usize = 100;
+pub const PART: usize = 100;
+
+/// The share of work of one address: a quarter of a second each second, two seconds at once.
+const WORK_EACH: Allowance = Allowance { a_second: 0.25, burst: 2.0 };
+
+/// The same for all addresses together.
+const WORK_ALL: Allowance = Allowance { a_second: 1.0, burst: 8.0 };
+
+/// Unread bytes of one address, and of all.
+const UNREAD_EACH: usize = 64 << 20;
+const UNREAD_ALL: usize = 256 << 20;
+
+/// Followed matches of one address that do not exist, and of all.
+const UNKNOWN_EACH: usize = 1_000;
+const UNKNOWN_ALL: usize = 10_000;
+
+/// Clients that come back in a second without harm to the others.
+const RETURNS_A_SECOND: u32 = 500;
+
+const SHORTEST_WINDOW: Duration = Duration::from_secs(3);
+const LONGEST_WINDOW: Duration = Duration::from_secs(60);
 
 /// What all parts of the relay share.
 pub struct Hub {
@@ -35,8 +62,16 @@ pub struct Hub {
     pub database: Arc<Database>,
     pub metrics: Metrics,
     pub freshness: Freshness,
-    /// Rings when a match was loaded: the doorbell for folds meanwhile rang before the match could be looked at.
-    pub loaded: Notify,
+    /// Matches that were loaded: the doorbell for folds meanwhile rang before they could be looked at.
+    pub loaded: Loaded,
+    /// Since when the feed is not followed.
+    pub staleness: Staleness,
+    /// Seconds of work that addresses have asked for: of the processor, or of the database.
+    pub work: Budget,
+    /// Bytes that clients have not read.
+    pub unread: Arc<Ledger>,
+    /// Followed matches that do not exist.
+    unknown: Arc<Ledger>,
     io: SocketIo,
     pub(super) runtime: Handle,
     matches: Mutex<HashMap<String, Arc<FollowedMatch>>>,
@@ -46,15 +81,42 @@ impl Hub {
     /// `runtime` is the one that serves clients.
     #[must_use]
     pub fn new(config: Config, database: Arc<Database>, io: SocketIo, runtime: Handle) -> Self {
-        let (metrics, freshness, loaded, matches) =
-            (Metrics::default(), Freshness::new(ANSWERS_KEPT), Notify::new(), Mutex::new(HashMap::new()));
-        Self { config, database, metrics, freshness, loaded, io, runtime, matches }
+        let (metrics, freshness, matches) = (Metrics::default(), Freshness::new(ANSWERS_KEPT), Mutex::new(HashMap::new()));
+        let (loaded, work) = (Loaded::default(), Budget::new(WORK_EACH, WORK_ALL));
+        let (unread, unknown) = (Ledger::new(UNREAD_EACH, UNREAD_ALL), Ledger::new(UNKNOWN_EACH, UNKNOWN_ALL));
+        Self {
+            config,
+            database,
+            metrics,
+            freshness,
+            loaded,
+            staleness: Staleness::default(),
+            work,
+            unread,
+            unknown,
+            io,
+            runtime,
+            matches,
+        }
     }
 
     /// The way out to clients.
     #[must_use]
     pub fn out(&self) -> Outlet<'_> {
-        Outlet { io: &self.io, metrics: &self.metrics }
+        Outlet { io: &self.io, metrics: &self.metrics, work: &self.work }
+    }
+
+    /// The time over which clients should spread their return, were they all to lose this relay at once.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        let clients = u32::try_from(self.metrics.clients.get()).unwrap_or(0);
+        (Duration::from_secs(1) * clients / RETURNS_A_SECOND).clamp(SHORTEST_WINDOW, LONGEST_WINDOW)
+    }
+
+    /// Whether new clients had better go to another relay.
+    #[must_use]
+    pub fn is_too_stale(&self) -> bool {
+        self.staleness.lasts() >= self.config.stale_timeout
     }
 
     /// Does the work where clients are served, whichever thread asks for it.
@@ -80,13 +142,17 @@ impl Hub {
         self.matches().values().cloned().collect()
     }
 
-    /// The match, loaded.
-    async fn find_or_load(&self, match_id: &str) -> Result<Arc<FollowedMatch>> {
-        let followed = self
-            .matches()
-            .entry(match_id.to_owned())
-            .or_insert_with(|| Arc::new(FollowedMatch::new(match_id.to_owned())))
-            .clone();
+    /// The match, loaded. `ip` asks for it.
+    async fn find_or_load(&self, ip: IpAddr, match_id: &str) -> Result<Arc<FollowedMatch>> {
+        let followed = match self.followed(match_id) {
+            Some(followed) => followed,
+            None => {
+                // Whether it exists is known once it is loaded; until then it counts among those that do not.
+                let holding = self.unknown.take(ip, 1).ok_or(Error::TooManyUnknown)?;
+                let new = || Arc::new(FollowedMatch::new(match_id.to_owned(), holding));
+                self.matches().entry(match_id.to_owned()).or_insert_with(new).clone()
+            }
+        };
         if followed.cursor().is_none() && !followed.is_stale() {
             self.load(&followed, false).await?;
         }
@@ -106,7 +172,7 @@ impl Hub {
     ) -> Result<Joined> {
         // Another look where the match was let go meanwhile; each try loads it, so a second one is all it takes.
         for _ in 0..3 {
-            let followed = self.find_or_load(match_id).await?;
+            let followed = self.find_or_load(joining.0.ip, match_id).await?;
             catch_up(&followed, &subscription).await?;
             if let Some(joined) = followed.join(self.out(), socket, joining, subscription.clone()).await? {
                 self.metrics.joins.inc();
@@ -120,9 +186,14 @@ impl Hub {
     ///
     /// # Errors
     /// When the match cannot be loaded.
-    pub async fn stream(&self, match_id: &str, subscription: &Subscription) -> Result<(Vec<StreamItem>, Receiver<StreamItem>)> {
+    pub async fn stream(
+        &self,
+        ip: IpAddr,
+        match_id: &str,
+        subscription: &Subscription,
+    ) -> Result<(Vec<StreamItem>, Receiver<StreamItem>)> {
         for _ in 0..3 {
-            let followed = self.find_or_load(match_id).await?;
+            let followed = self.find_or_load(ip, match_id).await?;
             catch_up(&followed, subscription).await?;
             if let Some(stream) = followed.stream(subscription, &self.metrics).await? {
                 return Ok(stream);
@@ -139,19 +210,29 @@ impl Hub {
         }
     }
 
-    /// The matches that can be brought forward, and how far each is.
+    /// How far each of these matches is that can be brought forward.
     #[must_use]
-    pub fn cursors(&self) -> (Vec<String>, Vec<i64>) {
-        self.matches().values().filter_map(|followed| Some((followed.match_id.clone(), followed.cursor()?))).unzip()
+    pub fn cursors(&self, matches: Vec<String>) -> (Vec<String>, Vec<i64>) {
+        let known = self.matches();
+        let cursor = |match_id: String| known.get(&match_id)?.cursor().map(|seq| (match_id, seq));
+        matches.into_iter().filter_map(cursor).unzip()
     }
 
-    /// Names of matches that can be brought forward, a hundred at a time in turn; `turn` counts the calls.
+    /// The matches that can be brought forward.
     #[must_use]
-    pub fn some(&self, turn: usize) -> Vec<String> {
-        let (mut matches, _) = self.cursors();
-        matches.sort_unstable();
-        let parts = matches.len().div_ceil(PART).max(1);
-        matches.into_iter().skip(turn % parts * PART).take(PART).collect()
+    pub fn loaded_matches(&self) -> Vec<String> {
+        let matches = self.matches();
+        let mut names: Vec<_> = matches.values().filter(|m| m.cursor().is_some()).map(|m| m.match_id.clone()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// So many of them, in turn; `turn` counts the calls.
+    #[must_use]
+    pub fn some(&self, turn: usize, part: usize) -> Vec<String> {
+        let names = self.loaded_matches();
+        let parts = names.len().div_ceil(part).max(1);
+        names.into_iter().skip(turn % parts * part).take(part).collect()
     }
 
     /// Called again and again: looks after slow clients, and lets matches go that nobody follows.
@@ -169,6 +250,32 @@ impl Hub {
         }
         self.metrics.matches.set(i64::try_from(self.matches().len()).unwrap_or(i64::MAX));
         self.metrics.behind.set(slow as i64);
+    }
+}
+
+/// Names of matches that were loaded since somebody asked.
+#[derive(Default)]
+pub struct Loaded {
+    names: Mutex<HashSet<String>>,
+    bell: Notify,
+}
+
+impl Loaded {
+    /// A match was loaded.
+    pub fn add(&self, match_id: &str) {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(match_id.to_owned());
+        self.bell.notify_one();
+    }
+
+    /// Waits for the next one.
+    pub async fn wait(&self) {
+        self.bell.notified().await;
+    }
+
+    /// The names, which are then forgotten.
+    #[must_use]
+    pub fn drain(&self) -> HashSet<String> {
+        std::mem::take(&mut *self.names.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -39,7 +39,7 @@ impl Hub {
         if again {
             tokio::time::sleep(followed.rest().await).await;
             if self.bring_forward(followed).await? {
-                self.loaded.notify_one();
+                self.loaded.add(&followed.match_id);
                 return Ok(());
             }
         }
@@ -57,7 +57,7 @@ impl Hub {
             "match loaded"
         );
         followed.install(self.out(), snapshot, past).await?;
-        self.loaded.notify_one();
+        self.loaded.add(&followed.match_id);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! One follower, and how it is reached.
 
+use crate::guard::budget::Budget;
 use crate::live::client::Client;
 use crate::live::event::Update;
 use crate::live::subscription::Subscription;
@@ -21,6 +22,8 @@ pub struct Joined {
     pub epoch: Option<String>,
     /// It got the updates that it missed instead of a snapshot.
     pub is_resumed: bool,
+    /// Nobody has opened the match or voted in it yet.
+    pub is_unknown: bool,
 }
 
 /// An item of an event stream.
@@ -44,6 +47,7 @@ pub struct Member {
 pub struct Outlet<'a> {
     pub io: &'a SocketIo,
     pub metrics: &'a Metrics,
+    pub work: &'a Budget,
 }
 
 impl Outlet<'_> {

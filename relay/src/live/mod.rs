@@ -26,6 +26,8 @@ pub mod member;
 pub mod queue;
 /// A fold as followers at a coarser resolution see it.
 mod roll_up;
+/// Since when the relay has lost its database, and what its clients are told of it.
+pub mod staleness;
 /// The folded match at one seq of one epoch.
 pub mod state;
 /// What a client asks for with its join.

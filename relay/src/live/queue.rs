@@ -5,10 +5,12 @@
 //! encodes a payload, and gives the slot back when the payload cannot be encoded. A payload that asks again while it is being
 //! encoded counts the free slots that way. Nothing is ever sent.
 
+use crate::guard::ledger::{Holding, Ledger};
 use serde::ser::{Error, Serialize, Serializer};
 use socketioxide::extract::SocketRef;
 use std::cell::Cell;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Slots kept free for heartbeats, and for messages that others are about to put in.
 const RESERVE: usize = 6;
@@ -16,14 +18,33 @@ const RESERVE: usize = 6;
 /// Counting takes as long as there are slots to count, so it is done for many messages at once.
 const AHEAD: usize = 32;
 
-/// Slots in the queue of one client that are certainly free: those counted last, less those reserved since. A sender reserves
-/// slots before it puts messages in.
-#[derive(Debug, Default)]
-pub struct Queue(Mutex<usize>);
+/// Bytes of messages of its own that a client may leave unread, beside one message of any length: snapshots, and updates that it
+/// missed. Each is a copy. The folds that everybody gets are shared.
+const MAX_UNREAD: usize = 1 << 20;
+
+/// What the queue of one client certainly still takes.
+pub struct Queue {
+    size: usize,
+    ip: IpAddr,
+    ledger: Arc<Ledger>,
+    /// Free slots: those counted last, less those reserved since. A sender reserves slots before it puts messages in.
+    free: Mutex<usize>,
+    unread: Mutex<Vec<Holding>>,
+}
 
 impl Queue {
+    /// Of `size` slots. `ledger` has the unread bytes of all clients.
+    #[must_use]
+    pub fn new(size: usize, ip: IpAddr, ledger: Arc<Ledger>) -> Self {
+        Self { size, ip, ledger, free: Mutex::default(), unread: Mutex::default() }
+    }
+
     fn free(&self) -> MutexGuard<'_, usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Vec<Holding>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reserves so many slots, or none. False: there are not enough.
@@ -38,6 +59,31 @@ impl Queue {
             *free -= slots;
         }
         is_enough
+    }
+
+    /// The same for messages of the client's own, so many bytes in all. False: they do not fit beside those that it has not read.
+    #[must_use]
+    pub fn reserve_own(&self, socket: &SocketRef, slots: usize, bytes: usize) -> bool {
+        self.settle(socket);
+        let mut unread = self.unread();
+        let held: usize = unread.iter().map(Holding::amount).sum();
+        if held > 0 && held + bytes > MAX_UNREAD {
+            return false;
+        }
+        let Some(holding) = self.ledger.take(self.ip, bytes) else { return false };
+        let is_enough = self.reserve(socket, slots);
+        if is_enough {
+            unread.push(holding);
+        }
+        is_enough
+    }
+
+    /// Notes that the client has read what it was sent, if it has.
+    pub fn settle(&self, socket: &SocketRef) {
+        let mut unread = self.unread();
+        if !unread.is_empty() && count(socket, self.size) + 1 >= self.size {
+            unread.clear();
+        }
     }
 
     /// A message is put in, free slot or not.

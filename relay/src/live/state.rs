@@ -60,6 +60,12 @@ impl MatchState {
         (self.cells.len(), self.countries.len())
     }
 
+    /// Whether somebody has opened it or voted in it.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.epoch.is_some() || self.status != "unknown"
+    }
+
     /// Whether `message` is the one that comes next.
     #[must_use]
     pub fn is_next(&self, message: &Message) -> bool {
@@ -113,12 +119,15 @@ impl MatchState {
         } else if self.status == "unknown" {
             "open".clone_into(&mut self.status);
         }
-        let changed_cells = |(resolution, numbers): (Resolution, BTreeSet<u64>)| {
-            let cells = &self.rolled[&resolution];
-            let numbers = numbers.into_iter().filter_map(|number| CellIndex::try_from(number).ok());
-            (resolution, numbers.map(|cell| CellVotes(cell, self.votes(cells.get(&cell)))).collect())
-        };
-        Ok(changed.into_iter().map(changed_cells).collect())
+        Ok(changed.into_iter().map(|(resolution, cells)| (resolution, self.cells_at(resolution, &cells))).collect())
+    }
+
+    /// The votes of these cells of a resolution that is kept, by their numbers.
+    #[must_use]
+    pub fn cells_at(&self, resolution: Resolution, numbers: &BTreeSet<u64>) -> Vec<CellVotes<'static>> {
+        let kept = self.rolled.get(&resolution);
+        let cells = numbers.iter().filter_map(|number| CellIndex::try_from(*number).ok());
+        cells.map(|cell| CellVotes(cell, self.votes(kept.and_then(|kept| kept.get(&cell))))).collect()
     }
 
     /// From now on the match is also kept rolled up to `resolution`.

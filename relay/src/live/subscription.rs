@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::{Resolution, parse_resolution};
 
+/// The longest epoch in bytes. The database's have 36.
+const MAX_EPOCH: usize = 64;
+
 /// A resolution, some of the events, and where to go on.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Subscription {
@@ -31,7 +34,11 @@ impl Subscription {
             let seq = value.as_i64().filter(|seq| *seq >= 0);
             seq.ok_or_else(|| "sinceSeq must be a whole number from 0 up".to_owned())
         };
-        let epoch = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| "epoch must be a string".to_owned());
+        let epoch = |value: &Value| match value.as_str() {
+            Some(epoch) if epoch.len() <= MAX_EPOCH => Ok(epoch.to_owned()),
+            Some(epoch) => Err(format!("epoch must have at most {MAX_EPOCH} bytes, not {}", epoch.len())),
+            None => Err("epoch must be a string".to_owned()),
+        };
         // A seq says nothing without the history that it counts in.
         let since = given("sinceSeq").map(seq).transpose()?.zip(given("epoch").map(epoch).transpose()?);
         let events = match (given("bundle"), given("events")) {

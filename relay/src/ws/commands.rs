@@ -17,7 +17,9 @@ fn invalid(message: String) -> Refusal {
 /// What a client is told of an error. Those of the database are for the log.
 fn refusal(e: Error) -> Refusal {
     let message = match e {
-        Error::Forbidden | Error::TooManyRooms(_) | Error::Slow | Error::Left => e.to_string(),
+        Error::Forbidden | Error::TooManyRooms(_) | Error::Slow | Error::Left | Error::Busy(_) | Error::TooManyUnknown => {
+            e.to_string()
+        }
         _ => "the match cannot be read at the moment: try again".to_owned(),
     };
     Refusal::new(e.code(), message)
@@ -39,16 +41,21 @@ pub fn begin_join(session: &Session, data: Option<Value>) -> Join {
 /// The work of `match:join`.
 pub async fn join(hub: &Hub, session: &Session, socket: &SocketRef, join: Join) -> Result<Value, Refusal> {
     let (match_id, subscription) = join.parsed?;
-    if !session.rates.allow_join() {
+    if !session.admission.rates.allow_join() {
         return Err(Refusal::new("too_many_joins", format!("at most {} joins a second", hub.config.max_joins)));
     }
     // Decided once more when the match is loaded; here, so that a match that the client may not see is not read.
     session.client.membership().check(&match_id).map_err(refusal)?;
+    hub.work.check(session.client.ip).map_err(|wait| refusal(Error::Busy(wait)))?;
     let resolution = subscription.resolution.map(u8::from);
     let joining = (&session.client, join.ticket);
     let joined = hub.join(socket, joining, &match_id, subscription).await.map_err(refusal)?;
     tracing::info!(sid = %socket.id, match_id, resolution, seq = joined.seq, resumed = joined.is_resumed, "joined");
-    Ok(json!({"matchId": match_id, "seq": joined.seq, "epoch": joined.epoch, "resumed": joined.is_resumed}))
+    let mut answer = json!({"matchId": match_id, "seq": joined.seq, "epoch": joined.epoch, "resumed": joined.is_resumed});
+    if joined.is_unknown {
+        answer["unknown"] = true.into();
+    }
+    Ok(answer)
 }
 
 /// Notes that a leave has arrived; [`leave`] does the work.

@@ -1,25 +1,30 @@
 //! The namespace: clients come in, speak, and go.
 
 use crate::guard::address::ClientIp;
-use crate::guard::limits::Seats;
+use crate::guard::admission::Admission;
+use crate::guard::seats::Seat;
 use crate::guard::token::{Checker, bearer};
 use crate::live::hub::Hub;
 use crate::live::member::NAMESPACE;
 use crate::ws::commands::{begin_join, begin_leave, join, leave, renew};
-use crate::ws::session::{Refusal, Session, answer, expire, is_allowed};
-use serde_json::Value;
+use crate::ws::session::{GOODBYE, Refusal, Session, answer, expire, is_allowed};
+use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Extension, HttpExtension, SocketRef, TryData};
 use socketioxide::handler::ConnectHandler;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Opens the namespace.
-pub fn open(io: &SocketIo, hub: &Arc<Hub>, checker: &Arc<Checker>, seats: &Arc<Seats>) {
+pub fn open(io: &SocketIo, hub: &Arc<Hub>, checker: &Arc<Checker>) {
     let admit = {
-        let (hub, checker, seats) = (hub.clone(), checker.clone(), seats.clone());
-        move |socket: SocketRef, TryData(auth): TryData<Value>, HttpExtension(ip): HttpExtension<ClientIp>| {
-            let admitted = admit(&hub, &checker, &seats, &socket, auth.ok().as_ref(), ip.0);
+        let (hub, checker) = (hub.clone(), checker.clone());
+        move |socket: SocketRef,
+              TryData(auth): TryData<Value>,
+              HttpExtension(ip): HttpExtension<ClientIp>,
+              HttpExtension(admission): HttpExtension<Arc<Admission>>| {
+            let admitted = admit(&hub, &checker, &socket, auth.ok().as_ref(), (ip.0, admission));
             // Before the client is told that it is connected: from then on it may speak.
             let admitted = admitted.map(|session| listen(&hub, &checker, &socket, &session));
             async move { admitted }
@@ -38,10 +43,9 @@ pub fn open(io: &SocketIo, hub: &Arc<Hub>, checker: &Arc<Checker>, seats: &Arc<S
 fn admit(
     hub: &Arc<Hub>,
     checker: &Checker,
-    seats: &Arc<Seats>,
     socket: &SocketRef,
     auth: Option<&Value>,
-    ip: IpAddr,
+    (ip, admission): (IpAddr, Arc<Admission>),
 ) -> Result<Arc<Session>, Refusal> {
     let refuse = |error: &'static str| {
         hub.metrics.refuse(error);
@@ -51,8 +55,15 @@ fn admit(
     let header = socket.req_parts().headers.get(axum::http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str);
     let access = checker.check(token.or_else(|| header.and_then(bearer))).map_err(refuse)?;
-    let seat = seats.admit(ip).map_err(refuse)?;
-    let session = Arc::new(Session::new(&hub.config, access, seat));
+    let seat = &admission.seat;
+    if let Some(refusal) = seat.refusal {
+        dismiss(seat.clone());
+        return Err(refuse(refusal));
+    }
+    if !seat.take() {
+        return Err(refuse("too_many_clients_from_your_address"));
+    }
+    let session = Arc::new(Session::new(hub, access, admission, ip));
     socket.extensions.insert(session.clone());
     Ok(session)
 }
@@ -62,6 +73,12 @@ fn welcome(hub: &Hub, checker: &Checker, socket: &SocketRef, session: &Arc<Sessi
     tracing::info!(sid = %socket.id, transport = ?socket.transport_type(), "client connected");
     if checker.is_on() {
         tokio::spawn(expire(socket.clone(), session.clone()));
+    }
+    session.client.queue.spend();
+    let _ = socket.emit("relay:welcome", &welcome_message(hub));
+    if let Some(since) = hub.staleness.told() {
+        session.client.queue.spend();
+        let _ = socket.emit("relay:stale", &json!({"since": since}));
     }
     // Called once for each client.
     let _ = session.is_welcome.set(());
@@ -117,7 +134,65 @@ fn listen(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &
                 hub.leave(socket.id, &match_id).await;
             }
             hub.metrics.clients.dec();
+            retire(&hub, &session.admission.seat);
             tracing::info!(sid = %socket.id, ?reason, "client disconnected");
         }
     });
+}
+
+/// A client that was told why its connection ends has a moment to read it.
+fn dismiss(seat: Arc<Seat>) {
+    tokio::spawn(async move {
+        tokio::time::sleep(GOODBYE).await;
+        seat.cut();
+    });
+}
+
+/// A connection has left the namespace: it has as long to come back as a new one has to come.
+fn retire(hub: &Hub, seat: &Arc<Seat>) {
+    seat.leave();
+    let (seat, patience) = (Arc::downgrade(seat), hub.config.handshake_timeout);
+    tokio::spawn(async move {
+        tokio::time::sleep(patience).await;
+        if let Some(seat) = seat.upgrade().filter(|seat| seat.is_idle()) {
+            seat.cut();
+        }
+    });
+}
+
+/// What a client is told when it comes, and again when it matters: how long to spread its return.
+fn welcome_message(hub: &Hub) -> Value {
+    json!({"window": u64::try_from(hub.window().as_millis()).unwrap_or(u64::MAX)})
+}
+
+/// Called again and again: tells all clients what has changed about the relay itself.
+pub async fn tell(io: &SocketIo, hub: &Hub, told: &mut Duration) {
+    if hub.staleness.look()
+        && let Some(namespace) = io.of(NAMESPACE)
+    {
+        let since = hub.staleness.told();
+        tracing::info!(since, "clients are told since when the database is away");
+        // A client whose queue is full gets a snapshot later.
+        let _ = namespace.emit("relay:stale", &json!({"since": since})).await;
+    }
+    if hub.window() > *told * 3 / 2
+        && let Some(namespace) = io.of(NAMESPACE)
+    {
+        *told = hub.window();
+        let _ = namespace.emit("relay:welcome", &welcome_message(hub)).await;
+    }
+}
+
+/// Sends all clients to another relay, one after the other over so much time.
+pub async fn send_elsewhere(io: &SocketIo, hub: &Hub, reason: &'static str, time: Duration) {
+    let sockets = io.of(NAMESPACE).map(|namespace| namespace.sockets()).unwrap_or_default();
+    let farewell = json!({"reason": reason, "window": welcome_message(hub)["window"]});
+    let (began, count) = (Instant::now(), u32::try_from(sockets.len()).unwrap_or(u32::MAX));
+    for (number, socket) in (0u32..).zip(sockets) {
+        tokio::time::sleep_until((began + time * number / count.max(1)).into()).await;
+        let _ = socket.emit("relay:closing", &farewell);
+        if let Some(session) = socket.extensions.get::<Arc<Session>>() {
+            dismiss(session.admission.seat.clone());
+        }
+    }
 }

@@ -1,33 +1,33 @@
 //! One client: what it may do, how often, and until when.
 
-use crate::config::Config;
-use crate::guard::limits::{Rates, Seat};
+use crate::guard::admission::Admission;
 use crate::guard::token::Access;
 use crate::live::client::Client;
 use crate::live::hub::Hub;
 use crate::live::member::close;
+use crate::live::queue::Queue;
 use serde::Serialize;
 use serde_json::{Value, json};
 use socketioxide::extract::{AckSender, SocketRef};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, SetOnce};
 use tokio::time::timeout;
 
 /// How long a client that floods has to read why it is disconnected.
-const GOODBYE: Duration = Duration::from_millis(250);
+pub const GOODBYE: Duration = Duration::from_millis(250);
 
 /// Between the answer that a client is connected and `welcome` is no more than a step of the library, unless the client has gone.
 const WELCOME: Duration = Duration::from_secs(5);
 
 /// One client.
 pub struct Session {
-    pub rates: Rates,
     pub client: Arc<Client>,
-    seat: Mutex<Option<Seat>>,
+    /// The connection's seat and rates, which outlast the session.
+    pub admission: Arc<Admission>,
     /// It is being disconnected: its events are ignored.
     pub is_closing: AtomicBool,
     /// Until then the library sends it nothing, although it has been told that it is connected and may speak.
@@ -39,20 +39,20 @@ pub struct Session {
 impl Session {
     /// A client that has just come.
     #[must_use]
-    pub fn new(config: &Config, access: Access, seat: Seat) -> Self {
+    pub fn new(hub: &Hub, access: Access, admission: Arc<Admission>, ip: IpAddr) -> Self {
+        let config = &hub.config;
+        let queue = Queue::new(config.client_buffer.into(), ip, hub.unread.clone());
         Self {
-            rates: Rates::new(config),
-            client: Arc::new(Client::new(access, config.max_rooms)),
-            seat: Mutex::new(Some(seat)),
+            client: Arc::new(Client::new(access, config.max_rooms, ip, queue)),
+            admission,
             is_closing: AtomicBool::new(false),
             is_welcome: SetOnce::new(),
             changed: Notify::new(),
         }
     }
 
-    /// The client has gone: its seat is free. Returns the matches that must be left.
+    /// The client has gone. Returns the matches that must be left.
     pub fn end(&self) -> Vec<String> {
-        drop(self.seat.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.changed.notify_one();
         self.client.membership().end()
     }
@@ -85,7 +85,7 @@ pub async fn is_allowed(hub: &Hub, session: &Session, socket: &SocketRef) -> boo
         return false;
     }
     session.client.queue.spend(); // on the answer
-    let is_allowed = session.rates.allow_event();
+    let is_allowed = session.admission.rates.allow_event();
     if !is_allowed && !session.is_closing.swap(true, Ordering::Relaxed) {
         hub.metrics.refuse("too_many_events");
         tracing::info!(sid = %socket.id, "client disconnected: too many events");

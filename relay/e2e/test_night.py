@@ -1,0 +1,107 @@
+"""A bad night: the database is away, a relay ends, clients come back."""
+
+import http.client
+import json
+import signal
+import socket
+
+import pytest
+import wire
+from test_costs import has_ended, status_of
+from testkit import rig
+
+CELL = "872a1072bffffff"
+
+
+def vote(db, votes=1):
+    db.sql("SELECT record_vote('final', 'home', %s, 'US', %s)", CELL, votes)
+    rig.settle(db.connect)
+
+
+@pytest.fixture
+def proxy(db):
+    proxy = rig.Proxy(db.cluster.tcp_port)
+    yield proxy
+    proxy.close()
+
+
+def told(client):
+    """What the client was last told of staleness; None where nothing was."""
+    client.listen(0.05)
+    return ([body["since"] for name, body in client.events if name == "relay:stale"] or [None])[-1]
+
+
+def test_clients_are_told_that_the_database_is_away(new_relay, db, proxy):
+    vote(db)
+    relay = new_relay(dsn=db.url(port=proxy.port))
+    client = wire.Client(relay)
+    assert client.events[:1] == [("relay:welcome", {"window": 3000})] and client.join("final")["ok"]
+    stream = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=rig.PATIENCE)
+    stream.request("GET", "/matches/final/events")
+    answer = stream.getresponse()
+    assert answer.getheader("x-accel-buffering") == "no"
+    proxy.stall()
+    proxy.cut()
+    since = rig.eventually("it is told", lambda: told(client))
+    assert since.endswith("Z")
+    while b"relay:stale" not in answer.readline():
+        pass
+    assert json.loads(answer.readline().removeprefix(b"data: ")) == {"since": since}
+    late = wire.Client(relay)
+    rig.eventually("who comes later is told too", lambda: told(late) == since)
+    proxy.flow()
+    rig.eventually("all is well again", lambda: told(client) is None)
+    vote(db)
+    client.until(lambda: any(name == "match:stats" for name, _ in client.events))
+    stream.close()
+
+
+def test_a_relay_without_its_database_sends_clients_elsewhere(new_relay, db, proxy):
+    relay = new_relay(dsn=db.url(port=proxy.port), stale_timeout=3)
+    client = wire.Client(relay)
+    proxy.stall()
+    proxy.cut()
+    rig.eventually("it is sent away", lambda: has_ended(client))
+    assert client.events[-1] == ("relay:closing", {"reason": "stale", "window": 3000})
+    assert status_of(relay, wire.request()) == 503
+    proxy.flow()
+    rig.eventually("clients may come again", lambda: status_of(relay, wire.request()) == 101)
+
+
+def test_a_relay_that_ends_is_unready_before_it_is_gone(new_relay):
+    relay = new_relay(drain=8)
+    clients = [wire.Client(relay) for _ in range(4)]
+    relay.process.send_signal(signal.SIGTERM)
+    rig.eventually("it is not ready", lambda: rig.get(f"{relay.url}/ready")[0] == 503)
+    assert status_of(relay, wire.request()) == 503
+    for client in clients:
+        rig.eventually("it is told to go", lambda client=client: has_ended(client))
+        assert client.events[-1] == ("relay:closing", {"reason": "draining", "window": 3000})
+    assert relay.process.wait(timeout=rig.PATIENCE) == 0
+    with pytest.raises(OSError):
+        socket.create_connection(("127.0.0.1", relay.port))
+
+
+@pytest.mark.parametrize("resolution", [None, 3])
+def test_a_client_resumes_at_any_resolution(new_relay, db, resolution):
+    how = {"bundle": True, "resolution": resolution}
+    relay = new_relay()
+    for _ in range(3):
+        vote(db)
+    first = wire.Client(relay)
+    known = first.join("final", **how)
+    first.close()
+    rig.eventually("its room is gone", lambda: relay.metric("vote_relay_clients") == 0)
+    vote(db, 5)
+    vote(db, 7)
+    since = {"sinceSeq": known["seq"], "epoch": known["epoch"]}
+    for where in (relay, new_relay()):  # where it was, and where nobody was yet
+        client = wire.Client(where)
+        assert client.join("final", **how, **since)["resumed"] is True
+        updates = [body for name, body in client.events if name == "match:update"]
+        assert not any(name == "match:snapshot" for name, _ in client.events)
+        assert [update["seq"] for update in updates] == list(range(known["seq"] + 1, updates[-1]["seq"] + 1))
+        assert updates[0]["prev"] == known["seq"] and updates[-1]["stats"]["total"] == 15
+        cells = dict(map(tuple, (pair for update in updates for pair in update["cells"])))
+        truth = rig.truth(db.connect(), "final", resolution)
+        assert {cell: tuple(sorted(votes.items())) for cell, votes in cells.items()} == truth["cells"]
