@@ -195,6 +195,27 @@ test("without a database the page says so, and goes on when it is back", async (
   }
 });
 
+test("a page that is open when the database goes is not live until it is back", async () => {
+  const page = await show(`${relay.url}/?match=final`);
+  await shows(page, await totalOf(database, "final"));
+  await page.getByText("Live", { exact: true }).waitFor();
+  open!.mayFail = true;
+  await database.allow(false);
+  try {
+    const note = page.getByRole("alert").filter({ hasText: /^No news since \d\d:\d\d:\d\d: the relay cannot reach its database\./ });
+    await note.waitFor();
+    expect(await page.getByText("Live", { exact: true }).count()).toBe(0);
+    await database.allow(true);
+    await database.rows("SELECT record_vote('final', 'home', '871fb4662ffffff', 'FR', 10)");
+    await database.settle();
+    await shows(page, await totalOf(database, "final"));
+    await page.getByText("Live", { exact: true }).waitFor();
+    await note.waitFor({ state: "detached" });
+  } finally {
+    await database.allow(true);
+  }
+});
+
 test("a match that is not there, and a list of those that are", async () => {
   const page = await show(`${relay.url}/?match=nowhere`);
   await page.getByRole("alert").filter({ hasText: "There is no match “nowhere” yet." }).waitFor();

@@ -157,6 +157,23 @@ test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what i
   await eventually("the relay has no clients", async () => (await relay.metric(/clients(\{[^}]*\})? /)) === 0);
 });
 
+test("a relay that has lost its database says since when, and when it is back", async () => {
+  const store = storeOf({ url: relay.url, matchId: "final" });
+  store.subscribe(() => {});
+  const now = store.getSnapshot;
+  await eventually("connected", () => now().connected && now().stats);
+  const before = Date.now();
+  try {
+    await database.allow(false);
+    const since = await eventually("it is told", () => now().staleSince);
+    expect(Math.abs(Date.parse(since) - before)).toBeLessThan(60_000);
+    expect(now()).toMatchObject({ connected: true, connectionError: null });
+  } finally {
+    await database.allow(true);
+  }
+  await eventually("it is over", () => now().staleSince === null && now().connected);
+});
+
 test("tokens that live four seconds never break the stream", async () => {
   stop = vote("client_e2e", ["final"]);
   let asked = 0;
