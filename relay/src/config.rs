@@ -160,7 +160,7 @@ pub struct Config {
     pub slow_timeout: Duration,
 
     /// Seconds without the database after which clients are sent to another relay, and new ones refused
-    #[arg(long, env = "STALE_TIMEOUT", default_value = "60", value_parser = seconds)]
+    #[arg(long, env = "STALE_TIMEOUT", default_value = "120", value_parser = seconds)]
     pub stale_timeout: Duration,
 
     /// Seconds from SIGTERM to the end of the last connection: /ready says 503 at once, clients are sent to another relay one

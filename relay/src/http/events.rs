@@ -31,9 +31,6 @@ use vote_agg_core::parse_resolution;
 /// A comment is sent after this long without an event, so that everything on the way sees the connection alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How long a reader that found no seat should wait.
-const FULL: Duration = Duration::from_secs(5);
-
 /// Browsers connect again after one to three times as long, each reader after another time.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -59,7 +56,7 @@ pub async fn events(
         seat => {
             let reason = seat.and_then(|seat| seat.refusal).unwrap_or("too_many_clients_from_your_address");
             shared.hub.metrics.refuse(reason);
-            return later(StatusCode::TOO_MANY_REQUESTS, reason, "try again later", FULL);
+            return later(StatusCode::TOO_MANY_REQUESTS, reason, "try again later", Duration::ZERO);
         }
     };
     let since = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| {

@@ -22,7 +22,8 @@ pub async fn with_headers(State(has_tokens): State<bool>, request: Request, next
     }
     if has_tokens {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        headers.append(header::VARY, HeaderValue::from_static("authorization"));
+        // Every answer here may be compressed as well: one header says both.
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding, authorization"));
     }
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
