@@ -169,6 +169,15 @@ def test_the_list_of_matches(db, new_relay):
         assert (status, [each["match"] for each in json.loads(body)["matches"]]) == (200, expected)
 
 
+def test_a_match_whose_sums_leave_64_bits_is_not_in_the_list(db, new_relay):
+    vote(db)
+    insert = "INSERT INTO vote_agg.pending_1 (votes, at, source, in_total, match_id, team_choice) SELECT 9e18, now(), 0, true, 'evil', 'a' FROM generate_series(1, 2)"
+    db.sql(insert)
+    assert db.sql("SELECT match_id, total_votes FROM vote_agg.live ORDER BY 1") == [("evil", None), ("final", 1)]
+    relay = new_relay()
+    assert [each["match"] for each in json.loads(rig.get(f"{relay.url}/matches")[2])["matches"]] == ["final"]
+
+
 def test_geojson_says_304_until_a_fold_changes_it(db, new_relay, swarm):
     vote(db, votes=3)
     vote(db, team="away", cell="871fb4662ffffff", country="FR")

@@ -22,7 +22,8 @@ use tokio_postgres::types::Type;
 /// How many matches the list has at most.
 const LONGEST: i64 = 200;
 
-/// `GET /matches`: the matches that the client may see, open ones first, the latest vote first.
+/// `GET /matches`: the matches that the client may see, open ones first, the latest vote first. A match whose numbers can't be
+/// read, because its sums leave 64 bits, is left out.
 pub async fn list(
     State(shared): State<Shared>,
     Extension(ip): Extension<ClientIp>,
@@ -46,7 +47,7 @@ async fn read_list(shared: &Shared, access: &Access) -> Result<Answer> {
         "SELECT pg_catalog.json_build_object('matches', coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
                     'match', m.match_id, 'status', m.status, 'total', m.total_votes, 'votes', m.votes, 'leader', m.leader,
                     'dominance', m.dominance, 'per_minute', m.votes_per_minute, 'last_vote_at', m.last_vote_at)), '[]'))::text
-         FROM (SELECT * FROM vote_agg.live WHERE $1 IS NULL OR match_id = ANY ($1)
+         FROM (SELECT * FROM vote_agg.live WHERE ($1 IS NULL OR match_id = ANY ($1)) AND total_votes IS NOT NULL
                ORDER BY status IN ('closed', 'final'), last_vote_at DESC NULLS LAST, match_id LIMIT $2) AS m"
             .to_owned()
     };
