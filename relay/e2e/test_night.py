@@ -35,6 +35,7 @@ def test_clients_are_told_that_the_database_is_away(new_relay, db, proxy):
     vote(db)
     relay = new_relay(dsn=db.url(port=proxy.port))
     client = wire.Client(relay)
+    client.until(lambda: client.events)
     assert client.events[:1] == [("relay:welcome", {"window": 3000})] and client.join("final")["ok"]
     stream = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=rig.PATIENCE)
     stream.request("GET", "/matches/final/events")
