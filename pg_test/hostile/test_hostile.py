@@ -27,7 +27,7 @@ BRIEF = {"PROOF_SECONDS": "5", "PROOF_SESSIONS": "8", "PROOF_VOTERS": "50", "PRO
 
 def listed(variable):
     """A variable of the Makefile, as make itself sees it."""
-    return subprocess.check_output(["make", "-s", "-C", ROOT, f"print-{variable}"], text=True).split()
+    return subprocess.check_output(["make", "-s", "--no-print-directory", "-C", ROOT, f"print-{variable}"], text=True).split()
 
 
 def run_driver(house, driver, tests, extension=False):
