@@ -136,10 +136,10 @@ class Steps:
 
 
 class Guests:
-    """Sessions of guests: they come once the extension is there, and stay until the block ends."""
+    """Sessions of guests: they come once the extension is there, and stay until the block ends. `worker`: may they start one?"""
 
-    def __init__(self, cluster, database):
-        self.cluster, self.database = cluster, database
+    def __init__(self, cluster, database, worker="on"):
+        self.cluster, self.database, self.worker = cluster, database, worker
         self.stop, self.failure = threading.Event(), None
         guests = cluster.house.guests if cluster.house else ()
         self.threads = [threading.Thread(target=self.run, args=(guest,), daemon=True) for guest in guests]
@@ -150,6 +150,8 @@ class Guests:
                 while not session.execute("SELECT FROM pg_extension WHERE extname = 'vote_agg'").fetchone():
                     if self.stop.wait(0.05):
                         return
+                session.execute("LOAD 'vote_agg'")
+                session.execute(f"SET vote_agg.worker = {self.worker}")
                 for statement in guest.split(";;"):
                     session.execute(statement)
                 self.stop.wait()
