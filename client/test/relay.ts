@@ -208,7 +208,7 @@ export class ScriptedRelay {
   /** Server-Sent Events: a snapshot, then every fold. */
   private stream({ url = "/" }: IncomingMessage, response: ServerResponse): void {
     const id = /^\/matches\/([^/]+)\/events$/.exec(url)?.[1];
-    if (!id) return this.serve(new URL(url, this.url).pathname, response);
+    if (!id) return this.serve(new URL(url, "http://relay").pathname, response);
     response.writeHead(200, { "content-type": "text/event-stream", "access-control-allow-origin": "*" });
     send(response, "match:snapshot", this.match(id).snapshot(null));
     this.streams.set(response, id);
