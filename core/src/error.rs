@@ -195,6 +195,12 @@ mod tests {
             (Error::Shape { what: "a number" }, "votes must be a JSON array of objects", Some("It is a number."), shape),
             (Error::Key { key: text("k") }, "unknown key \"k\"", None, keys),
             (
+                Error::Spellings { key: "match_id" },
+                "match_id is given twice, in both of its spellings",
+                None,
+                "Write it in snake_case or in camelCase, not in both.",
+            ),
+            (
                 Error::Type { key: "votes", value: text("[]"), expected: "an integer" },
                 "votes must be an integer, not []",
                 None,

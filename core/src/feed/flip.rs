@@ -1,16 +1,16 @@
-//! changes of leader, announced with hysteresis: two sides that are level to a few votes overtake each other all the time, and
-//! only a lead that chance does not explain is news.
+//! Changes of leader, announced with hysteresis. Two sides that are level to a few votes overtake each other all the time. Only
+//! a lead that chance does not explain is news.
 //!
 //! Of `total` votes that fall to two teams like a coin, the difference has a standard deviation of the square root of `total`
-//! (a symmetric random walk). The margin is a multiple of that: the same number suits a cell of ten votes and a match of ten
-//! million, and the changes that are announced grow with the logarithm of the votes instead of with their root.
+//! (a symmetric random walk). The margin is a multiple of that, so one number suits a cell of ten votes and a match of ten
+//! million. The changes that are announced grow with the logarithm of the votes instead of with their root.
 
 use crate::vote::dominance;
 
 /// The announced leader, by number of team, once `votes` are counted; `before` is the one announced before.
 ///
-/// Another team takes over when it leads strictly, and is ahead of the one announced before (where there is none: of the
-/// second) by at least `margin` times the square root of all votes. With a margin of 0 every strict leader is announced. Where
+/// Another team takes over when it leads strictly, by at least `margin` times the square root of all votes. It has to be so far
+/// ahead of the one announced before or, where there is none, of the second. With a margin of 0 every strict leader is announced. Where
 /// nobody has votes, nobody leads.
 #[must_use]
 pub fn leader(before: Option<usize>, votes: &[i64], margin: f64) -> Option<usize> {
@@ -28,7 +28,7 @@ pub fn leader(before: Option<usize>, votes: &[i64], margin: f64) -> Option<usize
     if lead as f64 >= margin * (total as f64).sqrt() { Some(first) } else { before }
 }
 
-/// Who leads a match, as far as it was announced, and how that came about.
+/// The leader of a match as it was announced, and how that came about.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Lead {
     /// The leader announced last, by number of team.

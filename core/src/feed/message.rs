@@ -16,7 +16,7 @@ pub const VERSION: u32 = 1;
 /// Over this many changed cells (or distinct arrivals), a message leaves them out and says `"resync": true`.
 pub const MAX_CELLS: usize = 2_000;
 
-/// Over this many votes of teams in the changed cells, or in the changed countries, a message leaves these out as well: each of
+/// Over this many votes of teams in the changed cells, or in the changed countries, a message leaves these out as well. Each of
 /// many teams has its place in each of them, with its name.
 pub const MAX_NAMED: usize = 20_000;
 
@@ -144,8 +144,8 @@ pub enum Scope {
     Cell,
 }
 
-/// A change of the announced leader (see [`crate::feed::flip`]): where, which country or cell (none for the match), the leader before (none:
-/// no leader was announced yet) and after (none: all votes there were taken back).
+/// A change of the announced leader (see [`crate::feed::flip`]): where, which country or cell, the leader before and the one after.
+/// The match has no key. Before the first announcement there is no leader, nor after all votes there were taken back.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize, Deserialize)]
 pub struct Flip<'a>(pub Scope, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>, pub Option<Cow<'a, str>>);
 
@@ -155,7 +155,11 @@ pub struct Hex(pub CellIndex);
 
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        // `collect_str` takes longer, and a snapshot has 100,000 of them.
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let bits = u64::from(self.0);
+        let text: [u8; 15] = std::array::from_fn(|digit| DIGITS[(bits >> (56 - 4 * digit) & 0xf) as usize]);
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 }
 
@@ -246,8 +250,8 @@ impl Message<'_> {
         Self { cells: None, countries: None, new: None, flips: None, partial: true, ..self.clone() }
     }
 
-    /// What a notification carries where it has no room for `body`, this message as JSON: the same without its lists, or where
-    /// the teams have too many or too long names, without the stats as well. That always fits.
+    /// The text of a notification that has no room for `body`, this message as JSON. It is the same message without its lists;
+    /// where the teams have too many or too long names, without the stats as well. That always fits.
     #[must_use]
     pub fn doorbell(&self, body: &str) -> Option<String> {
         if body.len() <= MAX_NOTIFY_BYTES {
@@ -276,9 +280,20 @@ pub fn epoch(parts: &[&str]) -> String {
     format!("{:08x}", bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)))
 }
 
-/// The folded state of a match: what a follower starts from, then applying messages with a higher `seq`.
+/// A list that is made while it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Lazily<F>(pub F);
+
+impl<I: IntoIterator<Item: Serialize>, F: Fn() -> I> Serialize for Lazily<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
+
+/// The folded state of a match: what a follower starts from, then applying messages with a higher `seq`. A writer may give its cells
+/// [`Lazily`]: there may be 100,000.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot<'a> {
+pub struct Snapshot<'a, Cells = Vec<CellVotes<'a>>> {
     #[serde(deserialize_with = "known_version")]
     pub v: u32,
     #[serde(rename = "match")]
@@ -290,7 +305,7 @@ pub struct Snapshot<'a> {
     /// The resolution that cells were rolled up to, if any.
     pub resolution: Option<u8>,
     pub stats: Stats<'a>,
-    pub cells: Vec<CellVotes<'a>>,
+    pub cells: Cells,
     pub countries: Vec<CountryVotes<'a>>,
 }
 
@@ -320,6 +335,39 @@ mod tests {
         assert_eq!((partial.seq, &partial.stats, partial.partial), (message.seq, &message.stats, true));
         let text = serde_json::to_string(&partial).expect("JSON");
         assert!(!text.contains("cells") && !text.contains("new") && text.ends_with(r#""partial":true}"#), "{text}");
+    }
+
+    #[test]
+    fn a_partial_message_has_no_list_at_all() {
+        let message: Message = serde_json::from_str(GOLDEN_FLIPS).expect("golden message");
+        assert!(message.flips.is_some() && message.countries.is_some());
+        let partial = message.partial();
+        assert!(partial.cells.is_none() && partial.countries.is_none() && partial.new.is_none() && partial.flips.is_none());
+    }
+
+    #[test]
+    fn votes_name_all_teams_or_those_that_have_some() {
+        let teams = ["home".to_owned(), "away".to_owned(), "none".to_owned()];
+        let pairs = |votes: Votes| votes.0.into_iter().map(|(team, votes)| (team.into_owned(), votes)).collect::<Vec<_>>();
+        let named = |pairs: &[(&str, i64)]| pairs.iter().map(|(team, votes)| ((*team).to_owned(), *votes)).collect::<Vec<_>>();
+        assert_eq!(pairs(Votes::all(&teams, &[3, -1])), named(&[("home", 3), ("away", -1), ("none", 0)]));
+        assert_eq!(pairs(Votes::some(&teams, &[3, 0, -1])), named(&[("home", 3), ("none", -1)]));
+        let change = [(0, 3), (1, 0), (2, -1), (7, 5)];
+        assert_eq!(pairs(Votes::of(&teams, &change)), named(&[("home", 3), ("none", -1)]), "nobody has the number 7");
+        let refused = serde_json::from_str::<Votes>("3").expect_err("a number").to_string();
+        assert!(refused.contains("expected votes by team"), "{refused}");
+    }
+
+    #[test]
+    fn stats_are_those_of_the_totals() {
+        let teams = ["home".to_owned(), "away".to_owned()];
+        let stats = |votes: &[i64]| Stats::new(&teams, votes, 7).map(|stats| to_json(&stats));
+        // (2 − 1) ÷ 3 with four digits.
+        let led = r#"{"total":3,"votes":{"home":1,"away":2},"leader":"away","dominance":0.3333,"per_minute":7}"#;
+        assert_eq!(stats(&[1, 2]), Ok(led.to_owned()));
+        let none = r#"{"total":0,"votes":{"home":0,"away":0},"leader":null,"dominance":0.0,"per_minute":7}"#;
+        assert_eq!(stats(&[]), Ok(none.to_owned()));
+        assert!(stats(&[i64::MAX, 1]).is_err());
     }
 
     /// A message about `count` teams whose names are as long and as dear as names get.
@@ -356,6 +404,11 @@ mod tests {
         assert_eq!(epoch(&["a"]), epoch(&["a"]));
         assert_eq!(epoch(&["a", "b"]).len(), 8);
         assert_ne!(epoch(&["a", "b"]), epoch(&["ab"]));
+        // Test vectors of the FNV draft, of texts that end with a zero byte.
+        assert_eq!(
+            [&[""], &["a"], &["b"], &["foobar"]].map(|parts| epoch(parts)),
+            ["050c5d1f", "2b24d044", "9d2c3f7f", "0c1c9eb8"]
+        );
     }
 
     #[test]

@@ -182,6 +182,44 @@ mod tests {
     }
 
     #[test]
+    fn a_padded_box_is_as_much_wider_as_its_farthest_parallel_needs() {
+        let padded = bbox(10.0, 40.0, 20.0, 60.0).padded(2f64.to_radians());
+        // asin(sin 2 / cos 60) is 4.0024 degrees.
+        let right = Bbox::new(10.0 - 4.0024, 38.0, 10.0 + 2.0 * 4.0024, 62.0);
+        for (is, should_be) in
+            [(padded.west, right.west), (padded.width, right.width), (padded.south, right.south), (padded.north, right.north)]
+        {
+            assert!((is - should_be).abs() < 1e-3, "{padded:?}");
+        }
+        let south = bbox(10.0, -60.0, 20.0, -40.0).padded(2f64.to_radians());
+        assert!((south.width - right.width).abs() < 1e-3, "the south is as far");
+        let width = |width: f64| Bbox::new(0.0, 40.0, width, 60.0).padded(2f64.to_radians()).width;
+        assert_eq!(width(352.0), 360.0, "it meets itself");
+        assert!((width(351.9) - 359.9048).abs() < 1e-3);
+        for (lat, angle) in [(87.0, 4.0), (0.0, 170.0), (-88.0, 2.5)] {
+            let whole = bbox(10.0, lat, 20.0, lat).padded(f64::to_radians(angle));
+            assert_eq!((whole.west, whole.width), (-180.0, 360.0), "{lat}");
+            assert!(whole.south >= -90.0 && whole.north <= 90.0, "{lat}");
+        }
+    }
+
+    #[test]
+    fn a_box_may_be_a_meridian() {
+        let at = |lng| LatLng::new(0.0, lng).expect("a point");
+        let meridian = bbox(7.0, -10.0, 7.0, 10.0);
+        assert!(meridian.contains(at(7.0)) && !meridian.contains(at(7.1)) && !meridian.contains(at(-173.0)));
+    }
+
+    #[test]
+    fn a_cover_has_at_most_so_many_cells() {
+        // The box grows by less than a cell, until one more would be too many.
+        let covers = (200..1_200).map(|n| bbox(0.0, 0.0, f64::from(n) / 50.0, 10.0).cover(Resolution::Three));
+        let sizes: Vec<_> = covers.map(|cover| (cover[0].resolution(), cover.len())).collect();
+        assert_eq!(sizes.iter().map(|(_, cells)| *cells).max(), Some(MAX_COVER));
+        assert!(sizes.iter().any(|(resolution, _)| *resolution == Resolution::Two));
+    }
+
+    #[test]
     fn the_whole_world_is_one_range() {
         let world = bbox(-180.0, -90.0, 180.0, 90.0).cover(Resolution::Seven);
         assert_eq!(world.len(), 122);
@@ -218,7 +256,11 @@ mod tests {
                 let above = roll_up(cell, Resolution::try_from(above).expect("0 to 15"));
                 let below = ranges(&[above], cell.resolution());
                 prop_assert!(is_in(&below, cell));
-                prop_assert_eq!(is_in(&below, other), other.resolution() == cell.resolution() && roll_up(other, above.resolution()) == above);
+                // Cells at its rim too, which a range a little too long holds.
+                for other in crate::geo::points::neighbors(cell, 1).expect("one step").into_iter().chain([other]) {
+                    let is_below = other.resolution() == cell.resolution() && roll_up(other, above.resolution()) == above;
+                    prop_assert_eq!(is_in(&below, other), is_below);
+                }
                 let (first, last) = everything(cell.resolution());
                 prop_assert!((first..=last).contains(&below[0].0) && (first..=last).contains(&below[0].1));
             }

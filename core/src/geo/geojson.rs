@@ -215,7 +215,7 @@ impl Text {
         } else {
             1
         };
-        if degrees < 0.0 && billionths > 0 {
+        if degrees.is_sign_negative() && billionths > 0 {
             start -= 1;
             buffer[start] = b'-';
         }
@@ -229,15 +229,11 @@ impl Text {
 }
 
 /// The digits of 0 to 99.
-static PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-        number += 1;
-    }
-    pairs
-};
+static PAIRS: &[[u8; 2]] = b"\
+    0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
+    5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899"
+    .as_chunks()
+    .0;
 
 #[cfg(test)]
 mod tests {
@@ -264,6 +260,15 @@ mod tests {
             let mut written = Text::default();
             written.push_degrees(degrees);
             assert_eq!(written.finish(), text);
+        }
+    }
+
+    #[test]
+    fn each_pair_of_digits_is_written_as_it_is() {
+        for hundredths in 0..36_000 {
+            let (mut written, degrees) = (Text::default(), f64::from(hundredths) / 100.0);
+            written.push_degrees(degrees);
+            assert_eq!(written.finish(), degrees.to_string());
         }
     }
 
@@ -321,5 +326,52 @@ mod tests {
         assert_eq!(features[1]["properties"]["leader"], Value::Null);
         assert_eq!((&features[2]["properties"]["cells"], &features[3]["properties"]["total"]), (&1.into(), &2.into()));
         assert_eq!(features[3]["geometry"], features[1]["geometry"]);
+    }
+
+    #[test]
+    fn surfaces_are_lists_of_rings() {
+        let ring = |lng: f64| {
+            [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]
+                .map(|(x, y)| crate::geo::outline::Point { lng: lng + x, lat: y, ..Default::default() })
+                .to_vec()
+        };
+        let text = |shapes: &[(Ring, Vec<Ring>)]| {
+            let mut text = Text::default();
+            push_surfaces(&mut text, shapes.iter().map(|(shell, holes)| (shell, &holes[..])));
+            text.finish()
+        };
+        let (one, two, three) = ("[[0,0],[1,0],[0,1],[0,0]]", "[[2,0],[3,0],[2,1],[2,0]]", "[[4,0],[5,0],[4,1],[4,0]]");
+        assert_eq!(text(&[(ring(0.0), vec![])]), format!(r#"{{"type":"Polygon","coordinates":[{one}]}}"#));
+        let holes = [(ring(0.0), vec![ring(2.0), ring(4.0)])];
+        assert_eq!(text(&holes), format!(r#"{{"type":"Polygon","coordinates":[{one},{two},{three}]}}"#));
+        let apart = [(ring(0.0), vec![]), (ring(2.0), vec![ring(4.0)])];
+        assert_eq!(text(&apart), format!(r#"{{"type":"MultiPolygon","coordinates":[[{one}],[{two},{three}]]}}"#));
+    }
+
+    #[test]
+    fn a_feature_is_written_in_one_way() {
+        let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell");
+        let teams = ["home".to_owned(), "away".to_owned()];
+        let mut collection = Collection::new(&teams, 0);
+        assert_eq!(collection.bytes(), r#"{"type":"FeatureCollection","features":["#.len());
+        collection.add_cell(cell, &vec![3, 1]).expect("small");
+        let territory = &crate::geo::territory::merge(&[cell], || ())[0];
+        collection.add_territory(territory, &[(cell, vec![0, 2])]).expect("small");
+        assert!(collection.add_cell(cell, &vec![i64::MAX, 1]).is_err());
+        assert!(collection.add_territory(territory, &[(cell, vec![i64::MAX, 1])]).is_err());
+        let mut collection = Collection::new(&teams, 0);
+        collection.add_cell(cell, &vec![3, 1]).expect("small");
+        collection.add_territory(territory, &[(cell, vec![0, 2])]).expect("small");
+        let (bytes, text) = (collection.bytes(), collection.finish());
+        assert_eq!(bytes + "]}".len(), text.len());
+        let shape = geometry(cell);
+        let first = format!(
+            r#"{{"type":"Feature","id":"872a1072bffffff","geometry":{shape},"properties":{{"h3_index":"872a1072bffffff","resolution":7,"votes":{{"home":3,"away":1}},"total":4,"leader":"home","dominance":0.5}}}}"#
+        );
+        assert!(text.contains(&first), "{text}");
+        let properties =
+            r#""properties":{"cells":1,"resolution":7,"votes":{"away":2},"total":2,"leader":"away","dominance":1}}]}"#;
+        assert!(text.ends_with(properties), "{text}");
+        assert!(text.contains(r#"}},{"type":"Feature","geometry":"#), "{text}");
     }
 }

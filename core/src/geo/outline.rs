@@ -24,7 +24,7 @@ pub type Ring = Vec<Point>;
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Name {
     kind: Kind,
-    /// The H3 vertices between which the point lies, or twice the one that it is.
+    /// The H3 vertices between which the point lies, or twice the one that it is; of a corner of the map its place.
     ends: [u64; 2],
 }
 
@@ -137,8 +137,9 @@ impl Outline {
     /// The rings that lie between −180 and 180 degrees: one, or the two parts of a cell on the antimeridian.
     #[must_use]
     pub fn cut(self) -> Vec<Ring> {
-        let beyond = |side: f64| self.ring.iter().any(|point| point.lng * side > 180.0);
-        match (self.has_pole, beyond(1.0), beyond(-1.0)) {
+        let is_beyond_east = self.ring.iter().any(|point| point.lng > 180.0);
+        let is_beyond_west = self.ring.iter().any(|point| point.lng < -180.0);
+        match (self.has_pole, is_beyond_east, is_beyond_west) {
             (true, ..) | (_, false, false) => vec![self.ring],
             (_, true, _) => halves(&self.ring, 180.0),
             (_, _, true) => halves(&self.ring, -180.0),
@@ -178,8 +179,8 @@ fn turn(from: f64, to: f64) -> f64 {
 fn around_pole(ring: &[Point], turns: f64) -> Ring {
     let side = turns.signum() * 180.0;
     let pole = turns.signum() * 90.0;
-    let wrap = |lng: f64| (lng + 180.0).rem_euclid(360.0) - 180.0;
-    let mut line: Ring = ring.iter().map(|point| Point { lng: wrap(point.lng), ..*point }).collect();
+    // Each longitude is on the map again.
+    let mut line: Ring = ring.iter().map(|point| Point { lng: point.lng + turn(0.0, point.lng), ..*point }).collect();
     // It begins behind the step that leaves the map.
     let leaves = (0..line.len()).find(|i| turn(line[*i].lng, line[(i + 1) % line.len()].lng) != 0.0);
     line.rotate_left(leaves.map_or(0, |i| (i + 1) % ring.len()));
@@ -187,18 +188,14 @@ fn around_pole(ring: &[Point], turns: f64) -> Ring {
         let cut = crossing(last, Point { lng: first.lng + turns, ..first }, side);
         line.insert(0, at_side(cut, -side, last, first));
         line.push(at_side(cut, side, last, first));
-        let corner = |lng: f64| Point {
-            lng,
-            lat: pole,
-            name: Name { kind: Kind::Pole, ends: [u64::from(lng > 0.0), u64::from(pole > 0.0)] },
-        };
+        let corner = |lng: f64| Point { lng, lat: pole, name: Name { kind: Kind::Pole, ends: [lng.to_bits(), pole.to_bits()] } };
         line.extend([corner(side), corner(-side)]);
     }
     line
 }
 
 fn at_side(lat: f64, side: f64, from: Point, to: Point) -> Point {
-    let kind = if side > 0.0 { Kind::East } else { Kind::West };
+    let kind = if side.is_sign_positive() { Kind::East } else { Kind::West };
     Point { lng: side, lat, name: Name::between(kind, from.name, to.name) }
 }
 
@@ -214,8 +211,7 @@ fn crossing(from: Point, to: Point, meridian: f64) -> f64 {
 /// The parts west and east of a meridian, each moved to where the map has it.
 fn halves(ring: &[Point], meridian: f64) -> Vec<Ring> {
     let (mut west, mut east) = (Ring::new(), Ring::new());
-    let turns = if meridian > 0.0 { 360.0 } else { -360.0 };
-    let (to_west, to_east) = if meridian > 0.0 { (0.0, -turns) } else { (-turns, 0.0) };
+    let (to_west, to_east) = if meridian.is_sign_positive() { (0.0, -360.0) } else { (360.0, 0.0) };
     for (i, here) in ring.iter().enumerate() {
         let next = ring[(i + 1) % ring.len()];
         if here.lng <= meridian {
@@ -265,9 +261,11 @@ mod tests {
         for resolution in [Resolution::Zero, Resolution::One, Resolution::Two, Resolution::Three] {
             for cell in cells(resolution) {
                 let outline = Outline::of(cell);
-                poles += usize::from(outline.has_pole);
+                let has_pole = outline.has_pole;
+                poles += usize::from(has_pole);
                 let rings = outline.cut();
                 parts += rings.len() - 1;
+                assert_eq!(is_plain(&cell.boundary()), rings.len() == 1 && !has_pole, "{cell}");
                 for ring in rings {
                     assert!(ring.len() >= 3 && double_area(&ring) > 0.0, "{cell} {ring:?}");
                     assert!(ring.iter().all(|point| point.lng.abs() <= 180.0 && point.lat.abs() <= 90.0), "{cell} {ring:?}");
@@ -290,7 +288,15 @@ mod tests {
             let area = |rings: &[Ring]| rings.iter().map(|ring| double_area(ring)).sum::<f64>();
             // Cut along a great circle, a cell is a little larger on the map.
             assert!((area(&world) / area(&map) - 3.0).abs() < 0.3, "{cell} {world:?}");
-            assert_eq!(world.len(), if Outline::of(cell).has_pole { 1 } else { 3 });
+            let Outline { ring, has_pole } = Outline::of(cell);
+            if has_pole {
+                assert_eq!(world.len(), 1);
+                assert!(world[0].iter().all(|point| point.lng.abs() <= 540.0));
+                assert!([-540.0, 540.0].iter().all(|side| world[0].iter().filter(|point| point.lng == *side).count() == 2));
+            } else {
+                let begins: Vec<_> = world.iter().map(|ring| ring[0].lng).collect();
+                assert_eq!(begins, [-360.0, 0.0, 360.0].map(|degrees| ring[0].lng + degrees));
+            }
         }
     }
 
@@ -301,12 +307,12 @@ mod tests {
             for cell in cells(resolution) {
                 let rings = Outline::named(cell).cut();
                 for (from, to) in rings.iter().flat_map(|ring| ring.iter().zip(ring.iter().cycle().skip(1))) {
-                    if [from, to].iter().all(|point| matches!(point.name.kind, Kind::Vertex | Kind::Crease)) {
-                        assert!(edges.insert([from.name, to.name], [*from, *to]).is_none(), "{cell}");
-                    }
+                    assert!(edges.insert([from.name, to.name], [*from, *to]).is_none(), "{cell}");
                 }
             }
-            for ([from, to], [a, b]) in &edges {
+            // Beyond the rim of the map there is nothing.
+            let is_on_rim = |ends: &[Point]| ends.iter().all(|point| point.lng.abs() == 180.0);
+            for ([from, to], [a, b]) in edges.iter().filter(|(_, ends)| !is_on_rim(*ends)) {
                 let [d, c] = edges.get(&[*to, *from]).expect("the other side");
                 for (here, there) in [(a, c), (b, d)] {
                     let apart = turn(here.lng, there.lng) + there.lng - here.lng;
@@ -325,5 +331,36 @@ mod tests {
         assert!((crossing(at(170.0, 10.0), at(190.0, -10.0), 180.0)).abs() < 1e-12);
         assert!((crossing(at(135.0, 45.0), at(225.0, 45.0), 180.0) - 2f64.sqrt().atan().to_degrees()).abs() < 1e-12);
         assert!((crossing(at(179.0, 80.0), at(181.0, 80.0), 180.0) - 80.0) > 0.0);
+        assert_eq!(crossing(at(90.0, 10.0), at(270.0, 20.0), 180.0), 10.0, "half a turn is no one great circle");
+    }
+
+    #[test]
+    fn a_turn_brings_the_next_longitude_within_half_a_turn() {
+        let turns = [(10.0, 20.0), (-90.0, 90.0), (90.0, -90.0), (-90.0, 90.5), (90.5, -90.0)].map(|(from, to)| turn(from, to));
+        assert_eq!(turns, [0.0, 0.0, 0.0, -360.0, 360.0]);
+    }
+
+    #[test]
+    fn only_a_ring_that_goes_beyond_the_side_of_the_map_is_cut() {
+        let parts = |lng: f64| {
+            let corners = [(lng.signum() * 170.0, 0.0), (lng, 5.0), (lng.signum() * 170.0, 10.0)];
+            let ring = corners.map(|(lng, lat)| Point { lng, lat, name: Name::default() }).to_vec();
+            Outline { ring, has_pole: false }.cut().len()
+        };
+        assert_eq!([180.0, -180.0, 180.1, -180.1].map(parts), [1, 1, 2, 2]);
+    }
+
+    #[test]
+    fn an_area_is_above_zero_counterclockwise() {
+        let area = |corners: &[(f64, f64)]| {
+            double_area(
+                &corners.iter().map(|(lng, lat)| Point { lng: *lng, lat: *lat, name: Name::default() }).collect::<Vec<_>>(),
+            )
+        };
+        // (3, 1) × (1, 5), and a square of 2 by 3.
+        assert_eq!(area(&[(10.0, 20.0), (13.0, 21.0), (11.0, 25.0)]), 14.0);
+        assert_eq!(area(&[(-1.0, -1.0), (1.0, -1.0), (1.0, 2.0), (-1.0, 2.0)]), 12.0);
+        assert_eq!(area(&[(-1.0, 2.0), (1.0, 2.0), (1.0, -1.0), (-1.0, -1.0)]), -12.0);
+        assert_eq!(area(&[]), 0.0);
     }
 }

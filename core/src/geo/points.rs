@@ -90,6 +90,16 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_number_is_within_its_range() {
+        let parse = |value| parse_number("z", value, -2, 24, "between -2 and 24").map_err(|error| error.to_string());
+        assert_eq!([-2, 0, 7, 24].map(|number| parse(Some(number))), [Ok(-2), Ok(0), Ok(7), Ok(24)]);
+        for number in [-3, 25, i32::MIN, i32::MAX] {
+            assert_eq!(parse(Some(number)), Err(format!("z must be between -2 and 24, not {number}")));
+        }
+        assert_eq!(parse(None), Err("z must not be null".to_owned()));
+    }
+
+    #[test]
     fn neighbours_come_by_distance() {
         let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell");
         assert_eq!(neighbors(cell, 0), Ok(vec![]));
@@ -141,6 +151,10 @@ pub(crate) mod tests {
             }
         }
         assert!((1.1..1.15).contains(&farthest), "{farthest} edges");
+        for resolution in (0..=15).map(|number| Resolution::try_from(number).expect("0 to 15")) {
+            let edges = reach(resolution) / resolution.edge_length_rads();
+            assert!((farthest..1.2 * farthest).contains(&edges), "{resolution}: a box costs what it reaches: {edges} edges");
+        }
     }
 
     proptest! {

@@ -18,8 +18,8 @@ impl<'a> Surroundings<'a> {
         Self(cells.iter().map(|(cell, votes)| (*cell, votes)).collect())
     }
 
-    /// The leader (its place) and the dominance of a cell's neighbourhood: the votes of a cell `d` steps away weigh
-    /// `rings + 1 − d`, so with 1 ring the cell itself twice as much as each neighbour. Neighbours have the same resolution.
+    /// The leader (its place) and the dominance of a cell's neighbourhood. The votes of a cell `d` steps away weigh
+    /// `rings + 1 − d`: with 1 ring the cell itself weighs twice as much as each neighbour. Neighbours have the same resolution.
     ///
     /// # Errors
     /// [`Error::ManyVotes`] when a weighted sum leaves 64 bits.

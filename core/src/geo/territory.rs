@@ -1,8 +1,8 @@
 //! Territories: cells that touch, merged into one outline.
 //!
 //! At every corner of the grid exactly three cells meet, and two wherever an edge is cut. So an edge that two cells share is
-//! theirs from both sides and can be left out of both; of the edges that remain at most two meet in a point, and they join into
-//! rings in one way only, none of which touches itself or another. Cells are cut at the antimeridian before they are merged.
+//! theirs from both sides and can be left out of both. Of the edges that remain at most two meet in a point. They join into
+//! rings in one way only, and no ring touches itself or another. Cells are cut at the antimeridian before they are merged.
 //! (h3o's own `dissolve` leaves outlines across the antimeridian or around a pole uncut.)
 
 use crate::CellIndex;
@@ -90,7 +90,7 @@ fn surfaces(pieces: &[(usize, Ring)], rings: Vec<(usize, Ring)>, mut joined: Gro
     let mut of_surface: HashMap<usize, Surface> = HashMap::new();
     for (piece, ring) in rings {
         let surface = of_surface.entry(joined.find(piece)).or_default();
-        if double_area(&ring) > 0.0 { surface.shell = ring } else { surface.holes.push(ring) }
+        if double_area(&ring).is_sign_positive() { surface.shell = ring } else { surface.holes.push(ring) }
     }
     let mut places: HashMap<usize, usize> = HashMap::new();
     let mut territories: Vec<Territory> = Vec::new();
@@ -167,6 +167,24 @@ mod tests {
         let far = [ring[0], ring[5]];
         let touching = crate::geo::points::neighbors(far[0], 1).expect("one step").contains(&far[1]);
         assert_eq!(merge(&far, || ()).len(), if touching { 1 } else { 2 });
+    }
+
+    #[test]
+    fn a_cell_on_the_antimeridian_is_one_territory_of_two_surfaces() {
+        let new_york = crate::parse_cell(b"822a17fffffffff").expect("a cell");
+        let fiji = crate::geo::points::parse_point(-17.0, 180.0).expect("a point").to_cell(Resolution::Two);
+        let merged = merge(&[new_york, fiji], || ());
+        let shapes: Vec<_> = merged.iter().map(|territory| (territory.cells.clone(), territory.surfaces.len())).collect();
+        assert_eq!(shapes, [(vec![0], 1), (vec![1], 2)]);
+    }
+
+    #[test]
+    fn it_pauses_a_thousand_cells_apart() {
+        let mut pauses = 0;
+        merge(&CellIndex::base_cells().flat_map(|base| base.children(Resolution::Two)).take(2_001).collect::<Vec<_>>(), || {
+            pauses += 1
+        });
+        assert_eq!(pauses, 6, "cutting, and merging");
     }
 
     #[test]

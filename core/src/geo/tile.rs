@@ -17,8 +17,8 @@ const BUFFER: f64 = 64.0;
 /// Where the map ends, nearly: beyond, Mercator goes to infinity.
 const HIGHEST: f64 = 89.9;
 
-/// The resolution of the cells in a tile, by zoom: one step finer for each √7 by which the map grows, from hexagons about a
-/// fiftieth of a tile wide at zoom 0. A tile at the equator holds some 500 to 3,000 of them. The live page draws all of a match
+/// The resolution of the cells in a tile, by zoom: one step finer for each √7 by which the map grows. At zoom 0 a hexagon is
+/// about a fiftieth of a tile wide. A tile at the equator holds some 500 to 3,000 of them. The live page draws all of a match
 /// and not tiles, so it has its own steps: `client/map/src/resolution.ts`.
 const RESOLUTIONS: [u8; 25] = [1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 10, 11, 12, 13, 13, 14, 15, 15, 15, 15, 15];
 
@@ -92,10 +92,10 @@ impl Place {
         for corners in parts {
             let mut rounded: Vec<Corner> = corners.into_iter().map(|(x, y)| (x.round(), y.round())).collect();
             straighten(&mut rounded);
-            let area: f64 = rounded.iter().zip(rounded.iter().cycle().skip(1)).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum();
+            let area = double_area(&rounded);
             if area != 0.0 {
                 // Counterclockwise on the globe, with north up, is against the clock here too: the sign of the area tells.
-                if area < 0.0 {
+                if area.is_sign_negative() {
                     rounded.reverse();
                 }
                 rings.push(rounded);
@@ -107,6 +107,11 @@ impl Place {
 
 /// A point in a tile's units; y grows downwards.
 type Corner = (f64, f64);
+
+/// Twice the area of a ring: above 0 where it runs clockwise as one sees it.
+fn double_area(ring: &[Corner]) -> f64 {
+    ring.iter().zip(ring.iter().cycle().skip(1)).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum()
+}
 
 /// Takes out corners on a straight line. Rounding a thin part makes lines that go back on themselves, which no ring may have.
 fn straighten(ring: &mut Vec<Corner>) {
@@ -255,87 +260,4 @@ fn geometry(rings: &[Vec<Corner>]) -> Option<mvt::GeomData> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(zoom: i32, x: i32, y: i32) -> Place {
-        Place::parse(Some(zoom), Some(x), Some(y)).expect("a place")
-    }
-
-    #[test]
-    fn refuses_what_is_no_place() {
-        for (z, x, y) in [(-1, 0, 0), (25, 0, 0), (0, 1, 0), (1, 0, 2), (3, -1, 0)] {
-            assert!(matches!(Place::parse(Some(z), Some(x), Some(y)), Err(Error::Range { .. })), "{z} {x} {y}");
-        }
-        assert_eq!(Place::parse(Some(1), None, Some(0)).map(|_| ()), Err(Error::Null { what: "x" }));
-        assert!(Place::parse(Some(24), Some(16_777_215), Some(0)).is_ok());
-    }
-
-    #[test]
-    fn the_map_begins_in_the_north_west() {
-        let at = |lng, lat| Point { lng, lat, ..Point::default() };
-        let (x, y) = place(0, 0, 0).project(&at(-180.0, 85.051_128_779_806_6));
-        assert!(x.abs() < 1e-6 && y.abs() < 1e-6, "{x} {y}");
-        let (x, y) = place(1, 1, 1).project(&at(0.0, 0.0));
-        assert!(x.abs() < 1e-6 && y.abs() < 1e-6, "{x} {y}");
-        let bbox = place(1, 1, 1).bbox();
-        let at = |lat, lng| h3o::LatLng::new(lat, lng).expect("a point");
-        assert!(
-            bbox.contains(at(0.0, 0.0))
-                && bbox.contains(at(1.0, 0.0))
-                && bbox.contains(at(-89.0, 180.0))
-                && bbox.contains(at(0.0, -179.0))
-        );
-        assert!(!bbox.contains(at(4.0, 0.0)) && !bbox.contains(at(-45.0, -90.0)));
-    }
-
-    #[test]
-    fn resolutions_follow_the_zoom() {
-        assert!(RESOLUTIONS.is_sorted());
-        for (zoom, resolution) in RESOLUTIONS.iter().enumerate() {
-            // Cells of the mean area on the equator.
-            let cells = 3.0 * Resolution::try_from(*resolution).expect("0 to 15").cell_count() as f64 / 4f64.powi(zoom as i32);
-            assert!((*resolution == 15 && zoom >= 21) || (350.0..=3_000.0).contains(&cells), "zoom {zoom}: {cells}");
-        }
-    }
-
-    #[test]
-    fn a_tile_without_cells_is_empty() {
-        let teams = ["home".to_owned()];
-        assert_eq!(encode(place(0, 0, 0), "votes", &teams, &[]), Ok(vec![]));
-        let cell = crate::parse_cell(b"872a1072bffffff").expect("a cell of New York");
-        assert_eq!(encode(place(1, 1, 0), "votes", &teams, &[(cell, vec![1])]), Ok(vec![]));
-        assert_ne!(encode(place(1, 0, 0), "votes", &teams, &[(cell, vec![1])]), Ok(vec![]));
-    }
-
-    #[test]
-    fn rings_do_not_go_back_on_themselves() {
-        let straight = |corners: &[Corner]| {
-            let mut ring = corners.to_vec();
-            straighten(&mut ring);
-            ring
-        };
-        let triangle = [(3465.0, -64.0), (3447.0, -43.0), (3307.0, -64.0)];
-        assert_eq!(straight(&[triangle[0], triangle[1], triangle[2], (3306.0, -64.0)]), triangle, "a spike");
-        assert_eq!(
-            straight(&[(3400.0, -64.0), triangle[0], triangle[0], triangle[1], triangle[2]]),
-            triangle,
-            "a point on a side, one twice"
-        );
-        assert_eq!(straight(&[(0.0, 0.0), (5.0, 0.0), (9.0, 0.0), (4.0, 0.0)]), [], "no area");
-        assert_eq!(straight(&[]), []);
-    }
-
-    #[test]
-    fn every_part_is_in_the_square_and_clockwise() {
-        for base in CellIndex::base_cells() {
-            for place in [place(0, 0, 0), place(1, 0, 1), place(2, 3, 0), place(3, 0, 7)] {
-                for ring in place.rings(base) {
-                    let area: f64 = ring.iter().zip(ring.iter().cycle().skip(1)).map(|(a, b)| a.0 * b.1 - b.0 * a.1).sum();
-                    let square = -BUFFER..=EXTENT + BUFFER;
-                    assert!(area > 0.0 && ring.iter().all(|(x, y)| square.contains(x) && square.contains(y)), "{base} {ring:?}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ pub fn parse_cell(bytes: &[u8]) -> Result<CellIndex, Error> {
         return Err(refuse("It is not a hexadecimal number of at most 16 digits.".into()));
     }
     let bits = bytes.iter().fold(0u64, |bits, digit| {
-        bits << 4 | u64::from(if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 })
+        bits * 16 + u64::from(if digit.is_ascii_digit() { digit - b'0' } else { (digit | 0x20) - b'a' + 10 })
     });
     CellIndex::try_from(bits).map_err(|e| refuse(reason(&e)))
 }
@@ -93,6 +93,12 @@ mod tests {
         {
             assert!(matches!(parse_cell(bad.as_bytes()), Err(Error::Cell { .. })), "{bad:?}");
         }
+        for bad in ["", "x", "-872a1072bffffff", "00872a1072bffffff"] {
+            let reason = "It is not a hexadecimal number of at most 16 digits.".to_owned();
+            assert_eq!(parse_cell(bad.as_bytes()), Err(Error::Cell { value: bad.into(), reason }));
+        }
+        let reason = "The H3 library found: invalid index mode.".to_owned();
+        assert_eq!(cell_from_bits(0), Err(Error::Cell { value: "0".into(), reason }));
         assert!(cell_from_bits(-1).is_err());
         assert!(cell_from_bits(0).is_err());
         assert_eq!(parse_resolution(16), Err(Error::Resolution { value: 16 }));

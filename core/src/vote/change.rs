@@ -2,7 +2,7 @@
 //! in a cell, and a list with a number for each would take cells times teams.
 
 use crate::Error;
-use crate::vote::tally::{self, Counts};
+use crate::vote::counts::{Counts, add, sum};
 use std::collections::BTreeMap;
 
 /// What was added by team, in order of teams.
@@ -13,7 +13,7 @@ pub type Change = Vec<(usize, i64)>;
 /// # Errors
 /// [`Error::ManyVotes`] when it leaves 64 bits.
 pub fn total(change: &[(usize, i64)]) -> Result<i64, Error> {
-    change.iter().try_fold(0, |total, (_, votes)| tally::sum(total, *votes))
+    change.iter().try_fold(0, |total, (_, votes)| sum(total, *votes))
 }
 
 /// A list of counts as a change from nothing.
@@ -49,10 +49,10 @@ impl Sums {
     /// Adds `votes` to the sum of `team`.
     pub(crate) fn add(&mut self, team: usize, votes: i64) -> Result<(), Error> {
         if team < FIRST_TEAMS {
-            return tally::add(&mut self.first, team, votes);
+            return add(&mut self.first, team, votes);
         }
         let count = self.others.entry(team).or_insert(0);
-        *count = tally::sum(*count, votes)?;
+        *count = sum(*count, votes)?;
         Ok(())
     }
 
@@ -74,9 +74,10 @@ mod tests {
     fn a_change_and_its_counts_say_the_same() {
         for list in [vec![], vec![0, 0, 5], vec![1, -2, 3]] {
             assert_eq!(counts(&of(&list)), list);
-            assert_eq!(total(&of(&list)), tally::total(&list));
+            assert_eq!(total(&of(&list)), crate::vote::counts::total(&list));
         }
         assert_eq!((of(&[0, 7, 0]), counts(&[(1, 7)])), (vec![(1, 7)], vec![0, 7]));
+        assert_eq!(all_counts(vec![("x", vec![(1, 7)]), ("y", vec![])]), [("x", vec![0, 7]), ("y", vec![])]);
         assert!(total(&[(0, i64::MAX), (1, 1)]).is_err());
     }
 
@@ -88,8 +89,18 @@ mod tests {
             sums.add(team, 2).expect("small");
         }
         assert_eq!(sums.change(), [(0, 2), (FIRST_TEAMS - 1, 2), (FIRST_TEAMS, 4), (1_000_000, 2)]);
+        assert_eq!((sums.first.len(), sums.others.len()), (FIRST_TEAMS, 2), "no place for the others where they have no votes");
         for team in [0, 1_000_000] {
             assert!(sums.add(team, i64::MAX).is_err());
+        }
+    }
+
+    #[test]
+    fn sums_of_one_team_are_not_empty() {
+        for team in [0, FIRST_TEAMS] {
+            let mut sums = Sums::default();
+            sums.add(team, 1).expect("small");
+            assert!(!sums.is_empty(), "{team}");
         }
     }
 }

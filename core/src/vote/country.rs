@@ -2,6 +2,7 @@
 
 use crate::Error;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// ISO 3166-1 alpha-2 as of 2026 (249 officially assigned codes), XK and ZZ; sorted, one space apart.
 const CODES: &str = "\
@@ -57,18 +58,16 @@ impl fmt::Display for Country {
     }
 }
 
+/// 26 × 26 bits: one look-up a vote.
+static KNOWN: LazyLock<[u32; 26]> = LazyLock::new(|| {
+    let mut known = [0; 26];
+    for code in CODES.split(' ').map(str::as_bytes) {
+        known[usize::from(code[0] - b'A')] |= 1 << (code[1] - b'A');
+    }
+    known
+});
+
 fn is_known(code: [u8; 2]) -> bool {
-    // 26 × 26 bits: one look-up a vote.
-    const KNOWN: [u32; 26] = {
-        let codes = CODES.as_bytes();
-        let mut known = [0u32; 26];
-        let mut i = 0;
-        while i < codes.len() {
-            known[(codes[i] - b'A') as usize] |= 1 << (codes[i + 1] - b'A');
-            i += 3;
-        }
-        known
-    };
     code.iter().all(u8::is_ascii_uppercase) && KNOWN[usize::from(code[0] - b'A')] & (1 << (code[1] - b'A')) != 0
 }
 
@@ -92,7 +91,8 @@ mod tests {
 
     #[test]
     fn gives_upper_case() {
-        assert_eq!(Country::parse(b"fr").expect("France").to_string(), "FR");
+        let france = Country::parse(b"fr").expect("France");
+        assert_eq!((france.to_string().as_str(), france.number()), ("FR", 0x4652), "F and R in ASCII");
         for bad in ["", "F", "FRA", "UK", "EU", "  ", "é"] {
             assert_eq!(Country::parse(bad.as_bytes()), Err(Error::Country { value: bad.into() }));
         }

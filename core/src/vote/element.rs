@@ -201,4 +201,26 @@ mod tests {
         assert!(matches!(with("h3_index", Value::Whole(5)).cell(), Err(Error::Cell { .. })));
         assert!(matches!(with("h3_index", Value::Bool(true)).cell(), Err(Error::Type { .. })));
     }
+
+    #[test]
+    fn gives_what_was_set() {
+        let none = Element::default();
+        assert_eq!((none.votes(), none.resolution(), none.cell(), none.match_id()), (Ok(None), Ok(None), Ok(None), Ok(None)));
+        assert_eq!(with("votes", Value::Whole(-5)).votes(), Ok(Some(-5)));
+        assert_eq!(with("resolution", Value::Whole(7)).resolution(), Ok(Some(7)));
+        let cell = with("h3_index", Value::Text(b"872a1072bffffff")).cell();
+        assert_eq!(cell, parse_cell(b"872a1072bffffff").map(Some));
+        assert_eq!(
+            with("h3_index", Value::Whole(608_725_951_823_478_783)).cell(),
+            crate::vote::cell::cell_from_bits(608_725_951_823_478_783).map(Some)
+        );
+    }
+
+    #[test]
+    fn shows_a_value_as_it_was_written() {
+        let shown = [Value::Bool(true), Value::Whole(-5), Value::Number("1e99".into()), Value::Text(b"x"), Value::Nested];
+        assert_eq!(shown.map(|value| value.to_string()), ["true", "-5", "1e99", "\"x\"", "a list or an object"]);
+        let whole = Refusal { position: 0, error: Error::Null { what: "votes" } };
+        assert_eq!(whole.to_string(), "votes must not be null");
+    }
 }

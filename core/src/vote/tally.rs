@@ -1,9 +1,11 @@
 //! The tally of one match: what a set of votes adds up to, by team, cell, country and minute.
 //!
-//! Teams are numbered in the order in which they first appear in the match; every count is a list with one number a
-//! team, in that order, and a list that ends early means zeros. The fold and the reads share this one way of adding.
+//! Teams are numbered in the order in which they first appear in the match. Every count is a list with one number a team, in
+//! that order; a list that ends early means zeros. The fold and the reads share this one way of adding.
 
 use crate::vote::change::{self, Change, Sums};
+use crate::vote::counts::sum;
+pub use crate::vote::counts::{Counts, add, add_all, merged, total};
 use crate::{CellIndex, Country, Error};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::BTreeMap;
@@ -15,9 +17,6 @@ pub const MAX_VOTES: i64 = 1_000_000_000_000;
 /// The microseconds of a time line bucket.
 pub const MINUTE: i64 = 60_000_000;
 
-/// One number a team, in the match's order of teams.
-pub type Counts = Vec<i64>;
-
 /// Checks a number of votes: 1 to [`MAX_VOTES`].
 ///
 /// # Errors
@@ -28,56 +27,6 @@ pub fn parse_votes(votes: Option<i64>) -> Result<i64, Error> {
         votes if votes > MAX_VOTES => Err(Error::ManyVotes { votes: votes.into() }),
         votes => Ok(votes),
     }
-}
-
-/// Adds `votes` to the count of `team`.
-///
-/// # Errors
-/// [`Error::ManyVotes`] when the sum leaves 64 bits.
-pub fn add(counts: &mut Counts, team: usize, votes: i64) -> Result<(), Error> {
-    if counts.len() <= team {
-        counts.resize(team + 1, 0);
-    }
-    counts[team] = sum(counts[team], votes)?;
-    Ok(())
-}
-
-/// Adds `more` to `counts`, team by team.
-///
-/// # Errors
-/// [`Error::ManyVotes`] when a sum leaves 64 bits.
-pub fn add_all(counts: &mut Counts, more: &[i64]) -> Result<(), Error> {
-    more.iter().enumerate().try_for_each(|(team, votes)| add(counts, team, *votes))
-}
-
-/// The sum over all teams.
-///
-/// # Errors
-/// [`Error::ManyVotes`] when it leaves 64 bits.
-pub fn total(counts: &[i64]) -> Result<i64, Error> {
-    counts.iter().try_fold(0, |total, votes| sum(total, *votes))
-}
-
-/// The places in order, each once, with the sums of their votes; places without any are left out.
-///
-/// # Errors
-/// [`Error::ManyVotes`] when a sum leaves 64 bits.
-pub fn merged<K: Copy + Eq + Into<u64>>(mut places: Vec<(K, Counts)>) -> Result<Vec<(K, Counts)>, Error> {
-    // By number: cells of different resolutions can be level in h3o's own order, and would not meet their like.
-    places.sort_unstable_by_key(|(place, _)| (*place).into());
-    let mut merged: Vec<(K, Counts)> = Vec::with_capacity(places.len());
-    for (place, votes) in places {
-        match merged.last_mut() {
-            Some((last, sums)) if *last == place => add_all(sums, &votes)?,
-            _ => merged.push((place, votes)),
-        }
-    }
-    merged.retain(|(_, votes)| votes.iter().any(|votes| *votes != 0));
-    Ok(merged)
-}
-
-pub(crate) fn sum(a: i64, b: i64) -> Result<i64, Error> {
-    a.checked_add(b).ok_or(Error::ManyVotes { votes: i128::from(a) + i128::from(b) })
 }
 
 /// A row of pending.
@@ -201,6 +150,12 @@ impl Tally {
         self.first_at
     }
 
+    /// The start of the first minute that changed, of the match or a country.
+    #[must_use]
+    pub fn first_minute(&self) -> Option<i64> {
+        self.minutes.keys().next().copied()
+    }
+
     /// When the newest row that counts in the total was written.
     #[must_use]
     pub const fn last_at(&self) -> Option<i64> {
@@ -312,12 +267,6 @@ impl Tally {
         counted.map(|(start, minute)| (*start, minute.totals.change())).collect()
     }
 
-    /// The same as lists of counts.
-    #[must_use]
-    pub fn minutes(&self) -> Vec<(i64, Counts)> {
-        change::all_counts(self.minute_changes())
-    }
-
     /// The change by minute and country, in order of time and then of codes.
     #[must_use]
     pub fn country_minute_changes(&self) -> Vec<((i64, Country), Change)> {
@@ -328,12 +277,6 @@ impl Tally {
             changes[first..].sort_unstable_by_key(|((_, country), _)| country.number());
         }
         changes
-    }
-
-    /// The same as lists of counts.
-    #[must_use]
-    pub fn country_minutes(&self) -> Vec<((i64, Country), Counts)> {
-        change::all_counts(self.country_minute_changes())
     }
 
     /// The change by source. Votes that say only from which country a counted vote came are in it.

@@ -19,8 +19,8 @@ pub enum Step {
 /// The parts of a fold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Part {
-    /// Who of those that the next mark waits for is left, and who is left in the other heap; whether every session was told of the
-    /// close, and then who may still vote in the closed match.
+    /// Lists the writers that are left: those that the next mark waits for, and those of the other heap. Looks whether every session
+    /// was told of the close, and then which may still vote in the closed match.
     Look,
     Drain,
     /// Calls the match final, moves the mark, appends an anchor.

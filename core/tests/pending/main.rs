@@ -1,5 +1,5 @@
-//! The protocol of pending votes, explored whole within bounds: two sessions, one folder, crashes of both kinds, prepared transactions
-//! that others end, VACUUM, two heaps that take turns, a match that is closed and becomes final. The rules and their reasons stand in
+//! The protocol of pending votes, explored whole within bounds. There are two sessions, one folder, and two heaps that take turns;
+//! crashes of both kinds, prepared transactions that others end, and VACUUM; a match that is closed and becomes final. The rules and their reasons stand in
 //! docs/design/low-water.md. Here a checker looks at every order of their steps.
 //!
 //! Blocks are few and [`world::SLACK`] is 1, so that all of it happens within three blocks.

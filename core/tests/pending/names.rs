@@ -1,7 +1,7 @@
 //! Sets of transactions by name, as a fold lists them.
 
 use crate::world::{Name, SESSIONS, VOTES};
-use vote_agg_core::pending;
+use vote_agg_core::writers;
 
 /// A set, as bits.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
@@ -51,7 +51,7 @@ impl Names {
 
     /// Are all of them over, where `holders` hold the lock now? By the rule of the code.
     pub fn are_gone(self, holders: Self) -> bool {
-        pending::are_gone(&self.texts(), &holders.texts())
+        writers::are_gone(&self.texts(), &holders.texts())
     }
 
     /// Does none of the holders have a listed name?

@@ -9,7 +9,7 @@ use stateright::{Model, Property};
 pub enum Writers {
     /// As the code once did: their names are gone, in a run of the server that the postmaster's start time tells apart.
     OfAServerRun,
-    /// By `vote_agg_core::pending::are_gone`.
+    /// By `vote_agg_core::writers::are_gone`.
     ByTheRule,
 }
 

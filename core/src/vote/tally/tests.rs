@@ -7,11 +7,19 @@ fn vote(team: &str) -> Vote<'_> {
     Vote { team, cell: None, country: None, votes: 1, in_total: true, source: Source::CALL, at: 0 }
 }
 
+fn minutes(tally: &Tally) -> Vec<(i64, Counts)> {
+    change::all_counts(tally.minute_changes())
+}
+
+fn country_minutes(tally: &Tally) -> Vec<((i64, Country), Counts)> {
+    change::all_counts(tally.country_minute_changes())
+}
+
 #[test]
 fn nothing_is_nothing() {
     let tally = Tally::default();
-    assert!(tally.arrivals().is_empty() && tally.teams().is_empty() && tally.minutes().is_empty());
-    assert_eq!((tally.totals(), tally.first_at(), tally.last_at()), (Ok(vec![]), None, None));
+    assert!(tally.arrivals().is_empty() && tally.teams().is_empty() && minutes(&tally).is_empty());
+    assert_eq!((tally.totals(), tally.first_at(), tally.last_at(), tally.first_minute()), (Ok(vec![]), None, None, None));
 }
 
 #[test]
@@ -32,9 +40,10 @@ fn every_grouping_sums_to_the_same() {
     );
     assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![2, 9]));
     assert_eq!(tally.totals_by(|a| a.cell), Ok(HashMap::from_iter([(cell, 6), (other, 5)].map(|(c, n)| (c.expect("cell"), n)))));
-    assert_eq!(tally.minutes(), vec![(-MINUTE, vec![0, 3]), (0, vec![2, 1]), (MINUTE, vec![0, 5])]);
-    let by_country: Vec<_> = tally.country_minutes().into_iter().map(|((start, _), counts)| (start, counts)).collect();
-    assert_eq!(by_country, tally.minutes());
+    assert_eq!(minutes(&tally), vec![(-MINUTE, vec![0, 3]), (0, vec![2, 1]), (MINUTE, vec![0, 5])]);
+    assert_eq!(tally.first_minute(), Some(-MINUTE));
+    let by_country: Vec<_> = country_minutes(&tally).into_iter().map(|((start, _), counts)| (start, counts)).collect();
+    assert_eq!(by_country, minutes(&tally));
     assert_eq!((tally.first_at(), tally.last_at()), (Some(-1), Some(MINUTE)));
     assert_eq!(tally.arrivals().len(), 3);
 }
@@ -64,9 +73,9 @@ fn a_country_alone_is_not_in_the_total() {
     tally.add(&vote("away")).expect("small");
     assert_eq!((tally.unplaced(), tally.totals()), (Ok(vec![0, 1]), Ok(vec![0, 1])));
     assert_eq!(tally.countries().map(|c| c[0].1.clone()), Ok(vec![1]));
-    let minutes = tally.country_minutes();
-    assert_eq!(minutes.iter().map(|(_, counts)| counts.clone()).collect::<Vec<_>>(), [vec![1]]);
-    assert_eq!((tally.minutes(), tally.last_at()), (vec![(0, vec![0, 1])], Some(0)));
+    let of_countries = country_minutes(&tally);
+    assert_eq!(of_countries.iter().map(|(_, counts)| counts.clone()).collect::<Vec<_>>(), [vec![1]]);
+    assert_eq!((minutes(&tally), tally.last_at()), (vec![(0, vec![0, 1])], Some(0)));
 }
 
 #[test]
@@ -120,4 +129,19 @@ fn votes_have_a_range() {
     assert_eq!(parse_votes(Some(i64::MIN)), Err(Error::NoVotes { votes: i64::MIN }));
     assert_eq!(parse_votes(Some(MAX_VOTES + 1)), Err(Error::ManyVotes { votes: i128::from(MAX_VOTES) + 1 }));
     assert_eq!(parse_votes(None), Err(Error::Null { what: "votes" }));
+}
+
+#[test]
+fn what_came_goes_back_as_rows() {
+    let (cell, country) = (parse_cell(b"872a1072bffffff").ok(), Country::parse(b"FR").ok());
+    let mut tally = Tally::default();
+    for (team, cell, votes) in [("home", cell, 3), ("away", None, 1), ("away", None, -1), ("home", cell, 4)] {
+        tally.add(&Vote { cell, country, votes, ..vote(team) }).expect("small");
+    }
+    assert_eq!(tally.distinct(), 2);
+    let rows: Vec<_> = tally.votes(Source(7), 5).collect();
+    assert_eq!(rows.len(), 1, "what came to nothing is left out");
+    let row = rows[0];
+    assert_eq!((row.team, row.cell, row.country, row.votes, row.in_total), ("home", cell, country, 7, true));
+    assert_eq!((row.source, row.at), (Source(7), 5));
 }

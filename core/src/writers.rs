@@ -1,4 +1,4 @@
-//! Pending votes: for which transactions a fold still waits.
+//! For which writers a fold still waits.
 
 /// How the virtual id of a prepared transaction begins once the server has read it back from disk: at a restart, a promotion,
 /// or after the crash of one backend.
