@@ -7,7 +7,6 @@ use crate::error::{Result, broken};
 use crate::pending::turn::Heap;
 use crate::pg::table::Table;
 use crate::pg::tables::Tables;
-use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
 
 /// Low water of one heap: no row below block `mark` of file `file` counts, now or ever. Another file means mark 0.
@@ -49,31 +48,31 @@ impl FoldLog {
     /// # Errors
     /// XX000 when the row makes no sense.
     pub fn newest(tables: &Tables, snapshot: pg_sys::Snapshot) -> Result<Self> {
-        let Some(row) = Table::open(tables.fold_log, pg_sys::AccessShareLock).last_row(snapshot) else {
+        let table = Table::open(tables.fold_log, pg_sys::AccessShareLock);
+        let Some(row) = table.last_row(snapshot) else {
             return Ok(Self::first());
         };
-        let time = |column| row.get::<TimestampWithTimeZone>(column).map(pg_sys::TimestampTz::from);
         let mark = |file, block| -> Result<Mark> {
             Ok(Mark { file: row.need::<pg_sys::Oid>(file)?.to_u32(), block: block_number(row.need(block)?)? })
         };
         Ok(Self {
-            id: row.need(1)?,
-            at: time(2).unwrap_or_default(),
-            folds: row.need(3)?,
-            total_rows: row.need(4)?,
-            last_at: time(5),
-            last_rows: row.need(6)?,
-            last_duration_ms: row.need(7)?,
-            last_lag_ms: row.need(8)?,
-            last_error: row.get(9),
-            last_error_at: time(10),
-            pruned_at: time(11).unwrap_or_default(),
-            current: Heap::numbered(row.need(12)?)?,
-            drained: row.need(13)?,
-            marks: [mark(14, 15)?, mark(16, 17)?],
-            sized: row.get::<i64>(18).map(block_number).transpose()?,
-            waiting: row.get::<Vec<String>>(19).unwrap_or_default(),
-            aside: row.need(20)?,
+            id: row.need("id")?,
+            at: row.time("at")?.unwrap_or_default(),
+            folds: row.need("folds")?,
+            total_rows: row.need("total_rows")?,
+            last_at: row.time("last_at")?,
+            last_rows: row.need("last_rows")?,
+            last_duration_ms: row.need("last_duration_ms")?,
+            last_lag_ms: row.need("last_lag_ms")?,
+            last_error: row.get("last_error")?,
+            last_error_at: row.time("last_error_at")?,
+            pruned_at: row.time("pruned_at")?.unwrap_or_default(),
+            current: Heap::numbered(row.need("current_heap")?)?,
+            drained: row.need("drained")?,
+            marks: [mark("file_1", "mark_1")?, mark("file_2", "mark_2")?],
+            sized: row.get::<i64>("sized")?.map(block_number).transpose()?,
+            waiting: row.get::<Vec<String>>("waiting")?.unwrap_or_default(),
+            aside: row.need("aside")?,
         })
     }
 

@@ -1,30 +1,31 @@
 //! Pending votes: two heaps that take turns, written and read below SQL.
 //!
 //! A vote is one `heap_insert`: no index, no row lock, no query. Three rules make low water (see docs/design/low-water.md) right;
-//! they are kept here and in fold/once.rs:
+//! they are kept here and in low_water.rs, in the order of fold/once.rs:
 //! 1. A writer locks the heap, then looks where it ends, then appends at most [`SLACK`] blocks below that end.
-//! 2. A fold appends an anchor, a row without a match, and then lists who holds the lock of a writer. Once those are gone,
+//! 2. A fold appends an anchor, a row without a match, and then lists the holders of a writer's lock. Once those are gone,
 //!    and a fold has drained what they wrote, the mark moves to `SLACK` blocks below the anchor's end.
 //! 3. The anchor stays until the mark that stands on the next one counts. While it lives neither VACUUM nor a crash makes
-//!    the file shorter, so who locks the heap after the listing looks at an end that is not below the anchor's.
+//!    the file shorter, so a writer that locks the heap after the listing looks at an end that is not below the anchor's.
 
 #![allow(unsafe_code, reason = "appends, scans and deletes of a heap are the server's own interface")]
 
 use crate::error::{Result, broken};
 use crate::pending::dead_pages::DeadPages;
 use crate::pending::fold_log::Mark;
-use crate::pending::row::{COLUMNS, PendingRow, RowPlace};
+use crate::pending::row::{COLUMNS, Column, MOST_COLUMNS, PendingRow, RowPlace, RowValues};
+use crate::pg::form;
 use crate::pg::table::{Table, block_of};
 use crate::settings;
-use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
+use pgrx::{PgSqlErrorCode, pg_sys};
 use std::ops::Range;
 use vote_agg_core::Country;
 use vote_agg_core::vote::cell;
 use vote_agg_core::vote::tally::{Source, Vote};
 
 /// How far below the end of the heap a session may go on filling the block it began. Many sessions extend the heap at the
-/// same time: with 0, each would leave its block half empty and move to the last one (0.86 of a bare INSERT's speed instead
-/// of 0.94). Reads pass over this many blocks.
+/// same time. With 0, each would leave its block half empty and move to the last one: 0.86 of a bare INSERT's speed instead
+/// of 0.94. Reads pass over this many blocks.
 pub const SLACK: u32 = 128;
 
 /// What a visitor of rows wants next.
@@ -48,7 +49,9 @@ impl OpenHeap {
         let is_plain = class.relkind == pg_sys::RELKIND_RELATION as std::ffi::c_char
             && class.relam == pg_sys::HEAP_TABLE_AM_OID
             && !table.has_index()
-            && !table.has_trigger();
+            && !table.has_trigger()
+            // SAFETY: the form of an open relation.
+            && [COLUMNS.len(), MOST_COLUMNS].contains(&unsafe { form::width(table.row_form()) });
         if is_plain {
             return Ok(Self(table));
         }
@@ -59,6 +62,15 @@ impl OpenHeap {
         )
         .set_detail("Votes are appended below SQL, where indexes, triggers and other storage would be passed over.")
         .set_hint("Drop what was added to vote_agg.pending_1, vote_agg.pending_2 and vote_agg.pending_aside."))
+    }
+
+    /// Checks that its columns are those that votes are written to by place.
+    ///
+    /// # Errors
+    /// XX000 where they are others.
+    pub fn check_columns(&self) -> Result<()> {
+        // SAFETY: the form of an open relation.
+        unsafe { form::check(self.0.row_form(), &COLUMNS) }
     }
 
     /// Its size in blocks.
@@ -132,33 +144,33 @@ impl OpenHeap {
         country: Option<&Country>,
         place: Option<RowPlace>,
     ) -> u32 {
-        let country = country.map(Country::as_str);
-        let mut nulls = [false; COLUMNS];
-        nulls[0] = cell.is_none();
-        nulls[7] = country.is_none();
-        let text = |value: &str| value.into_datum().unwrap_or(pg_sys::Datum::null());
-        let mut values: [pg_sys::Datum; COLUMNS] = [
-            cell.unwrap_or(0).into(),
-            votes.into(),
-            at.into(),
-            source.0.into(),
-            in_total.into(),
-            text(match_id),
-            text(team),
-            country.map_or(pg_sys::Datum::null(), text),
-            place.map_or(pg_sys::Datum::null(), |place| place.relation.into()),
-            place.map_or(pg_sys::Datum::null(), |place| i64::from(place.block).into()),
-        ];
+        let mut values = RowValues::none();
+        if let Some(cell) = cell {
+            values.set(Column::Cell, cell);
+        }
+        values.set(Column::Votes, votes);
+        values.set(Column::At, at);
+        values.set(Column::Source, source.0);
+        values.set(Column::InTotal, in_total);
+        values.set_text(Column::Match, match_id);
+        values.set_text(Column::Team, team);
+        if let Some(country) = country {
+            values.set_text(Column::Country, country.as_str());
+        }
+        if let Some(place) = place {
+            values.set(Column::Relation, place.relation);
+            values.set(Column::Block, i64::from(place.block));
+        }
         // SAFETY: the values are those of the table's columns; the tuple lives in the current memory context until the
         // caller's is reset, and is freed here at once. HEAP_INSERT_SKIP_FSM: rule 1, never into a gap further down.
         unsafe {
-            let tuple = pg_sys::heap_form_tuple(self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
+            let tuple = values.row().write(self.0.row_form());
             let command = pg_sys::GetCurrentCommandId(true);
             pg_sys::heap_insert(self.0.as_ptr(), tuple, command, pg_sys::HEAP_INSERT_SKIP_FSM as i32, std::ptr::null_mut());
             let block = block_of(&(*tuple).t_self);
             pg_sys::pfree(tuple.cast());
-            for (value, _) in values[5..8].iter().zip(&nulls[5..8]).filter(|(_, null)| !**null) {
-                pg_sys::pfree(value.cast_mut_ptr());
+            for text in [Column::Match, Column::Team, Column::Country] {
+                values.row().free_text(text as usize);
             }
             block
         }
@@ -201,7 +213,7 @@ impl OpenHeap {
             let table = self.0.as_ptr();
             let scan = pg_sys::heap_beginscan(table, snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), flags);
             pg_sys::heap_setscanlimits(scan, blocks.start, blocks.end - blocks.start);
-            let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
+            let mut values = RowValues::none();
             let mut block = pg_sys::InvalidBlockNumber;
             loop {
                 let tuple = pg_sys::heap_getnext(scan, pg_sys::ScanDirection::ForwardScanDirection);
@@ -215,8 +227,8 @@ impl OpenHeap {
                     learn(block);
                     pgrx::check_for_interrupts!();
                 }
-                pg_sys::heap_deform_tuple(tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
-                let found = PendingRow::new((*tuple).t_self, &values, &nulls);
+                values.row().read(tuple, self.0.row_form());
+                let found = PendingRow::new((*tuple).t_self, &values);
                 if matches!(see(&found)?, Next::Stop) {
                     next = Next::Stop;
                     break;
@@ -239,14 +251,14 @@ impl OpenHeap {
     ) -> Result<()> {
         let mut tuple = pg_sys::HeapTupleData { t_self: *tid, ..Default::default() };
         let mut buffer = pg_sys::InvalidBuffer as pg_sys::Buffer;
-        let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
+        let mut values = RowValues::none();
         // SAFETY: the row stays pinned until the buffer is given back, and is not kept longer.
         unsafe {
             if !pg_sys::heap_fetch(self.0.as_ptr(), snapshot, &mut tuple, &mut buffer, false) {
                 return Ok(());
             }
-            pg_sys::heap_deform_tuple(&mut tuple, self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
-            let seen = see(&PendingRow::new(*tid, &values, &nulls));
+            values.row().read(&raw mut tuple, self.0.row_form());
+            let seen = see(&PendingRow::new(*tid, &values));
             pg_sys::ReleaseBuffer(buffer);
             seen
         }
@@ -254,11 +266,10 @@ impl OpenHeap {
 
     /// Appends a row of another heap as it is.
     pub fn insert_copy(&self, row: &PendingRow) {
-        let (values, nulls) = row.raw();
-        let (mut values, mut nulls) = (*values, *nulls);
+        let mut values = *row.values();
         // SAFETY: the heaps of pending have one form.
         unsafe {
-            let tuple = pg_sys::heap_form_tuple(self.0.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
+            let tuple = values.row().write(self.0.row_form());
             let command = pg_sys::GetCurrentCommandId(true);
             pg_sys::heap_insert(self.0.as_ptr(), tuple, command, pg_sys::HEAP_INSERT_SKIP_FSM as i32, std::ptr::null_mut());
             pg_sys::pfree(tuple.cast());

@@ -1,16 +1,15 @@
 //! Low water and the turns of the two heaps: rules 2 and 3 of heap.rs. Called by a fold, in its transaction.
 
-#![allow(unsafe_code, reason = "reads variables of the server")]
-
 use crate::error::Result;
 use crate::pending::fold_log::{FoldLog, Mark};
 use crate::pending::heap::{OpenHeap, SLACK};
+use crate::pg::database;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::table::block_of;
 use crate::pg::tables::Tables;
 use crate::settings::{self, Pause};
 use pgrx::{IntoDatum, pg_sys};
-use vote_agg_core::pending::are_gone;
+use vote_agg_core::writers::are_gone;
 
 /// Low water moves in steps of at least this many blocks: each costs an anchor.
 const STEP: u32 = 16;
@@ -36,10 +35,7 @@ pub fn is_written(spi: &Spi, table: pg_sys::Oid) -> Result<bool> {
 }
 
 fn writers(spi: &Spi, table: pg_sys::Oid, with_own: bool) -> Result<Vec<String>> {
-    // SAFETY: set when the process connected.
-    let database = unsafe { pg_sys::MyDatabaseId };
-    let rows = spi.run(&WRITERS, &[database.into_datum(), table.into_datum(), with_own.into_datum()], Sees::Now)?;
-    rows.iter().map(|row| row.need(1)).collect()
+    spi.run(&WRITERS, &[database::oid().into_datum(), table.into_datum(), with_own.into_datum()], Sees::Now)?.values()
 }
 
 /// Does any other transaction hold one of the heaps, or the registry of matches, for writing?
@@ -106,7 +102,7 @@ pub fn move_mark(
     }
     let mark = current.first_block(state.mark(state.current));
     if state.sized.is_none() && current.blocks() >= mark + SLACK + STEP {
-        // The order matters: from the anchor on, the heap cannot get shorter; then who writes. Who locks it later looks later.
+        // The order matters: from the anchor on, the heap cannot get shorter; then the writers. One that locks it later looks later.
         state.sized = Some(current.insert_anchor(at) + 1);
         settings::pause(Pause::FoldSized);
         state.waiting = writers_of(spi, table)?;

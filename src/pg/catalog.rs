@@ -75,6 +75,25 @@ pub fn column_number(table: pg_sys::Oid, name: &CStr) -> i16 {
     unsafe { pg_sys::get_attnum(table, name.as_ptr()) }
 }
 
+/// The type of a table's column, below all domains; `None` where there is no such column.
+pub fn base_type(table: pg_sys::Oid, column: &CStr) -> Option<pg_sys::Oid> {
+    let number = column_number(table, column);
+    // SAFETY: look-ups in the catalog.
+    (number > 0).then(|| unsafe { pg_sys::getBaseType(pg_sys::get_atttype(table, number)) })
+}
+
+/// Is the type an enum?
+pub fn is_enum(of: pg_sys::Oid) -> bool {
+    // SAFETY: a look-up in the catalog.
+    unsafe { pg_sys::get_typtype(of) as u8 == pg_sys::TYPTYPE_ENUM }
+}
+
+/// Waits for a transaction that renames a label of an enum, and lets none do it until this one ends.
+pub fn hold_type(of: pg_sys::Oid) {
+    // SAFETY: a lock that conflicts with that of ALTER TYPE … VALUE only.
+    unsafe { pg_sys::LockDatabaseObject(pg_sys::TypeRelationId, of, 0, pg_sys::ShareLock as i32) };
+}
+
 /// A name as the server's text, in the database's encoding whatever that is.
 pub fn text_of(name: &CStr) -> pg_sys::Datum {
     // SAFETY: copies a text that ends with a zero byte.

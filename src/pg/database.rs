@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "variables of the server")]
 
+use crate::error::Result;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::table::Table;
 use pgrx::pg_sys;
@@ -31,6 +32,25 @@ pub fn place() -> Option<String> {
     Some(format!("{system} {timeline} {} {}.{:09}", oid().to_u32(), made.0, made.1))
 }
 
+/// The cluster's number, the time line of its log, and the number of this database.
+pub struct Identity {
+    pub system: String,
+    pub timeline: u32,
+    pub database: u32,
+}
+
+/// Which server and database this is; `None` on a standby.
+pub fn identity() -> Option<Identity> {
+    // SAFETY: variables of the server; the timeline is fixed once a server is no standby any more.
+    unsafe {
+        if pg_sys::RecoveryInProgress() {
+            return None;
+        }
+        let system = pg_sys::GetSystemIdentifier().to_string();
+        Some(Identity { system, timeline: pg_sys::GetWALInsertionTimeLine(), database: oid().to_u32() })
+    }
+}
+
 /// Is the library being loaded by `shared_preload_libraries`?
 pub fn is_preloading() -> bool {
     // SAFETY: a flag of the server.
@@ -50,13 +70,17 @@ pub struct Database {
 }
 
 /// The databases that take connections, from the catalog that all share.
-pub fn all() -> Vec<Database> {
+///
+/// # Errors
+/// XX000 when the catalog is another.
+pub fn all() -> Result<Vec<Database>> {
     let table = Table::open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock);
-    // The first columns of pg_database: oid, datname, …, datallowconn as the seventh.
-    let rows = table.rows(Snapshot::latest().as_ptr());
-    let open = rows.iter().filter(|row| row.get::<bool>(7) == Some(true));
-    open.filter_map(|row| {
-        Some(Database { oid: row.get(1)?, name: row.get::<&std::ffi::CStr>(2)?.to_string_lossy().into_owned() })
-    })
-    .collect()
+    let mut databases = Vec::new();
+    for row in table.rows(Snapshot::latest().as_ptr()) {
+        let (oid, name): (_, &std::ffi::CStr) = (row.need("oid")?, row.need("datname")?);
+        if row.need("datallowconn")? {
+            databases.push(Database { oid, name: name.to_string_lossy().into_owned() });
+        }
+    }
+    Ok(databases)
 }

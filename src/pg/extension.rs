@@ -4,10 +4,16 @@
 
 use pgrx::pg_sys;
 
+/// Refuses settings named `vote_agg.…` that are none of ours, from now on.
+pub fn reserve_settings() {
+    // SAFETY: a call with a constant.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"vote_agg".as_ptr()) };
+}
+
 /// Keeps the extension from being dropped before the transaction ends; false where it is not installed (any more).
 ///
-/// Who takes locks on several tables does this first: DROP EXTENSION begins with the lock that this one waits for, so the
-/// two cannot wait for each other.
+/// A function that locks several tables does this first. DROP EXTENSION begins with the lock that this one waits for, so the two
+/// cannot wait for each other.
 pub fn hold() -> bool {
     let find = || {
         // SAFETY: a look-up by a constant name.

@@ -39,6 +39,32 @@ unsafe impl<'fcx> ArgAbi<'fcx> for Jsonb<'fcx> {
 
 pgrx::impl_sql_translatable!(Jsonb<'_>, arg_only = "jsonb");
 
+/// A jsonb argument that is handed on to SQL as it is.
+pub struct Unread(pg_sys::Datum);
+
+impl Unread {
+    /// The argument, as long as the call lasts.
+    pub const fn datum(&self) -> pg_sys::Datum {
+        self.0
+    }
+}
+
+impl FromDatum for Unread {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        (!is_null).then_some(Self(datum))
+    }
+}
+
+// SAFETY: a plain value in.
+unsafe impl<'fcx> ArgAbi<'fcx> for Unread {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the install script declares the argument as jsonb.
+        unsafe { arg.unbox_arg_using_from_datum().unwrap_or(Self(pg_sys::Datum::null())) }
+    }
+}
+
+pgrx::impl_sql_translatable!(Unread, arg_only = "jsonb");
+
 impl Jsonb<'_> {
     /// Shows each object of the array, in order.
     ///

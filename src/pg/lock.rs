@@ -95,15 +95,36 @@ unsafe extern "C-unwind" fn before_prepare(event: pg_sys::XactEvent::Type, _noth
     }
 }
 
+/// How long this process waits for a lock, for as long as this lives.
+pub struct Patience(i32);
+
+impl Patience {
+    /// So many milliseconds from now on. One is the least that the server knows, and 0 is for ever.
+    pub fn of(milliseconds: i32) -> Self {
+        // SAFETY: the variable of lock_timeout, of this process alone; it is put back when this ends.
+        unsafe {
+            let before = pg_sys::LockTimeout;
+            pg_sys::LockTimeout = milliseconds;
+            Self(before)
+        }
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        unsafe { pg_sys::LockTimeout = self.0 };
+    }
+}
+
 /// Waits until nobody holds advisory lock 20240721 (`pg_advisory_lock(20240721)`) exclusively.
 pub fn wait_for_tester() {
     let tag = pg_sys::LOCKTAG { locktag_field3: 20_240_721, locktag_field4: 1, ..Lock::Fold.tag() };
-    // SAFETY: the tag is valid; what is taken is given back. A test waits however long a fold may wait for a lock.
+    // A test waits however long a fold may wait for a lock.
+    let _patience = Patience::of(0);
+    // SAFETY: the tag is valid; what is taken is given back.
     unsafe {
-        let patience = pg_sys::LockTimeout;
-        pg_sys::LockTimeout = 0;
         pg_sys::LockAcquire(&tag, pg_sys::ShareLock as i32, true, false);
-        pg_sys::LockTimeout = patience;
         pg_sys::LockRelease(&tag, pg_sys::ShareLock as i32, true);
     }
 }

@@ -3,26 +3,57 @@
 #![allow(unsafe_code, reason = "background workers, signals and transactions are the server's own interfaces")]
 
 use crate::error::Result;
-use pgrx::bgworkers::BackgroundWorkerBuilder;
-use pgrx::pg_sys::panic::CaughtError;
+use crate::pg::failure::Failure;
+use crate::pg::lock::Patience;
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder};
+use pgrx::pg_sys::panic::ErrorReportable;
 #[cfg(not(feature = "pg18"))]
 use pgrx::pg_sys::pqsignal;
 #[cfg(feature = "pg18")]
 use pgrx::pg_sys::pqsignal_be as pqsignal;
-use pgrx::{PgLogLevel, PgTryBuilder, ereport, pg_sys};
+use pgrx::{PgLogLevel, PgTryBuilder, ereport, pg_guard, pg_sys};
+use std::cell::RefCell;
 use std::ffi::CStr;
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The longest time between two tries after failures.
 pub const MAX_BACK_OFF: Duration = Duration::from_secs(30);
 
+/// How long a commit waits, in milliseconds, for its turn among all who notify: one holds up the next until it is on disk.
+/// A commit that gave up soon would never get there beside many of them.
+const COMMIT_PATIENCE: i32 = 10_000;
+
+/// The longest sleep without a look for the server's word.
+const DEAF: Duration = Duration::from_millis(100);
+
 /// What the process list says.
 pub const FOLDING: &CStr = c"folding votes";
 
-/// A background process of ours, of a name and a main function.
-pub fn process(name: &str, function: &str) -> BackgroundWorkerBuilder {
-    BackgroundWorkerBuilder::new(name).set_type(name).set_library("vote_agg").set_function(function).enable_spi_access()
+thread_local! {
+    static MAINS: RefCell<Vec<(&'static str, fn(pg_sys::Datum))>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Says what a background process of this name does with its argument. Called when the library is loaded, which each such
+/// process does first.
+pub fn define(name: &'static str, main: fn(pg_sys::Datum)) {
+    MAINS.with_borrow_mut(|mains| mains.push((name, main)));
+}
+
+/// A background process of a name that is defined.
+pub fn process(name: &str) -> BackgroundWorkerBuilder {
+    BackgroundWorkerBuilder::new(name).set_type(name).set_library("vote_agg").set_function("vote_agg_main").enable_spi_access()
+}
+
+/// Where each of our processes begins: the server finds it by its name.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn vote_agg_main(argument: pg_sys::Datum) {
+    let name = BackgroundWorker::get_name();
+    let main = MAINS.with_borrow(|mains| mains.iter().find(|(known, _)| *known == name).map(|(_, main)| *main));
+    if let Some(main) = main {
+        main(argument);
+    }
 }
 
 unsafe extern "C-unwind" {
@@ -98,6 +129,29 @@ pub fn pause(time: Duration) -> bool {
     false
 }
 
+/// Sleeps without listening to the latch: who sets it meanwhile wakes nobody, and costs nothing. Looks for the server's word ten times a
+/// second. The next [`pause`] listens again.
+pub fn rest(time: Duration) {
+    let end = Instant::now() + time;
+    loop {
+        let left = end.saturating_duration_since(Instant::now()).min(DEAF);
+        let events = (pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH) as i32;
+        // SAFETY: the process's own latch, which is reset before the caller looks for what it was set for.
+        unsafe {
+            if !left.is_zero() {
+                let milliseconds = std::ffi::c_long::try_from(left.as_millis().max(1)).unwrap_or(1);
+                pg_sys::WaitLatch(pg_sys::MyLatch, events, milliseconds, pg_sys::PG_WAIT_EXTENSION);
+            }
+            pg_sys::ResetLatch(pg_sys::MyLatch);
+        }
+        pgrx::check_for_interrupts!();
+        // SAFETY: a variable of this process, which its signal handler sets.
+        if left < DEAF || unsafe { pg_sys::ConfigReloadPending } != 0 {
+            return;
+        }
+    }
+}
+
 /// Takes over settings that a reload of the server's configuration changed.
 pub fn reload_settings() {
     // SAFETY: between transactions, as the server itself does it.
@@ -109,18 +163,18 @@ pub fn reload_settings() {
     }
 }
 
-/// Tells the server's log of a failure.
-pub fn report(message: &str, detail: &str) {
-    ereport!(PgLogLevel::WARNING, pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR, message.to_owned(), detail.to_owned());
+/// Tells the server's log of a failure, with its SQLSTATE.
+pub fn report(what: &str, failure: &Failure, detail: &str) {
+    ereport!(PgLogLevel::WARNING, failure.code, format!("{what}: {failure}"), detail.to_owned());
 }
 
-/// Tells the server's log, and whoever folds by hand, of something that somebody else has to mend.
+/// Tells the server's log, and a caller of fold(), of something that somebody else has to mend.
 pub fn warn(message: &str, detail: &str) {
     ereport!(PgLogLevel::WARNING, pgrx::PgSqlErrorCode::ERRCODE_WARNING, message.to_owned(), detail.to_owned());
 }
 
-/// Runs `act` in a transaction and commits it. Any error rolls it back and comes out as text.
-pub fn in_transaction<T>(activity: &CStr, act: impl FnOnce() -> Result<T>) -> std::result::Result<T, String> {
+/// Runs `act` in a transaction and commits it. Any error rolls it back.
+pub fn in_transaction<T>(activity: &CStr, act: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {
     let mut committed = None;
     let result = PgTryBuilder::new(AssertUnwindSafe(|| {
         // SAFETY: one transaction at a time, begun and ended here; statistics are reported outside it.
@@ -129,15 +183,16 @@ pub fn in_transaction<T>(activity: &CStr, act: impl FnOnce() -> Result<T>) -> st
             pg_sys::StartTransactionCommand();
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
             pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_RUNNING, activity.as_ptr());
-            let value = act().map_err(|error| text_of(error.message(), error.detail()))?;
+            let value = act().unwrap_or_report();
             pg_sys::PopActiveSnapshot();
+            let _patience = Patience::of(COMMIT_PATIENCE);
             pg_sys::CommitTransactionCommand();
             committed = Some(value);
         }
         Ok(())
     }))
-    .catch_others(|error| Err(text_of_caught(&error)))
-    .catch_rust_panic(|error| Err(text_of_caught(&error)))
+    .catch_others(|error| Err(Failure::caught(&error)))
+    .catch_rust_panic(|error| Err(Failure::caught(&error)))
     .execute();
     // SAFETY: as above.
     unsafe {
@@ -147,29 +202,13 @@ pub fn in_transaction<T>(activity: &CStr, act: impl FnOnce() -> Result<T>) -> st
         pg_sys::pgstat_report_stat(true);
         pg_sys::pgstat_report_activity(pg_sys::BackendState::STATE_IDLE, std::ptr::null());
     }
-    result.and_then(|()| committed.ok_or_else(|| "nothing was done".into()))
-}
-
-fn text_of(message: &str, detail: Option<&str>) -> String {
-    detail.map_or_else(|| message.to_owned(), |detail| format!("{message} ({detail})"))
-}
-
-/// An error's message and detail.
-pub fn text_of_caught(error: &CaughtError) -> String {
-    match error {
-        CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => text_of(report.message(), report.detail()),
-        CaughtError::RustPanic { ereport, .. } => text_of(ereport.message(), ereport.detail()),
-    }
+    result.and_then(|()| committed.ok_or_else(|| Failure::broken("nothing was done")))
 }
 
 /// Keeps the reason of a failure where people look for it.
 pub fn note(act: impl FnOnce() -> Result<()>) {
-    if let Err(reason) = in_transaction(FOLDING, act) {
-        ereport!(
-            PgLogLevel::LOG,
-            pgrx::PgSqlErrorCode::ERRCODE_INTERNAL_ERROR,
-            format!("the failure could not be noted: {reason}")
-        );
+    if let Err(failure) = in_transaction(FOLDING, act) {
+        ereport!(PgLogLevel::LOG, failure.code, format!("the failure could not be noted: {failure}"));
     }
 }
 

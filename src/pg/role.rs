@@ -1,5 +1,5 @@
-//! Acting as somebody else for a moment, as the server does it for referential checks or REINDEX: with other rights, with
-//! settings that names can be trusted in, and with nothing of either left at the end.
+//! Acting as another role for a moment, as the server does it for referential checks or REINDEX. The code runs with other rights,
+//! and with settings under which names can be trusted. Nothing of either is left at the end.
 
 #![allow(unsafe_code, reason = "sets the user and the settings of the process, and back")]
 
@@ -36,7 +36,7 @@ fn owner(table: pg_sys::Oid) -> pg_sys::Oid {
     unsafe { (*(*table.as_ptr()).rd_rel).relowner }
 }
 
-/// An error that passes through leaves it to the abort of the (sub)transaction to become who it was, settings included.
+/// An error that passes through leaves it to the abort of the (sub)transaction to restore role and settings.
 fn acting<T>(user: pg_sys::Oid, more: u32, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let (mut before, mut context) = (pg_sys::InvalidOid, 0);
     let settings = Settings::nest();
@@ -77,7 +77,7 @@ impl Settings {
         Self(unsafe { pg_sys::NewGUCNestLevel() })
     }
 
-    /// Rolls back every change of a setting since: by SET, SET LOCAL or `set_config`, whoever made it.
+    /// Rolls back every change of a setting since: by SET, SET LOCAL or `set_config`, in any function.
     fn restore(self) {
         // SAFETY: the level that this stands for.
         unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
@@ -107,6 +107,12 @@ impl Settings {
         };
         if set > 0 { Ok(()) } else { Err(broken("search_path could not be set".into())) }
     }
+}
+
+/// Is the current role the very owner of the table?
+pub fn is_owner_of(table: pg_sys::Oid) -> bool {
+    // SAFETY: reads the current user.
+    owner(table) == unsafe { pg_sys::GetUserId() }
 }
 
 /// Does the current role own the table, or is it a member of the role that does, or a superuser?

@@ -3,47 +3,10 @@
 #![allow(unsafe_code, reason = "subtransactions are the server's own interface")]
 
 use crate::error::Result;
-use crate::pg::process::text_of_caught;
-use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
-use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
+use crate::pg::failure::Failure;
+use pgrx::pg_sys::panic::ErrorReportable;
+use pgrx::{PgTryBuilder, pg_sys};
 use std::panic::AssertUnwindSafe;
-
-/// Why a part failed.
-pub struct Failure {
-    pub code: PgSqlErrorCode,
-    pub text: String,
-}
-
-impl Failure {
-    fn caught(error: &CaughtError) -> Self {
-        let (CaughtError::PostgresError(report)
-        | CaughtError::ErrorReport(report)
-        | CaughtError::RustPanic { ereport: report, .. }) = error;
-        Self { code: report.sql_error_code(), text: text_of_caught(error) }
-    }
-
-    /// Would everything else fail as well? A statement that was cancelled, a server that shuts down, a full disk.
-    pub fn is_everyones(&self) -> bool {
-        matches!(
-            self.code,
-            PgSqlErrorCode::ERRCODE_QUERY_CANCELED
-                | PgSqlErrorCode::ERRCODE_ADMIN_SHUTDOWN
-                | PgSqlErrorCode::ERRCODE_CRASH_SHUTDOWN
-                | PgSqlErrorCode::ERRCODE_DATABASE_DROPPED
-                | PgSqlErrorCode::ERRCODE_DISK_FULL
-        )
-    }
-
-    /// Did it wait for a lock in vain?
-    pub fn is_locked_out(&self) -> bool {
-        matches!(self.code, PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE | PgSqlErrorCode::ERRCODE_T_R_DEADLOCK_DETECTED)
-    }
-
-    /// The failure as an error of the whole.
-    pub fn into_report(self) -> ErrorReport {
-        ErrorReport::new(self.code, self.text, pgrx::function_name!())
-    }
-}
 
 /// Runs `act` in a subtransaction. An error takes back what it did, and nothing else.
 pub fn attempt<T>(act: impl FnOnce() -> Result<T>) -> std::result::Result<T, Failure> {

@@ -3,8 +3,11 @@
 #![allow(unsafe_code, reason = "relations, scans and tuples are the server's own structures")]
 
 use crate::error::{Result, broken};
+use crate::pg::form;
+use pgrx::datum::TimestampWithTimeZone;
 use pgrx::itemptr::item_pointer_get_block_number;
 use pgrx::{FromDatum, pg_sys};
+use std::cell::Cell;
 
 /// A table that is open, and locked as it was opened until the transaction ends.
 pub struct Table(pg_sys::Relation);
@@ -19,6 +22,12 @@ impl Table {
     /// The server's structure, valid as long as this lives.
     pub const fn as_ptr(&self) -> pg_sys::Relation {
         self.0
+    }
+
+    /// Its number in `pg_class`.
+    pub const fn oid(&self) -> pg_sys::Oid {
+        // SAFETY: an open relation.
+        unsafe { (*self.0).rd_id }
     }
 
     /// The file that holds the table; VACUUM FULL, CLUSTER and TRUNCATE change it.
@@ -102,7 +111,7 @@ impl Table {
     }
 
     /// The newest row (last of the primary key) in `snapshot`.
-    pub fn last_row(&self, snapshot: pg_sys::Snapshot) -> Option<Row> {
+    pub fn last_row(&self, snapshot: pg_sys::Snapshot) -> Option<Row<'_>> {
         // SAFETY: the index belongs to the open table; the row is copied before the scan ends.
         unsafe {
             let index = pg_sys::index_open(self.primary_key(), pg_sys::AccessShareLock as i32);
@@ -116,7 +125,7 @@ impl Table {
     }
 
     /// All rows in `snapshot`: for tables of a few rows.
-    pub fn rows(&self, snapshot: pg_sys::Snapshot) -> Vec<Row> {
+    pub fn rows(&self, snapshot: pg_sys::Snapshot) -> Vec<Row<'_>> {
         let mut rows = Vec::new();
         // SAFETY: a scan of the open table without an index; each row is copied before the next is asked for.
         unsafe {
@@ -129,10 +138,10 @@ impl Table {
         rows
     }
 
-    /// The row whose first column, the primary key, is `key`.
-    pub fn row(&self, key: &str, snapshot: pg_sys::Snapshot) -> Option<Row> {
+    /// The row in which `column`, the primary key, is `key`.
+    pub fn row(&self, column: &str, key: &str, snapshot: pg_sys::Snapshot) -> Option<Row<'_>> {
         let mut row = None;
-        let visited = self.visit(&[(1, key)], snapshot, |tuple| {
+        let visited = self.visit(&[(column, key)], snapshot, |tuple| {
             // SAFETY: copied while the scan shows it.
             row = unsafe { Row::copy(tuple, self) };
             Ok(false)
@@ -140,14 +149,14 @@ impl Table {
         visited.ok().and(row)
     }
 
-    /// Shows the rows in which the named columns (numbered from 1, texts, the first ones of the primary key) have these
-    /// values, as long as `see` returns true.
+    /// Shows the rows in which these columns (texts, the first ones of the primary key) have these values, as long as `see`
+    /// returns true.
     ///
     /// # Errors
-    /// Those of `see`.
+    /// Those of `see`, and XX000 where there is no such column.
     pub fn visit(
         &self,
-        keys: &[(i16, &str)],
+        keys: &[(&str, &str)],
         snapshot: pg_sys::Snapshot,
         mut see: impl FnMut(pg_sys::HeapTuple) -> Result<bool>,
     ) -> Result<()> {
@@ -157,7 +166,8 @@ impl Table {
         unsafe {
             for (scan_key, (column, value)) in scan_keys.iter_mut().zip(keys) {
                 let text = pgrx::IntoDatum::into_datum(*value).unwrap_or(pg_sys::Datum::null());
-                pg_sys::ScanKeyInit(scan_key, *column, pg_sys::BTEqualStrategyNumber as u16, pg_sys::F_TEXTEQ.into(), text);
+                let number = form::place_of(self.row_form(), column, 0)? as i16 + 1;
+                pg_sys::ScanKeyInit(scan_key, number, pg_sys::BTEqualStrategyNumber as u16, pg_sys::F_TEXTEQ.into(), text);
             }
             let index = self.primary_key();
             let is_mvcc = (*snapshot).snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC;
@@ -218,39 +228,60 @@ impl Drop for Table {
     }
 }
 
-/// A copied row, in the current memory context.
-pub struct Row {
+/// A copied row of an open table, in the current memory context.
+pub struct Row<'t> {
+    table: &'t Table,
     values: Vec<pg_sys::Datum>,
     nulls: Vec<bool>,
+    /// After the column that was read last, where the next one is looked for first.
+    next: Cell<usize>,
 }
 
-impl Row {
+impl<'t> Row<'t> {
     /// # Safety
     /// `tuple` is null or a valid row of `table`.
-    unsafe fn copy(tuple: pg_sys::HeapTuple, table: &Table) -> Option<Self> {
+    unsafe fn copy(tuple: pg_sys::HeapTuple, table: &'t Table) -> Option<Self> {
         if tuple.is_null() {
             return None;
         }
         // SAFETY: as promised by the caller; both lists have one place a column.
         unsafe {
             let form = table.row_form();
-            let columns = usize::try_from((*form).natts).unwrap_or(0);
-            let mut row = Self { values: vec![pg_sys::Datum::null(); columns], nulls: vec![true; columns] };
+            let columns = form::width(form);
+            let (mut values, mut nulls) = (vec![pg_sys::Datum::null(); columns], vec![true; columns]);
             let tuple = pg_sys::heap_copytuple(tuple);
-            pg_sys::heap_deform_tuple(tuple, form, row.values.as_mut_ptr(), row.nulls.as_mut_ptr());
-            Some(row)
+            pg_sys::heap_deform_tuple(tuple, form, values.as_mut_ptr(), nulls.as_mut_ptr());
+            Some(Self { table, values, nulls, next: Cell::new(0) })
         }
     }
 
-    /// The value of the column numbered from 1, `None` for NULL.
-    pub fn get<T: FromDatum>(&self, column: usize) -> Option<T> {
-        // SAFETY: callers name the column's type as the install script declares it.
-        unsafe { T::from_datum(self.values[column - 1], self.nulls[column - 1]) }
+    /// The value of a column, `None` for NULL.
+    ///
+    /// # Errors
+    /// XX000 where the table has no such column.
+    pub fn get<T: FromDatum>(&self, column: &str) -> Result<Option<T>> {
+        // SAFETY: the table is open; callers name the column's type as the install script declares it.
+        unsafe {
+            let place = form::place_of(self.table.row_form(), column, self.next.get())?;
+            self.next.set(place + 1);
+            Ok(T::from_datum(self.values[place], self.nulls[place]))
+        }
     }
 
     /// The value of a NOT NULL column.
-    pub fn need<T: FromDatum>(&self, column: usize) -> Result<T> {
-        self.get(column).ok_or_else(|| broken(format!("column {column} of a row of vote_agg is null")))
+    ///
+    /// # Errors
+    /// XX000 when it is null, or not there.
+    pub fn need<T: FromDatum>(&self, column: &str) -> Result<T> {
+        self.get(column)?.ok_or_else(|| broken(format!("column {column} of a row of vote_agg is null")))
+    }
+
+    /// A time, in microseconds since PostgreSQL's epoch.
+    ///
+    /// # Errors
+    /// XX000 where the table has no such column.
+    pub fn time(&self, column: &str) -> Result<Option<i64>> {
+        Ok(self.get::<TimestampWithTimeZone>(column)?.map(i64::from))
     }
 }
 

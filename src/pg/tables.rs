@@ -3,8 +3,24 @@
 #![allow(unsafe_code, reason = "look-ups in the catalog")]
 
 use crate::error::{Result, no_extension};
+use crate::pg::table;
 use pgrx::pg_sys;
 use std::ffi::CStr;
+
+/// Those that a fold writes to for each match.
+const FOLDED: [&CStr; 6] = [c"feed", c"h3_aggregate", c"country_aggregate", c"timeline", c"country_timeline", c"aside"];
+
+/// Locks the tables that a fold writes to for each match, as a writer. Whoever holds one for more than that is in the way of
+/// all matches alike: this fails with 55P03 then, after `lock_timeout`.
+///
+/// # Errors
+/// 42704 where the extension is not installed (any more).
+pub fn lock_folded() -> Result<()> {
+    FOLDED.iter().try_for_each(|name| {
+        table::lock(find(name).ok_or_else(no_extension)?, pg_sys::RowExclusiveLock);
+        Ok(())
+    })
+}
 
 /// The table `vote_agg.name`, `None` where it does not exist.
 pub fn find(name: &CStr) -> Option<pg_sys::Oid> {

@@ -3,7 +3,8 @@
 #![allow(unsafe_code, reason = "runs VACUUM as the server does for a client")]
 
 use crate::error::broken;
-use crate::pg::process::{MAX_BACK_OFF, text_of_caught};
+use crate::pg::failure::Failure;
+use crate::pg::process::MAX_BACK_OFF;
 use pgrx::{PgLogLevel, PgTryBuilder, ereport, pg_sys};
 use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
@@ -69,7 +70,7 @@ fn vacuum(heap: pg_sys::Oid) -> std::result::Result<(), String> {
         pg_sys::MemoryContextDelete(context);
         Ok(())
     }))
-    .catch_others(|error| Err(text_of_caught(&error)))
+    .catch_others(|error| Err(Failure::caught(&error).text))
     .execute();
     // SAFETY: as above. After an error the context is left to the next vacuum's server-side limits: it is a few kilobytes.
     unsafe {

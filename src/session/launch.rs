@@ -2,7 +2,7 @@
 
 use crate::pg::lock::Lock;
 use crate::pg::process::process;
-use crate::pg::{clock, database};
+use crate::pg::{clock, database, wake};
 use crate::settings;
 use pgrx::bgworkers::BackgroundWorkerBuilder;
 use pgrx::{IntoDatum, PgLogLevel, ereport};
@@ -27,19 +27,24 @@ thread_local! {
 }
 
 /// The worker's process.
+pub const WORKER: &str = "vote_agg worker";
+
+/// The same, to be started.
 pub fn builder() -> BackgroundWorkerBuilder {
-    process("vote_agg worker", "vote_agg_worker_main")
+    process(WORKER)
 }
 
-/// Starts a worker for this database if none is running; looks at most once a second. `now` in microseconds. Waits for
-/// nothing, and holds nothing once it is back.
+/// Lets the commit of this transaction wake the worker. Starts one for this database if none is running; looks at most once a
+/// second. `now` in microseconds. Waits for nothing, and holds nothing once it is back.
 pub fn ensure(now: i64) {
+    wake::at_commit();
     // A clock that was set back is no reason to wait until it gets there again.
     if now.abs_diff(LOOKED_AT.get()) < LOOK_EVERY || !settings::worker() || database::is_standby() {
         return;
     }
     LOOKED_AT.set(now);
     if !Lock::Worker.try_for_session() {
+        wake::look_for(WORKER);
         return;
     }
     Lock::Worker.release();

@@ -1,9 +1,10 @@
 //! A match's row, and whether the match takes a vote now.
 
-use crate::error::{Result, not_now, quoted, unknown};
-use crate::pg::table::{Row, Table};
+use crate::error::{Refused, Result, quoted};
+use crate::pg::table::Table;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::pg_sys;
+use vote_agg_core::vote::placement::Place;
 
 /// A row of `vote_agg.match`. Times are microseconds since PostgreSQL's epoch.
 pub struct Match {
@@ -16,6 +17,8 @@ pub struct Match {
     pub finalized_at: Option<i64>,
     /// May a voter replace or retract a vote?
     pub changes_allowed: bool,
+    /// Where it is one of many shards, which one.
+    pub place: Option<Place>,
 }
 
 impl Match {
@@ -36,21 +39,27 @@ impl Match {
     ///
     /// # Errors
     /// 55000 outside the match's time, 42704 for an unknown team.
-    pub fn check<'a>(&self, match_id: &str, mut teams: impl Iterator<Item = &'a str>, now: i64) -> Result<()> {
+    pub fn check<'a>(
+        &self,
+        match_id: &str,
+        mut teams: impl Iterator<Item = &'a str>,
+        now: i64,
+    ) -> std::result::Result<(), Refused> {
         match self.status(now) {
             "open" => {}
             "scheduled" => {
-                return refuse_now(match_id, "is not open yet", format!("It opens at {}.", shown(self.opens_at)));
+                let detail = format!("It opens at {}.", shown(self.opens_at));
+                return refuse_now(match_id, "is not open yet", detail, EARLY);
             }
             _ => {
                 let since = self.closed_at.or(self.closes_at);
-                return refuse_now(match_id, "is closed", format!("It closed at {}.", shown(since)));
+                return refuse_now(match_id, "is closed", format!("It closed at {}.", shown(since)), OVER);
             }
         }
         let Some(known) = &self.teams else { return Ok(()) };
         match teams.find(|team| !known.iter().any(|name| name == team)) {
             None => Ok(()),
-            Some(team) => Err(unknown(
+            Some(team) => Err(Refused::unknown(
                 format!("match {} has no team {}", quoted(match_id), quoted(team)),
                 format!("Its teams are {}.", known.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")),
             )),
@@ -67,28 +76,37 @@ fn shown(time: Option<i64>) -> String {
 /// # Errors
 /// XX000 when the row makes no sense.
 pub fn find(table: pg_sys::Oid, match_id: &str, snapshot: pg_sys::Snapshot) -> Result<Option<Match>> {
-    let Some(row) = match_row(table, match_id, snapshot) else { return Ok(None) };
-    let time = |column| row.get::<TimestampWithTimeZone>(column).map(pg_sys::TimestampTz::from);
+    let table = Table::open(table, pg_sys::AccessShareLock);
+    let Some(row) = table.row("match_id", match_id, snapshot) else { return Ok(None) };
     Ok(Some(Match {
-        teams: row.get(2),
-        opens_at: time(3),
-        closes_at: time(4),
-        closed_at: time(5),
-        finalized_at: time(6),
-        has_ended: time(8).is_some(),
-        changes_allowed: row.need(10)?,
+        teams: row.get("teams")?,
+        opens_at: row.time("opens_at")?,
+        closes_at: row.time("closes_at")?,
+        closed_at: row.time("closed_at")?,
+        finalized_at: row.time("finalized_at")?,
+        has_ended: row.time("ended_at")?.is_some(),
+        changes_allowed: row.need("changes_allowed")?,
+        place: place(row.get("shard")?, row.get("shards")?)?,
     }))
 }
 
-/// What to do about a match that takes no votes now.
-pub const ELSEWHERE: &str = "Open it with open_match, or vote in another match.";
-
-/// A closed or not yet open match.
-pub fn refuse_now(match_id: &str, what: &str, detail: String) -> Result<()> {
-    Err(not_now(format!("match {} {what}", quoted(match_id)), detail, ELSEWHERE))
+/// The place that a row names.
+fn place(shard: Option<i32>, shards: Option<i32>) -> Result<Option<Place>> {
+    Ok(shard.zip(shards).map(|(shard, shards)| Place::parse(shard.into(), shards.into())).transpose()?)
 }
 
-/// Reads a match's row.
-pub fn match_row(table: pg_sys::Oid, match_id: &str, snapshot: pg_sys::Snapshot) -> Option<Row> {
-    Table::open(table, pg_sys::AccessShareLock).row(match_id, snapshot)
+/// What to do about a match that takes no votes yet.
+const EARLY: &str = "Vote when it is open, or in another match.";
+
+/// What to do about a match that takes no votes any more.
+const OVER: &str = "Vote in another match: this one takes no votes any more.";
+
+/// Is this the hint of a match that takes no votes now?
+pub fn is_about_time(hint: &str) -> bool {
+    [EARLY, OVER].contains(&hint)
+}
+
+/// A closed or not yet open match.
+fn refuse_now(match_id: &str, what: &str, detail: String, hint: &str) -> std::result::Result<(), Refused> {
+    Err(Refused::not_now(format!("match {} {what}", quoted(match_id)), detail, hint))
 }
