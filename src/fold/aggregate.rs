@@ -8,7 +8,7 @@
 //! The keys are unique because one process folds at a time, not by a constraint. A unique index would look at every dead
 //! version again at each update that leaves its page (bench/RESULTS.md, places and no unique keys).
 
-use crate::error::{Result, broken, refused};
+use crate::error::{Result, broken};
 use crate::pg::bigints::{self, Bigints, Entry};
 use crate::pg::spi::{Plan, Row, Rows, Sees, Spi};
 use crate::pg::table::{self, block_of};
@@ -33,65 +33,66 @@ const MAX_NUMBERS: usize = 1_000_000;
 /// minutes are rare, and their rows are found by key.
 const MINUTES_REMEMBERED: i64 = 5;
 
-// The match, its packed changes, the margin of a lead, the seq of the fold.
-const TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::BYTEAOID, pg_sys::FLOAT8OID, pg_sys::INT8OID];
-const FIND_TYPES: &[pg_sys::Oid] = &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID];
+// The packed changes, the margin of a lead.
+const TYPES: &[pg_sys::Oid] = &[pg_sys::BYTEAOID, pg_sys::FLOAT8OID];
 
 thread_local! {
     // IS NOT DISTINCT FROM keeps the planner from the index: it would reach for the match's rows instead of the places.
     static UPDATE_CELLS: Plan = const { Plan::new(
-        "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.change), seq = $4, leader_before = a.leader,
-             leader = vote_agg.leader_after(a.votes, u.change, a.leader, $3) FROM vote_agg.unpack($2) u
-         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1 AND a.h3_index IS NOT DISTINCT FROM u.key
-         RETURNING a.votes, a.ctid, u.key, a.leader_before, a.leader", TYPES) };
+        "UPDATE vote_agg.h3_aggregate a SET votes = vote_agg.add_votes(a.votes, u.change), seq = u.seq, leader_before = a.leader,
+             leader = vote_agg.leader_after(a.votes, u.change, a.leader, $2) FROM vote_agg.unpack($1) u
+         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM u.match_id AND a.h3_index IS NOT DISTINCT FROM u.key
+         RETURNING u.number, a.votes, a.leader_before, a.leader, a.ctid", TYPES) };
     static INSERT_CELLS: Plan = const { Plan::new(
         "INSERT INTO vote_agg.h3_aggregate (match_id, h3_index, seq, votes, leader)
-         SELECT $1, u.key, $4, vote_agg.add_votes('{}', u.change), vote_agg.leader_after(NULL, u.change, NULL, $3) FROM vote_agg.unpack($2) u
-         RETURNING votes, ctid, NULL, leader_before, leader", TYPES) };
+         SELECT u.match_id, u.key, u.seq, vote_agg.add_votes('{}', u.change), vote_agg.leader_after(NULL, u.change, NULL, $2)
+         FROM vote_agg.unpack($1) u RETURNING votes, leader_before, leader, ctid", TYPES) };
     static FIND_CELLS: Plan = const { Plan::new(
-        "SELECT a.ctid, a.h3_index FROM vote_agg.h3_aggregate a WHERE a.match_id = $1 AND a.h3_index = ANY ($2)", FIND_TYPES) };
+        "SELECT u.number, a.ctid FROM vote_agg.unpack($1) u JOIN vote_agg.h3_aggregate a ON a.match_id = u.match_id
+           AND a.h3_index = u.key", TYPES) };
     static UPDATE_COUNTRIES: Plan = const { Plan::new(
-        "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.change), seq = $4, leader_before = a.leader,
-             leader = vote_agg.leader_after(a.votes, u.change, a.leader, $3) FROM vote_agg.unpack($2) u
-         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
+        "UPDATE vote_agg.country_aggregate a SET votes = vote_agg.add_votes(a.votes, u.change), seq = u.seq, leader_before = a.leader,
+             leader = vote_agg.leader_after(a.votes, u.change, a.leader, $2) FROM vote_agg.unpack($1) u
+         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM u.match_id
            AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer)
-         RETURNING a.votes, a.ctid, u.key, a.leader_before, a.leader", TYPES) };
+         RETURNING u.number, a.votes, a.leader_before, a.leader, a.ctid", TYPES) };
     static INSERT_COUNTRIES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_aggregate (match_id, country_code, seq, votes, leader)
-         SELECT $1, pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), $4, vote_agg.add_votes('{}', u.change),
-                vote_agg.leader_after(NULL, u.change, NULL, $3)
-         FROM vote_agg.unpack($2) u RETURNING votes, ctid, NULL, leader_before, leader", TYPES) };
+         SELECT u.match_id, pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), u.seq,
+                vote_agg.add_votes('{}', u.change), vote_agg.leader_after(NULL, u.change, NULL, $2)
+         FROM vote_agg.unpack($1) u RETURNING votes, leader_before, leader, ctid", TYPES) };
     static FIND_COUNTRIES: Plan = const { Plan::new(
-        "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_aggregate a ON a.match_id = $1
-           AND a.country_code = pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer)", FIND_TYPES) };
+        "SELECT u.number, a.ctid FROM vote_agg.unpack($1) u JOIN vote_agg.country_aggregate a ON a.match_id = u.match_id
+           AND a.country_code = pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer)", TYPES) };
     static UPDATE_MINUTES: Plan = const { Plan::new(
-        "UPDATE vote_agg.timeline a SET votes = vote_agg.add_votes(a.votes, u.change) FROM vote_agg.unpack($2) u
-         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
+        "UPDATE vote_agg.timeline a SET votes = vote_agg.add_votes(a.votes, u.change) FROM vote_agg.unpack($1) u
+         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM u.match_id
            AND a.bucket IS NOT DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer)
-         RETURNING a.votes, a.ctid, u.key", TYPES) };
+         RETURNING u.number, a.votes, a.ctid", TYPES) };
     static INSERT_MINUTES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.timeline (match_id, bucket, votes)
-         SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer), vote_agg.add_votes('{}', u.change)
-         FROM vote_agg.unpack($2) u RETURNING votes, ctid", TYPES) };
+         SELECT u.match_id, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer),
+                vote_agg.add_votes('{}', u.change)
+         FROM vote_agg.unpack($1) u RETURNING votes, ctid", TYPES) };
     static FIND_MINUTES: Plan = const { Plan::new(
-        "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.timeline a ON a.match_id = $1
-           AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => k.key::integer)", FIND_TYPES) };
+        "SELECT u.number, a.ctid FROM vote_agg.unpack($1) u JOIN vote_agg.timeline a ON a.match_id = u.match_id
+           AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => u.key::integer)", TYPES) };
     static UPDATE_COUNTRY_MINUTES: Plan = const { Plan::new(
-        "UPDATE vote_agg.country_timeline a SET votes = vote_agg.add_votes(a.votes, u.change) FROM vote_agg.unpack($2) u
-         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM $1
+        "UPDATE vote_agg.country_timeline a SET votes = vote_agg.add_votes(a.votes, u.change) FROM vote_agg.unpack($1) u
+         WHERE a.ctid = u.place AND a.match_id IS NOT DISTINCT FROM u.match_id
            AND a.bucket IS NOT DISTINCT FROM timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer)
            AND a.country_code IS NOT DISTINCT FROM pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer)
-         RETURNING a.votes, a.ctid, u.key", TYPES) };
+         RETURNING u.number, a.votes, a.ctid", TYPES) };
     static INSERT_COUNTRY_MINUTES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_timeline (match_id, bucket, country_code, votes)
-         SELECT $1, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer),
+         SELECT u.match_id, timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer),
                 pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer), vote_agg.add_votes('{}', u.change)
-         FROM vote_agg.unpack($2) u RETURNING votes, ctid", TYPES) };
+         FROM vote_agg.unpack($1) u RETURNING votes, ctid", TYPES) };
     static FIND_COUNTRY_MINUTES: Plan = const { Plan::new(
-        "SELECT a.ctid, k.key FROM pg_catalog.unnest($2) AS k(key) JOIN vote_agg.country_timeline a ON a.match_id = $1
-           AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (k.key >> 16)::integer)
-           AND a.country_code = pg_catalog.chr(((k.key >> 8) & 255)::integer) || pg_catalog.chr((k.key & 255)::integer)", FIND_TYPES) };
-    static PLACES: RefCell<HashMap<(Aggregate, String), Places>> = RefCell::default();
+        "SELECT u.number, a.ctid FROM vote_agg.unpack($1) u JOIN vote_agg.country_timeline a ON a.match_id = u.match_id
+           AND a.bucket = timestamptz '2000-01-01 00:00:00+00' + pg_catalog.make_interval(mins => (u.key >> 16)::integer)
+           AND a.country_code = pg_catalog.chr(((u.key >> 8) & 255)::integer) || pg_catalog.chr((u.key & 255)::integer)", TYPES) };
+    static PLACES: RefCell<Remembered> = RefCell::default();
 }
 
 /// A table whose rows are counts by key.
@@ -124,12 +125,14 @@ pub struct Sum {
 }
 
 impl Sum {
-    fn of(row: &Row, target: Target, table: Aggregate) -> Result<Self> {
-        let leader = |column| if table.minute(0).is_none() { bigints::team_of(row.get(column)) } else { None };
-        let votes = row.need::<Bigints>(1)?.0;
-        let total = tally::total(&votes).map_err(refused)?;
+    fn of(row: &Row, target: &Target, table: Aggregate) -> Result<Self> {
+        let leader = |column| {
+            if table.minute(0).is_none() { row.get(column).map(bigints::team_of) } else { Ok(None) }
+        };
+        let votes = row.need::<Bigints>("votes")?.0;
+        let total = tally::total(&votes)?;
         let named = if target.wants_names { change::of(&votes) } else { Change::new() };
-        Ok(Self { total, named, leader_before: leader(4), leader: leader(5) })
+        Ok(Self { total, named, leader_before: leader("leader_before")?, leader: leader("leader")? })
     }
 }
 
@@ -183,99 +186,167 @@ pub struct Target<'a> {
     pub seq: i64,
 }
 
-/// Adds lists of counts, as [`add`] adds changes.
+/// What is added to the rows of one match.
+pub struct Addition<'a> {
+    pub target: Target<'a>,
+    /// In order of their keys (as numbers), each key once.
+    pub changes: Vec<(i64, Change)>,
+}
+
+/// Adds lists of counts to one match, as [`add`] adds changes.
 ///
 /// # Errors
 /// Those of [`add`].
 pub fn add_counts(spi: &Spi, table: Aggregate, target: Target, counts: &[(i64, tally::Counts)]) -> Result<()> {
-    let changes: Vec<(i64, Change)> = counts.iter().map(|(key, counts)| (*key, change::of(counts))).collect();
-    add(spi, table, target, &changes).map(|_| ())
+    let changes = counts.iter().map(|(key, counts)| (*key, change::of(counts))).collect();
+    add(spi, table, &[Addition { target, changes }]).map(|_| ())
 }
 
-/// Adds the changes, which are in order of their keys (as numbers), each key once; returns the new sums in the same order.
+/// Adds changes to any number of matches, each match once; returns the new sums of each in the order of its changes.
 ///
 /// # Errors
 /// 22003 when a count leaves 64 bits; XX000 when a row is neither found nor made.
-pub fn add(spi: &Spi, table: Aggregate, target: Target, changes: &[(i64, Change)]) -> Result<Vec<Sum>> {
-    if PLACES.with_borrow(|all| all.values().map(HashMap::len).sum::<usize>()) > MAX_PLACES {
-        PLACES.take();
+pub fn add(spi: &Spi, table: Aggregate, additions: &[Addition]) -> Result<Vec<Vec<Sum>>> {
+    // Taken out while in use: after an error the process remembers nothing of these matches, which is always right.
+    let mut places: Vec<Places> = PLACES.with_borrow_mut(|all| additions.iter().map(|a| all.take(&a.key(table))).collect());
+    let rows = additions.iter().enumerate().flat_map(|(owner, addition)| {
+        addition.changes.iter().map(move |(key, change)| ToAdd { owner, target: &addition.target, key: *key, change })
+    });
+    let rows: Vec<ToAdd> = rows.collect();
+    let mut sums: Vec<Vec<Sum>> = additions.iter().map(|addition| Vec::with_capacity(addition.changes.len())).collect();
+    let mut rest = rows.as_slice();
+    while !rest.is_empty() {
+        let (some, others) = rest.split_at(as_many_as_fit(rest));
+        for (row, sum) in some.iter().zip(add_some(spi, table, some, &mut places)?) {
+            sums[row.owner].push(sum);
+        }
+        rest = others;
     }
-    // Taken out while in use: after an error the process remembers nothing of this match, which is always right.
-    let key = || (table, target.match_id.to_owned());
-    let mut places = PLACES.with_borrow_mut(|all| all.remove(&key())).unwrap_or_default();
-    let mut sums = Vec::with_capacity(changes.len());
-    for some in changes.chunks((MAX_NUMBERS / target.teams.max(1)).max(1)) {
-        add_some(spi, table, target, some, &mut places, &mut sums)?;
+    for (addition, mut places) in additions.iter().zip(places) {
+        if let Some(newest) = addition.changes.last().and_then(|(key, _)| table.minute(*key)) {
+            places.retain(|key, _| table.minute(*key).is_none_or(|minute| minute > newest - MINUTES_REMEMBERED));
+        }
+        PLACES.with_borrow_mut(|all| all.put(addition.key(table), places));
     }
-    if let Some(newest) = changes.last().and_then(|(key, _)| table.minute(*key)) {
-        places.retain(|key, _| table.minute(*key).is_none_or(|minute| minute > newest - MINUTES_REMEMBERED));
-    }
-    PLACES.with_borrow_mut(|all| all.insert(key(), places));
     Ok(sums)
+}
+
+impl Addition<'_> {
+    fn key(&self, table: Aggregate) -> (Aggregate, String) {
+        (table, self.target.match_id.to_owned())
+    }
+}
+
+/// The change of one row, and whose it is.
+struct ToAdd<'a> {
+    /// The place of its match among the additions.
+    owner: usize,
+    target: &'a Target<'a>,
+    key: i64,
+    change: &'a Change,
+}
+
+/// How many of the rows one statement takes: at least one.
+fn as_many_as_fit(rows: &[ToAdd]) -> usize {
+    let mut numbers = 0;
+    let fit = rows.iter().take_while(|row| {
+        numbers += row.target.teams;
+        numbers <= MAX_NUMBERS
+    });
+    fit.count().max(1)
 }
 
 type Places = HashMap<i64, pg_sys::ItemPointerData>;
 
-/// Adds as many changes as one statement takes.
-fn add_some(
-    spi: &Spi,
-    table: Aggregate,
-    target: Target,
-    changes: &[(i64, Change)],
-    places: &mut Places,
-    sums: &mut Vec<Sum>,
-) -> Result<()> {
-    let (match_id, plans) = (target.match_id, table.plans());
-    let mut totals: Vec<Option<Sum>> = changes.iter().map(|_| None).collect();
-
-    update(spi, table, target, changes, places, &mut totals)?;
-    let missing: Vec<i64> = changes.iter().zip(&totals).filter(|(_, total)| total.is_none()).map(|((key, _), _)| *key).collect();
-    if !missing.is_empty() {
-        for key in &missing {
-            places.remove(key);
-        }
-        for row in spi.run(plans.find, &[match_id.into_datum(), Bigints(missing).into_datum()], Sees::Now)?.iter() {
-            places.insert(row.need(2)?, row.need(1)?);
-        }
-        update(spi, table, target, changes, places, &mut totals)?;
-    }
-    let new: Vec<usize> = (0..changes.len()).filter(|i| totals[*i].is_none()).collect();
-    if !new.is_empty() {
-        let nowhere = pg_sys::ItemPointerData::default();
-        let entries: Vec<Entry> = new.iter().map(|i| (changes[*i].0, nowhere, &changes[*i].1)).collect();
-        for (i, row) in new.iter().zip(run(spi, plans.insert, target, &entries)?.iter()) {
-            totals[*i] = Some(Sum::of(&row, target, table)?);
-            places.insert(changes[*i].0, row.need(2)?);
-        }
-    }
-    let lost = || broken(format!("a fold of match {} did not reach every row", crate::error::quoted(match_id)));
-    for total in totals {
-        sums.push(total.ok_or_else(lost)?);
-    }
-    Ok(())
+/// The places of rows, by match. Their number is kept beside them: a fold of many matches asks for it for each of them.
+#[derive(Default)]
+struct Remembered {
+    by_match: HashMap<(Aggregate, String), Places>,
+    /// How many places; each match counts as one more.
+    count: usize,
 }
 
-/// Updates those rows that have a place and no total yet, as far as they are there.
-fn update(
-    spi: &Spi,
-    table: Aggregate,
-    target: Target,
-    changes: &[(i64, Change)],
-    places: &mut Places,
-    totals: &mut [Option<Sum>],
-) -> Result<()> {
-    let open = changes.iter().zip(&*totals).filter(|(_, total)| total.is_none());
-    let entries: Vec<Entry> = open.filter_map(|((key, votes), _)| Some((*key, *places.get(key)?, votes))).collect();
+impl Remembered {
+    fn take(&mut self, of: &(Aggregate, String)) -> Places {
+        let Some(places) = self.by_match.remove(of) else { return Places::default() };
+        self.count -= places.len() + 1;
+        places
+    }
+
+    /// `of` was taken before.
+    fn put(&mut self, of: (Aggregate, String), places: Places) {
+        if self.count > MAX_PLACES {
+            *self = Self::default();
+        }
+        self.count += places.len() + 1;
+        self.by_match.insert(of, places);
+    }
+}
+
+/// Adds as many changes as one statement takes; `places` are those of all matches.
+fn add_some(spi: &Spi, table: Aggregate, rows: &[ToAdd], places: &mut [Places]) -> Result<Vec<Sum>> {
+    let plans = table.plans();
+    let mut sums: Vec<Option<Sum>> = rows.iter().map(|_| None).collect();
+    update(spi, table, rows, places, &mut sums)?;
+    let missing = nowhere(rows, &sums);
+    if !missing.is_empty() {
+        for entry in &missing {
+            places[rows[entry.number].owner].remove(&entry.key);
+        }
+        for row in run(spi, plans.find, &missing)?.iter() {
+            let found = numbered(rows, &row)?;
+            places[rows[found].owner].insert(rows[found].key, row.need("ctid")?);
+        }
+        update(spi, table, rows, places, &mut sums)?;
+        let new = nowhere(rows, &sums);
+        if !new.is_empty() {
+            for (entry, row) in new.iter().zip(run(spi, plans.insert, &new)?.iter()) {
+                let made = &rows[entry.number];
+                sums[entry.number] = Some(Sum::of(&row, made.target, table)?);
+                places[made.owner].insert(made.key, row.need("ctid")?);
+            }
+        }
+    }
+    let lost =
+        |row: &ToAdd| broken(format!("a fold of match {} did not reach every row", crate::error::quoted(row.target.match_id)));
+    rows.iter().zip(sums).map(|(row, sum)| sum.ok_or_else(|| lost(row))).collect()
+}
+
+/// Entries of the rows that have no sum yet, without a place.
+fn nowhere<'a>(rows: &[ToAdd<'a>], sums: &[Option<Sum>]) -> Vec<Entry<'a>> {
+    let open = rows.iter().zip(sums).enumerate().filter(|(_, (_, sum))| sum.is_none());
+    open.map(|(number, (row, _))| row.entry(number, pg_sys::ItemPointerData::default())).collect()
+}
+
+/// Which of the rows a row of a statement is about.
+fn numbered(rows: &[ToAdd], row: &Row) -> Result<usize> {
+    let number: i64 = row.need("number")?;
+    let is_ours = |number: &usize| *number < rows.len();
+    usize::try_from(number)
+        .ok()
+        .filter(is_ours)
+        .ok_or_else(|| broken(format!("a fold met row {number}, which it did not ask for")))
+}
+
+impl<'a> ToAdd<'a> {
+    const fn entry(&self, number: usize, place: pg_sys::ItemPointerData) -> Entry<'a> {
+        Entry { match_id: self.target.match_id, seq: self.target.seq, number, key: self.key, place, change: self.change }
+    }
+}
+
+/// Updates those rows that have a place and no sum yet, as far as they are there.
+fn update(spi: &Spi, table: Aggregate, rows: &[ToAdd], places: &mut [Places], sums: &mut [Option<Sum>]) -> Result<()> {
+    let open = rows.iter().zip(&*sums).enumerate().filter(|(_, (_, sum))| sum.is_none());
+    let placed = open.filter_map(|(number, (row, _))| Some(row.entry(number, *places[row.owner].get(&row.key)?)));
+    let entries: Vec<Entry> = placed.collect();
     if entries.is_empty() {
         return Ok(());
     }
-    tidy(table, entries.iter().map(|(_, place, _)| block_of(place)).collect());
-    for row in run(spi, table.plans().update, target, &entries)?.iter() {
-        let key = row.need(3)?;
-        let position = changes.binary_search_by_key(&key, |(key, _)| *key);
-        let position = position.map_err(|_| broken(format!("a fold changed the row of {key}, which it did not mean to")))?;
-        totals[position] = Some(Sum::of(&row, target, table)?);
-        places.insert(key, row.need(2)?);
+    tidy(table, entries.iter().map(|entry| block_of(&entry.place)).collect());
+    for row in run(spi, table.plans().update, &entries)?.iter() {
+        let number = numbered(rows, &row)?;
+        sums[number] = Some(Sum::of(&row, rows[number].target, table)?);
+        places[rows[number].owner].insert(rows[number].key, row.need("ctid")?);
     }
     Ok(())
 }
@@ -287,13 +358,7 @@ fn tidy(table: Aggregate, blocks: BTreeSet<u32>) {
     table::Table::open(table, pg_sys::RowExclusiveLock).prune(blocks.into_iter());
 }
 
-fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, target: Target, entries: &[Entry]) -> Result<Rows<'s>> {
+fn run<'s>(spi: &'s Spi, plan: &'static LocalKey<Plan>, entries: &[Entry]) -> Result<Rows<'s>> {
     let packed = bigints::pack(entries);
-    let args = [
-        target.match_id.into_datum(),
-        packed.as_slice().into_datum(),
-        settings::flip_margin().into_datum(),
-        target.seq.into_datum(),
-    ];
-    spi.run(plan, &args, Sees::Now)
+    spi.run(plan, &[packed.as_slice().into_datum(), settings::flip_margin().into_datum()], Sees::Now)
 }

@@ -4,8 +4,7 @@
 use crate::error::{Result, quoted};
 use crate::pending::row::PendingRow;
 use crate::pg::process;
-use crate::pg::spi::{Plan, Sees, Spi};
-use pgrx::datum::TimestampWithTimeZone;
+use crate::pg::spi::{Insert, Plan, Sees, Spi, time, value};
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;
 
@@ -13,12 +12,13 @@ use std::collections::BTreeMap;
 const FIRST_PAUSE: i64 = 1_000_000;
 const LONGEST_PAUSE: i64 = 30_000_000;
 
+/// The most that one fold tries again, so that all others don't wait for many of them.
+const MOST_DUE: usize = 10;
+
 thread_local! {
     static ALL: Plan = const { Plan::new("SELECT match_id, tries, next_try FROM vote_agg.aside", &[]) };
-    static PUT: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.aside AS a (match_id, since, tries, next_try, reason) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (match_id) DO UPDATE SET tries = excluded.tries, next_try = excluded.next_try, reason = excluded.reason",
-        &[pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTOID]) };
+    static PUT: Insert = const { Insert::or("vote_agg.aside",
+        "ON CONFLICT (match_id) DO UPDATE SET tries = excluded.tries, next_try = excluded.next_try, reason = excluded.reason") };
     static FREE: Plan = const { Plan::new("DELETE FROM vote_agg.aside WHERE match_id = $1", &[pg_sys::TEXTOID]) };
 }
 
@@ -44,7 +44,8 @@ impl Aside {
     pub fn load(spi: &Spi) -> Result<Self> {
         let mut matches = BTreeMap::new();
         for row in spi.run(&ALL, &[], Sees::Now)?.iter() {
-            matches.insert(row.need(1)?, Tries { count: row.need(2)?, next: row.need::<TimestampWithTimeZone>(3)?.into() });
+            let tries = Tries { count: row.need("tries")?, next: row.time("next_try")?.unwrap_or_default() };
+            matches.insert(row.need("match_id")?, tries);
         }
         Ok(Self { matches, troubles: Vec::new() })
     }
@@ -64,9 +65,12 @@ impl Aside {
         !self.matches.is_empty() && self.holds(&row.match_name())
     }
 
-    /// Those to be tried now: whose pause is over, or all.
+    /// Those to be tried now: a few of those whose pause is over, the longest waiting first, or all.
     pub fn due(&self, at: i64, all: bool) -> Vec<String> {
-        self.matches.iter().filter(|(_, tries)| all || tries.next <= at).map(|(match_id, _)| match_id.clone()).collect()
+        let mut due: Vec<_> = self.matches.iter().filter(|(_, tries)| all || tries.next <= at).collect();
+        due.sort_by_key(|(_, tries)| tries.next);
+        due.truncate(if all { usize::MAX } else { MOST_DUE });
+        due.into_iter().map(|(match_id, _)| match_id.clone()).collect()
     }
 
     /// Sets a match aside, or leaves it there for longer.
@@ -77,8 +81,16 @@ impl Aside {
         let count = self.matches.get(match_id).map_or(0, |tries| tries.count) + 1;
         let pause = FIRST_PAUSE.saturating_mul(1 << (count - 1).clamp(0, 30)).min(LONGEST_PAUSE);
         let next = at + pause;
-        let args = [match_id.into_datum(), Some(at.into()), count.into_datum(), Some(next.into()), reason.into_datum()];
-        spi.run(&PUT, &args, Sees::Now)?;
+        spi.insert(
+            &PUT,
+            &[
+                value("match_id", match_id),
+                time("since", at),
+                value("tries", count),
+                time("next_try", next),
+                value("reason", reason),
+            ],
+        )?;
         self.matches.insert(match_id.to_owned(), Tries { count, next });
         let trouble = format!("match {} is set aside: {reason}", quoted(match_id));
         if count == 1 {

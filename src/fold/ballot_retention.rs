@@ -10,7 +10,7 @@ use std::cell::Cell;
 const EVERY: u64 = 10_000_000;
 
 thread_local! {
-    // What they counted can be recounted no more from the first one on. What somebody has locked is left for the next time.
+    // Once the first ballot is gone, the match can be recounted no more. A row that another session has locked is left for the next time.
     static LEAVE: Plan = const { Plan::new(
         "UPDATE vote_agg.match SET ballots = 'leaving' WHERE ctid = ANY (ARRAY(
             SELECT m.ctid FROM vote_agg.match m WHERE m.ballots = 'kept' AND m.finalized_at < $1 FOR NO KEY UPDATE SKIP LOCKED))",

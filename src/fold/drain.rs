@@ -1,6 +1,6 @@
 //! Taking committed votes out of pending, summed by match: all matches at once, which is how almost every fold goes.
 
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::fold::aside::Aside;
 use crate::fold::feed::Head;
 use crate::pending::heap::{Next, OpenHeap};
@@ -39,6 +39,8 @@ pub struct Taken {
     pub first_at: Option<i64>,
     /// There is more than one fold takes.
     pub more: bool,
+    /// Nobody was notified of it.
+    pub is_silent: bool,
     /// The anchors that lie in the other heap, and in the current one.
     pub others_anchors: Vec<pg_sys::ItemPointerData>,
     pub anchors: Vec<pg_sys::ItemPointerData>,
@@ -123,7 +125,7 @@ impl Drained {
             }
             if let Some((_, _, tally)) = &mut last {
                 let before = tally.distinct();
-                tally.add(&vote).map_err(refused)?;
+                tally.add(&vote)?;
                 self.sums += tally.distinct() - before;
             }
             self.taken.rows += 1;

@@ -1,5 +1,5 @@
-//! What falls due within the hour, so that the worker stays for it although nobody votes: an end, a final stamp, a retention,
-//! a match that is set aside.
+//! The worker stays for what falls due within the hour, although nobody votes: an end, a final stamp, a retention, a match that
+//! is set aside.
 
 use crate::error::Result;
 use crate::pg::clock;
@@ -28,5 +28,5 @@ pub fn is_something() -> Result<bool> {
     let ahead = clock::now() + AHEAD;
     let past = |retention: Option<i64>| retention.map(|retention| (ahead - retention).into());
     let args = [Some(ahead.into()), past(settings::ballot_retention()), past(settings::timeline_retention())];
-    spi::connect(|spi| Ok(spi.run(&DUE, &args, Sees::Now)?.first().and_then(|row| row.get(1)).unwrap_or(false)))
+    spi::connect(|spi| Ok(spi.run(&DUE, &args, Sees::Now)?.value().unwrap_or(false)))
 }

@@ -1,13 +1,12 @@
 //! The feed: what each fold changed in each match, as rows that carry the match's totals and the message for everyone.
 
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::fold::aggregate::Sum;
 use crate::fold::history::History;
 use crate::pg::bigints::{Bigints, number_of, team_of};
 use crate::pg::clock;
-use crate::pg::spi::{Plan, Sees, Spi};
+use crate::pg::spi::{Insert, Plan, Row, Sees, Spi, time, value};
 use crate::settings;
-use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,27 +17,24 @@ use vote_agg_core::vote::tally::{self, Source, Tally};
 use vote_agg_core::{CellIndex, Country};
 
 thread_local! {
+    // One row, whether the match has been folded or opened or neither.
     static HEAD: Plan = const { Plan::new(
-        "SELECT seq, epoch, at, born, teams, votes, cells, countries, last_vote_at, minute, minute_votes,
-                leader, lead_changes, lead_changed_at, lead_changed_from, lead_changed_to,
-                sources, source_votes, emptied, unplaced, rebuilt
-         FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1",
+        "SELECT f.seq, f.epoch, f.at, f.born, f.teams, f.votes, f.cells, f.countries, f.last_vote_at, f.minute, f.minute_votes,
+                f.leader, f.lead_changes, f.lead_changed_at, f.lead_changed_from, f.lead_changed_to,
+                f.sources, f.source_votes, f.emptied, f.unplaced, f.rebuilt, m.teams AS opened_with
+         FROM (VALUES (1)) AS one
+         LEFT JOIN LATERAL (SELECT * FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1) AS f ON true
+         LEFT JOIN vote_agg.match m ON m.match_id = $1",
         &[pg_sys::TEXTOID]) };
     static UTC: Plan = const { Plan::new(
         "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')", &[pg_sys::TIMESTAMPTZOID]) };
-    static TEAMS: Plan = const { Plan::new(
-        "SELECT teams FROM vote_agg.match WHERE match_id = $1", &[pg_sys::TEXTOID]) };
-    static INSERT: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.feed (match_id, seq, epoch, at, born, teams, votes, cells, countries, last_vote_at,
-             minute, minute_votes, leader, lead_changes, lead_changed_at, lead_changed_from, lead_changed_to,
-             sources, source_votes, emptied, unplaced, rebuilt, body, doorbell)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
-        &[pg_sys::TEXTOID, pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID,
-          pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID,
-          pg_sys::INT8ARRAYOID, pg_sys::INT4OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT4OID, pg_sys::INT4OID,
-          pg_sys::INT2ARRAYOID, pg_sys::INT8ARRAYOID, pg_sys::INT8OID, pg_sys::INT8ARRAYOID,
-          pg_sys::INT8OID, pg_sys::TEXTOID, pg_sys::TEXTOID]) };
-    // Only folds come here, so only folds ever hold the notification lock.
+    static INSERT: Insert = const { Insert::into("vote_agg.feed") };
+    static NUMBER: Plan = const { Plan::new(
+        "SELECT 1 + greatest(0, (SELECT number FROM vote_agg.feed ORDER BY number DESC LIMIT 1),
+                (SELECT number FROM vote_agg.purged ORDER BY number DESC LIMIT 1))", &[]) };
+    // One fold adds 8 kB a match at most, and a thousand matches a thousandth of the queue.
+    static QUEUE: Plan = const { Plan::new("SELECT pg_catalog.pg_notification_queue_usage() > 0.75", &[]) };
+    // Only folds and rebuilds come here, and they hold `Fold`: so no two sessions of ours wait for the notification lock.
     static NOTIFY: Plan = const { Plan::new(
         "SELECT pg_catalog.pg_notify(
             coalesce(nullif(pg_catalog.current_setting('vote_agg.channel', true), ''), 'vote_agg'), $1)", &[pg_sys::TEXTOID]) };
@@ -61,7 +57,7 @@ pub struct Head {
     pub recent: Recent,
     /// How many votes of each source are counted.
     pub sources: BTreeMap<Source, i64>,
-    /// How often a cell or country lost its last vote: what a session knows of them is worth nothing then (read/known.rs).
+    /// How often a cell or country lost its last vote: what a session knows of them is worth nothing then (read/new_keys.rs).
     pub emptied: i64,
     /// The part of `votes` that has no cell.
     pub unplaced: tally::Counts,
@@ -76,43 +72,50 @@ impl Head {
     /// # Errors
     /// XX000 when a row makes no sense.
     pub fn load(spi: &Spi, match_id: &str, sees: Sees) -> Result<Self> {
-        let key = || [match_id.into_datum()];
-        let time = |row: &crate::pg::spi::Row, column| row.get::<TimestampWithTimeZone>(column).map(pg_sys::TimestampTz::from);
-        let mut head = match spi.run(&HEAD, &key(), sees)?.first() {
+        let rows = spi.run(&HEAD, &[match_id.into_datum()], sees)?;
+        let Some(row) = rows.first() else { return Ok(Self::default()) };
+        let mut head = match row.get("seq")? {
             None => Self::default(),
-            Some(row) => Self {
-                seq: row.need(1)?,
-                epoch: row.get(2),
-                at: time(&row, 3).unwrap_or_default(),
-                born: time(&row, 4),
-                teams: row.need(5)?,
-                votes: row.need::<Bigints>(6)?.0,
-                cells: row.need(7)?,
-                countries: row.need(8)?,
-                last_vote_at: time(&row, 9),
-                recent: recent(time(&row, 10).unwrap_or_default(), &row.need::<Bigints>(11)?.0),
-                lead: Lead {
-                    leader: team_of(row.get(12)),
-                    changes: row.need(13)?,
-                    last: match (time(&row, 14), team_of(row.get(15)), team_of(row.get(16))) {
-                        (Some(at), Some(from), Some(to)) => Some(LeadChange { at, from, to }),
-                        _ => None,
-                    },
+            Some(seq) => Self {
+                seq,
+                epoch: row.get("epoch")?,
+                at: row.time("at")?.unwrap_or_default(),
+                born: row.time("born")?,
+                teams: row.need("teams")?,
+                votes: row.need::<Bigints>("votes")?.0,
+                cells: row.need("cells")?,
+                countries: row.need("countries")?,
+                last_vote_at: row.time("last_vote_at")?,
+                recent: recent(row.time("minute")?.unwrap_or_default(), &row.need::<Bigints>("minute_votes")?.0),
+                lead: lead(&row)?,
+                sources: {
+                    let sources: Vec<i16> = row.need("sources")?;
+                    sources.into_iter().map(Source).zip(row.need::<Bigints>("source_votes")?.0).collect()
                 },
-                sources: row.need::<Vec<i16>>(17)?.into_iter().map(Source).zip(row.need::<Bigints>(18)?.0).collect(),
-                emptied: row.need(19)?,
-                unplaced: row.need::<Bigints>(20)?.0,
-                rebuilt: row.need(21)?,
+                emptied: row.need("emptied")?,
+                unplaced: row.need::<Bigints>("unplaced")?.0,
+                rebuilt: row.need("rebuilt")?,
             },
         };
-        let opened_with: Option<Vec<String>> = spi.run(&TEAMS, &key(), sees)?.first().and_then(|row| row.get(1));
-        for team in opened_with.unwrap_or_default() {
+        for team in row.get::<Vec<String>>("opened_with")?.unwrap_or_default() {
             if !head.teams.contains(&team) {
                 head.teams.push(team);
             }
         }
         Ok(head)
     }
+}
+
+fn lead(row: &Row) -> Result<Lead> {
+    let team = |column| row.get(column).map(team_of);
+    Ok(Lead {
+        leader: team("leader")?,
+        changes: row.need("lead_changes")?,
+        last: match (row.time("lead_changed_at")?, team("lead_changed_from")?, team("lead_changed_to")?) {
+            (Some(at), Some(from), Some(to)) => Some(LeadChange { at, from, to }),
+            _ => None,
+        },
+    })
 }
 
 fn recent(minute: i64, votes: &[i64]) -> Recent {
@@ -126,8 +129,15 @@ fn recent(minute: i64, votes: &[i64]) -> Recent {
 /// # Errors
 /// XX000 when SPI itself fails.
 pub fn utc_text(spi: &Spi, at: i64, sees: Sees) -> Result<String> {
-    let rows = spi.run(&UTC, &[Some(at.into())], sees)?;
-    rows.first().map_or_else(|| Ok(String::new()), |row| row.need(1))
+    Ok(spi.run(&UTC, &[Some(at.into())], sees)?.value().unwrap_or_default())
+}
+
+/// The number of the next fold, rebuild or purge. Only the holder of the lock of folds asks, so numbers come in commit order.
+///
+/// # Errors
+/// XX000 when SPI itself fails.
+pub fn next_number(spi: &Spi) -> Result<i64> {
+    Ok(spi.run(&NUMBER, &[], Sees::Now)?.value().unwrap_or(1))
 }
 
 /// One fold, for all the matches that it changes.
@@ -136,6 +146,21 @@ pub struct Fold {
     pub at: i64,
     pub at_text: String,
     pub history: History,
+    /// Counts the folds, rebuilds and purges of all matches in commit order: where a root goes on.
+    pub number: i64,
+    /// There is no room to notify in. Anybody who may connect can fill the server's queue, and a commit that finds it full fails.
+    pub is_silent: bool,
+}
+
+/// What a fold that did not notify has to say of it.
+pub const SILENT: &str = "nobody was notified: the queue of notifications is filling up, since a session that listens takes none (see the server's log)";
+
+/// Is the queue of notifications so full that a fold had better not add to it?
+///
+/// # Errors
+/// XX000 when SPI itself fails.
+pub fn is_queue_full(spi: &Spi) -> Result<bool> {
+    Ok(spi.run(&QUEUE, &[], Sees::Now)?.value().unwrap_or(false))
 }
 
 /// The change that a fold made to one match: its new totals.
@@ -169,19 +194,19 @@ impl Change<'_> {
         let epoch = fold.history.epoch(self.match_id, born);
         let mut votes = self.head.votes.clone();
         let change = self.tally.totals().and_then(|totals| tally::add_all(&mut votes, &totals));
-        change.map_err(refused)?;
+        change?;
         votes.resize(teams.len(), 0);
-        let recent = self.head.recent.after(&self.tally.minutes(), now).map_err(refused)?;
+        let recent = self.head.recent.after(&self.tally.minute_changes(), now)?;
 
         let mut sources = self.head.sources.clone();
         for (source, more) in self.tally.sources() {
             let votes = sources.entry(*source).or_insert(0);
-            *votes = tally::total(&[*votes, *more]).map_err(refused)?;
+            *votes = tally::total(&[*votes, *more])?;
         }
         let (sources, source_votes): (Vec<i16>, Vec<i64>) = sources.into_iter().map(|(source, votes)| (source.0, votes)).unzip();
 
         let mut unplaced = self.head.unplaced.clone();
-        self.tally.unplaced().and_then(|more| tally::add_all(&mut unplaced, &more)).map_err(refused)?;
+        self.tally.unplaced().and_then(|more| tally::add_all(&mut unplaced, &more))?;
 
         let newest = |at: i64| self.head.last_vote_at.map_or(at, |before| at.max(before)).min(now);
         let last_vote_at = self.tally.last_at().map(newest).or(self.head.last_vote_at);
@@ -192,33 +217,38 @@ impl Change<'_> {
         let message = self.message(fold, &epoch, &votes, recent.per_minute(now), leader)?;
         let body = message::to_json(&message);
         let doorbell = message.doorbell(&body);
-        let args = [
-            self.match_id.into_datum(),
-            message.seq.into_datum(),
-            epoch.as_str().into_datum(),
-            Some(fold.at.into()),
-            Some(born.into()),
-            teams.to_vec().into_datum(),
-            Bigints(votes).into_datum(),
-            (self.head.cells + self.new_cells).into_datum(),
-            (self.head.countries + self.new_countries).into_datum(),
-            last_vote_at.map(Into::into),
-            Some(recent.minute.into()),
-            Bigints(recent.votes.to_vec()).into_datum(),
-            number_of(lead.leader).into_datum(),
-            lead.changes.into_datum(),
-            lead.last.map(|last| last.at.into()),
-            number_of(lead.last.map(|last| last.from)).into_datum(),
-            number_of(lead.last.map(|last| last.to)).into_datum(),
-            sources.into_datum(),
-            Bigints(source_votes).into_datum(),
-            (self.head.emptied + self.emptied).into_datum(),
-            Bigints(unplaced).into_datum(),
-            if self.is_rebuilt { message.seq } else { self.head.rebuilt }.into_datum(),
-            body.as_str().into_datum(),
-            doorbell.as_deref().into_datum(),
+        let row = [
+            value("match_id", self.match_id),
+            value("seq", message.seq),
+            value("epoch", epoch.as_str()),
+            time("at", fold.at),
+            time("born", born),
+            value("teams", teams.to_vec()),
+            value("votes", Bigints(votes)),
+            value("cells", self.head.cells + self.new_cells),
+            value("countries", self.head.countries + self.new_countries),
+            time("last_vote_at", last_vote_at),
+            time("minute", recent.minute),
+            value("minute_votes", Bigints(recent.votes.to_vec())),
+            value("leader", number_of(lead.leader)),
+            value("lead_changes", lead.changes),
+            time("lead_changed_at", lead.last.map(|last| last.at)),
+            value("lead_changed_from", number_of(lead.last.map(|last| last.from))),
+            value("lead_changed_to", number_of(lead.last.map(|last| last.to))),
+            value("sources", sources),
+            value("source_votes", Bigints(source_votes)),
+            value("emptied", self.head.emptied + self.emptied),
+            value("unplaced", Bigints(unplaced)),
+            value("rebuilt", if self.is_rebuilt { message.seq } else { self.head.rebuilt }),
+            value("body", body.as_str()),
+            value("doorbell", doorbell.as_deref()),
+            value("number", fold.number),
+            time("first_minute", self.tally.first_minute()),
         ];
-        spi.run(&INSERT, &args, Sees::Now)?;
+        spi.insert(&INSERT, &row)?;
+        if fold.is_silent {
+            return Ok(());
+        }
         spi.run(&NOTIFY, &[doorbell.unwrap_or(body).into_datum()], Sees::Now).map(|_| ())
     }
 
@@ -254,7 +284,7 @@ impl Change<'_> {
             prev: self.head.seq,
             epoch: epoch.into(),
             at: fold.at_text.as_str().into(),
-            stats: message::Stats::new(teams, votes, per_minute).map_err(refused)?,
+            stats: message::Stats::new(teams, votes, per_minute)?,
             cells: fits.then(cells),
             countries: has_few_countries.then(countries),
             new: fits.then(arrived),

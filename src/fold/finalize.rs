@@ -4,20 +4,24 @@
 //! 1. *Ended*. A match whose `closes_at` is past is marked as closed, and the sessions are told, as by close_match. From now
 //!    on no clock has a say.
 //! 2. *Waiting*. Once every session was told, the transactions that hold a heap for writing are listed.
-//! 3. *Final*. Once these are gone, a fold that drains what they wrote stamps the match.
+//! 3. *Final*. Once these are gone, a fold that drains what they wrote stamps the match. A root waits for its shards too: what
+//!    the last of them said before it was final is drained with the look that finds it so.
 
 use crate::error::Result;
 use crate::fold::aside::Aside;
+use crate::fold::history::History;
 use crate::pending::low_water::{is_written, writers_of};
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::pg::tables::Tables;
 use crate::session::memory;
 use pgrx::{IntoDatum, pg_sys};
-use vote_agg_core::pending::are_gone;
+use vote_agg_core::writers::are_gone;
 
 thread_local! {
-    static ENDING: Plan = const { Plan::new(
-        "SELECT match_id, closed_at IS NULL AND ended_at IS NULL, waiting FROM vote_agg.match
+    static ENDED: Plan = const { Plan::new(
+        "SELECT match_id, closed_at IS NULL AND ended_at IS NULL AS is_new, waiting,
+                vote_agg.shards_are_final(match_id) AS is_whole
+         FROM vote_agg.match
          WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at IS NOT NULL)
            AND (closed_at IS NOT NULL OR ended_at IS NOT NULL OR closes_at <= $1)",
         &[pg_sys::TIMESTAMPTZOID]) };
@@ -49,11 +53,14 @@ impl EndedMatches {
     /// Takes the first two steps. Looks before the snapshot that drains: what the writers of a match that is ready wrote is
     /// drained with it.
     pub fn look(spi: &Spi, tables: &Tables, at: i64) -> Result<Self> {
-        type Ending = (String, bool, Option<Vec<String>>);
-        let rows = spi.run(&ENDING, &[Some(at.into())], Sees::Now)?;
-        let ending: Vec<Ending> = rows.iter().map(|row| Ok((row.need(1)?, row.need(2)?, row.get(3)))).collect::<Result<_>>()?;
+        type Ended = (String, bool, Option<Vec<String>>, bool);
+        let rows = spi.run(&ENDED, &[Some(at.into())], Sees::Now)?;
+        let ended: Vec<Ended> = rows
+            .iter()
+            .map(|row| Ok((row.need("match_id")?, row.need("is_new")?, row.get("waiting")?, row.need("is_whole")?)))
+            .collect::<Result<_>>()?;
         let mut ready = Vec::new();
-        if ending.is_empty() {
+        if ended.is_empty() {
             return Ok(Self { ready });
         }
         // An end is seen before the sessions are told of it. The lock of the transaction that set it goes after that: once
@@ -61,16 +68,21 @@ impl EndedMatches {
         let is_told = !is_written(spi, tables.matches)?;
         let mut writers = writers_of(spi, tables.heaps[0])?;
         writers.extend(writers_of(spi, tables.heaps[1])?);
-        for (match_id, is_new, waiting) in ending {
+        let here = History::now()?.name();
+        for (match_id, is_new, waiting, is_whole) in ended {
             if is_new {
                 spi.run(&END, &[Some(at.into()), match_id.into_datum()], Sees::Now)?;
                 memory::invalidate(tables);
                 continue;
             }
-            match waiting {
-                Some(listed) if are_gone(&listed, &writers) => ready.push(match_id),
-                None if is_told => {
-                    spi.run(&WAIT, &[match_id.into_datum(), writers.clone().into_datum()], Sees::Now)?;
+            match waiting.as_deref() {
+                Some([listed_in, listed @ ..]) if *listed_in == here => {
+                    ready.extend((is_whole && are_gone(listed, &writers)).then_some(match_id));
+                }
+                // Not listed yet; or listed elsewhere, and carried here by a dump, say, where those names are other people's.
+                _ if is_told => {
+                    let listed: Vec<&str> = std::iter::once(&here).chain(&writers).map(String::as_str).collect();
+                    spi.run(&WAIT, &[match_id.into_datum(), listed.into_datum()], Sees::Now)?;
                 }
                 _ => {}
             }

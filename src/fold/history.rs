@@ -8,6 +8,7 @@
 //! On a standby the place is the one that a fold has noted.
 
 use crate::error::Result;
+use crate::fold::restore;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::tables::Tables;
 use crate::pg::{database, relcache, transaction};
@@ -43,6 +44,11 @@ impl History {
         message::epoch(&[&self.row.id, place, match_id, &born.to_string()])
     }
 
+    /// A name of the history itself: another one where it may have forked, or is restored from a dump.
+    pub fn name(&self) -> String {
+        message::epoch(&[&self.row.id, self.place.as_ref().unwrap_or(&self.row.place)])
+    }
+
     /// For a fold, which notes the place for standbys.
     ///
     /// # Errors
@@ -61,7 +67,10 @@ impl History {
 #[pg_extern(sql = false)]
 fn new_history() -> Result<()> {
     transaction::prevent_read_only(c"new_history()");
-    spi::connect(|spi| spi.run(&BEGIN, &[], Sees::Now).map(|_| ()))?;
+    spi::connect(|spi| {
+        restore::is_over(spi)?;
+        spi.run(&BEGIN, &[], Sees::Now).map(|_| ())
+    })?;
     relcache::invalidate(Tables::find()?.history);
     Ok(())
 }

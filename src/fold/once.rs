@@ -7,17 +7,17 @@ use crate::fold::drain::{Drained, Heaps, Taken};
 use crate::fold::feed::{self, Fold};
 use crate::fold::finalize::{self, EndedMatches};
 use crate::fold::history::History;
-use crate::fold::publish::publish;
-use crate::fold::{ballot_retention, one_by_one, retention};
+use crate::fold::publish::{Counted, publish};
+use crate::fold::{ballot_retention, one_by_one, restore, retention};
 use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::OpenHeap;
 use crate::pending::low_water::{self, Writers};
 use crate::pending::turn::Heap;
 use crate::pg::lock::Lock;
 use crate::pg::snapshot::Snapshot;
-use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::pg::spi::{self, Insert, Plan, Sees, Spi, oid, time, value};
 use crate::pg::subtransaction::attempt;
-use crate::pg::tables::Tables;
+use crate::pg::tables::{self, Tables};
 use crate::pg::{clock, extension, transaction};
 use crate::session::memory;
 use crate::settings::{self, Pause};
@@ -25,6 +25,9 @@ use pgrx::{IntoDatum, pg_extern, pg_sys};
 
 /// How often rows past their time are deleted, in microseconds.
 const PRUNE_EVERY: i64 = 10_000_000;
+
+/// How long a purge is remembered, in microseconds: a day.
+const PURGES_KEPT: i64 = 86_400_000_000;
 
 /// The same for the time line where nothing was folded since.
 const PRUNE_EVERY_IDLE: i64 = 60_000_000;
@@ -36,15 +39,16 @@ thread_local! {
          DELETE FROM vote_agg.feed f USING old WHERE f.match_id = old.match_id AND f.seq <= old.seq AND EXISTS
             (SELECT FROM vote_agg.feed newer WHERE newer.match_id = f.match_id AND newer.seq > f.seq)",
         &[pg_sys::TIMESTAMPTZOID]) };
+    // What is forgotten of purges is remembered by the newest number, so that a root that asks late gets all matches.
+    static PRUNE_PURGED: Plan = const { Plan::new(
+        "WITH old AS (DELETE FROM vote_agg.purged WHERE at < $1 AND match_id <> '' RETURNING number)
+         INSERT INTO vote_agg.purged (match_id, number, at)
+         SELECT '', number, $1 FROM (SELECT pg_catalog.max(number) AS number FROM old) AS o WHERE number IS NOT NULL
+         ON CONFLICT (match_id) DO UPDATE SET number = excluded.number, at = excluded.at",
+        &[pg_sys::TIMESTAMPTZOID]) };
     static PRUNE_LOG: Plan = const { Plan::new(
         "DELETE FROM vote_agg.fold_log WHERE id < $1", &[pg_sys::INT8OID]) };
-    static LOG: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.fold_log VALUES
-            ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
-        &[pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TIMESTAMPTZOID, pg_sys::INT8OID,
-          pg_sys::FLOAT8OID, pg_sys::FLOAT8OID, pg_sys::TEXTOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::INT2OID,
-          pg_sys::BOOLOID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID, pg_sys::TEXTARRAYOID,
-          pg_sys::INT8OID]) };
+    static LOG: Insert = const { Insert::into("vote_agg.fold_log") };
 }
 
 /// See the COMMENT in sql/35-fold.sql.
@@ -86,8 +90,8 @@ pub struct Done {
 /// aside, and the others are folded.
 ///
 /// # Errors
-/// Failures that are no match's own: a full disk, a table of ours that is missing, locked or edited. The transaction is to
-/// be rolled back then, and every row is still pending.
+/// Failures that are no match's own: a full disk, a table of ours that is missing or edited; 55P03 where somebody holds one
+/// of them. The transaction is to be rolled back then, and every row is still pending.
 pub fn run(tries: Tries) -> Result<Done> {
     // Before the lock of folds, as everybody who takes both.
     extension::hold();
@@ -101,11 +105,15 @@ pub fn run(tries: Tries) -> Result<Done> {
     let before = state.clone();
     let heap = |heap: Heap| OpenHeap::open(heap.of(&tables), pg_sys::RowExclusiveLock);
     let (current, other, elsewhere) = (heap(state.current)?, heap(state.current.other())?, heap(Heap::Aside)?);
+    [&current, &other, &elsewhere].into_iter().try_for_each(OpenHeap::check_columns)?;
 
     spi::connect(|spi| {
+        if state.folds == 0 && restore::is_under_way(spi)? {
+            return Ok(Done { rows: 0, more: false, to_vacuum: None });
+        }
         let at = clock::now();
         settings::pause(Pause::FoldSized);
-        // The order matters: who is gone, then the snapshot that drains what they wrote.
+        // The order matters: first which writers are gone, then the snapshot that drains what they wrote.
         let writers = Writers::look(spi, &tables, &state)?;
         let ended = EndedMatches::look(spi, &tables, at)?;
 
@@ -120,8 +128,11 @@ pub fn run(tries: Tries) -> Result<Done> {
         let mut taken = match attempt(|| fold_together(spi, &heaps, &aside, &ready, at)) {
             Ok(taken) => taken,
             Err(failure) if failure.is_everyones() => return Err(failure.into_report()),
-            // One match at least cannot be folded. The others can.
-            Err(_) => one_by_one::fold_all(spi, &heaps, &begin(spi, at)?, &mut aside, &ready)?,
+            // One match at least cannot be folded. The others can, unless somebody holds a whole table.
+            Err(_) => {
+                tables::lock_folded()?;
+                one_by_one::fold_all(spi, &heaps, &begin(spi, at)?, &mut aside, &ready)?
+            }
         };
         if !due.is_empty() {
             let again = one_by_one::try_again(spi, &elsewhere, &begin(spi, at)?, &mut aside, &due)?;
@@ -152,6 +163,7 @@ pub fn run(tries: Tries) -> Result<Done> {
             state.last_lag_ms = milliseconds(taken.first_at.map_or(0, |first| (done - first).max(0)));
         }
         let mut troubles = aside.troubles();
+        troubles.extend(taken.is_silent.then(|| feed::SILENT.to_owned()));
         let since = at - state.pruned_at;
         let is_idle = state.last_at <= Some(state.pruned_at);
         let is_old = since > PRUNE_EVERY && (!is_idle || (since > PRUNE_EVERY_IDLE && settings::timeline_retention().is_some()));
@@ -201,9 +213,12 @@ fn fold_together(spi: &Spi, heaps: &Heaps, aside: &Aside, ready: &[String], at: 
     }
     if !drained.matches.is_empty() {
         let fold = begin(spi, at)?;
-        for (match_id, (head, tally)) in &drained.matches {
-            publish(spi, &fold, match_id, head, tally, finals.contains(&match_id))?;
-        }
+        drained.taken.is_silent = fold.is_silent;
+        let counted = drained.matches.iter().map(|(match_id, (head, tally))| {
+            let is_final = finals.contains(&match_id);
+            Counted { match_id, head, tally, is_final }
+        });
+        publish(spi, &fold, &counted.collect::<Vec<_>>())?;
     }
     Ok(drained.taken)
 }
@@ -220,6 +235,7 @@ fn chore(what: &str, act: impl FnOnce() -> Result<()>) -> Result<Option<String>>
 /// Erases messages past their time, and the folder's older states.
 fn prune(spi: &Spi, state: &FoldLog, at: i64) -> Result<()> {
     spi.run(&PRUNE_FEED, &[Some((at - settings::feed_retention()).into())], Sees::Now)?;
+    spi.run(&PRUNE_PURGED, &[Some((at - PURGES_KEPT).into())], Sees::Now)?;
     spi.run(&PRUNE_LOG, &[state.id.into_datum()], Sees::Now).map(|_| ())
 }
 
@@ -248,33 +264,35 @@ fn milliseconds(microseconds: i64) -> f64 {
 /// # Errors
 /// XX000 when SPI itself fails.
 pub fn begin(spi: &Spi, at: i64) -> Result<Fold> {
+    restore::is_over(spi)?;
     let history = History::noted(spi)?;
-    Ok(Fold { at, at_text: feed::utc_text(spi, at, Sees::Now)?, history })
+    let number = feed::next_number(spi)?;
+    Ok(Fold { at, at_text: feed::utc_text(spi, at, Sees::Now)?, history, number, is_silent: feed::is_queue_full(spi)? })
 }
 
 fn log(spi: &Spi, state: &FoldLog) -> Result<()> {
     let [one, two] = state.marks;
-    let args = [
-        state.id.into_datum(),
-        Some(state.at.into()),
-        state.folds.into_datum(),
-        state.total_rows.into_datum(),
-        state.last_at.map(Into::into),
-        state.last_rows.into_datum(),
-        state.last_duration_ms.into_datum(),
-        state.last_lag_ms.into_datum(),
-        state.last_error.as_deref().into_datum(),
-        state.last_error_at.map(Into::into),
-        Some(state.pruned_at.into()),
-        (state.current as i16).into_datum(),
-        state.drained.into_datum(),
-        Some(pg_sys::Oid::from(one.file).into()),
-        i64::from(one.block).into_datum(),
-        Some(pg_sys::Oid::from(two.file).into()),
-        i64::from(two.block).into_datum(),
-        state.sized.map(i64::from).into_datum(),
-        state.waiting.clone().into_datum(),
-        state.aside.into_datum(),
+    let row = [
+        value("id", state.id),
+        time("at", state.at),
+        value("folds", state.folds),
+        value("total_rows", state.total_rows),
+        time("last_at", state.last_at),
+        value("last_rows", state.last_rows),
+        value("last_duration_ms", state.last_duration_ms),
+        value("last_lag_ms", state.last_lag_ms),
+        value("last_error", state.last_error.as_deref()),
+        time("last_error_at", state.last_error_at),
+        time("pruned_at", state.pruned_at),
+        value("current_heap", state.current as i16),
+        value("drained", state.drained),
+        oid("file_1", pg_sys::Oid::from(one.file)),
+        value("mark_1", i64::from(one.block)),
+        oid("file_2", pg_sys::Oid::from(two.file)),
+        value("mark_2", i64::from(two.block)),
+        value("sized", state.sized.map(i64::from)),
+        value("waiting", state.waiting.clone()),
+        value("aside", state.aside),
     ];
-    spi.run(&LOG, &args, Sees::Now).map(|_| ())
+    spi.insert(&LOG, &row)
 }

@@ -4,11 +4,10 @@
 //! A vote may come late, for an erased minute. A process that remembers where the row lay (aggregate.rs) finds nothing there,
 //! looks by key, and makes the row anew. So the vote counts, and the next retention adds it to the balance.
 
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::pg::bigints::{self, Bigints, Entry};
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::settings;
-use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Country;
@@ -31,9 +30,10 @@ thread_local! {
         "DELETE FROM vote_agg.country_timeline WHERE match_id = $1 AND bucket < $2 RETURNING country_code, votes", KEY_TYPES) };
     static BALANCE_COUNTRIES: Plan = const { Plan::new(
         "INSERT INTO vote_agg.country_timeline (match_id, bucket, country_code, votes)
-         SELECT $1, '-infinity', pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer), vote_agg.add_votes('{}', u.change)
-         FROM vote_agg.unpack($2) u",
-        &[pg_sys::TEXTOID, pg_sys::BYTEAOID]) };
+         SELECT u.match_id, '-infinity', pg_catalog.chr((u.key / 256)::integer) || pg_catalog.chr((u.key % 256)::integer),
+                vote_agg.add_votes('{}', u.change)
+         FROM vote_agg.unpack($1) u",
+        &[pg_sys::BYTEAOID]) };
 }
 
 /// Erases what is past its time at `at`, of all matches.
@@ -43,23 +43,22 @@ thread_local! {
 pub fn apply(spi: &Spi, at: i64) -> Result<()> {
     let Some(retention) = settings::timeline_retention() else { return Ok(()) };
     let horizon = at - at.rem_euclid(MINUTE) - retention;
-    let old: Vec<String> =
-        spi.run(&OLD, &[Some(horizon.into())], Sees::Now)?.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
+    let old: Vec<String> = spi.run(&OLD, &[Some(horizon.into())], Sees::Now)?.values()?;
     for match_id in old {
         let key = || [match_id.as_str().into_datum(), Some(horizon.into())];
         let (mut balance, mut kept_from) = (tally::Counts::new(), horizon);
         for row in spi.run(&ERASE, &key(), Sees::Now)?.iter() {
-            tally::add_all(&mut balance, &row.need::<Bigints>(1)?.0).map_err(refused)?;
+            tally::add_all(&mut balance, &row.need::<Bigints>("votes")?.0)?;
             // Erased minutes stay erased when the setting is raised.
-            kept_from = row.get::<TimestampWithTimeZone>(2).map_or(kept_from, |before| kept_from.max(before.into()));
+            kept_from = row.time("kept_from")?.map_or(kept_from, |before| kept_from.max(before));
         }
         open(spi, &match_id, kept_from, balance)?;
 
         let mut balances: BTreeMap<u16, tally::Counts> = BTreeMap::new();
         for row in spi.run(&ERASE_COUNTRIES, &key(), Sees::Now)?.iter() {
-            let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(refused)?;
+            let country = Country::parse(row.need::<String>("country_code")?.as_bytes())?;
             let balance = balances.entry(country.number()).or_default();
-            tally::add_all(balance, &row.need::<Bigints>(2)?.0).map_err(refused)?;
+            tally::add_all(balance, &row.need::<Bigints>("votes")?.0)?;
         }
         open_countries(spi, &match_id, &balances)?;
         pgrx::check_for_interrupts!();
@@ -81,9 +80,10 @@ pub fn open(spi: &Spi, match_id: &str, kept_from: i64, balance: tally::Counts) -
 /// # Errors
 /// Those of the server.
 pub fn open_countries(spi: &Spi, match_id: &str, balances: &BTreeMap<u16, tally::Counts>) -> Result<()> {
-    let nowhere = pg_sys::ItemPointerData::default();
     let changes: Vec<_> = balances.iter().map(|(country, votes)| (i64::from(*country), change::of(votes))).collect();
-    let entries: Vec<Entry> = changes.iter().map(|(country, change)| (*country, nowhere, change)).collect();
-    let packed = bigints::pack(&entries);
-    spi.run(&BALANCE_COUNTRIES, &[match_id.into_datum(), packed.as_slice().into_datum()], Sees::Now).map(|_| ())
+    let place = pg_sys::ItemPointerData::default();
+    let entries = changes.iter().enumerate();
+    let entries = entries.map(|(number, (key, change))| Entry { match_id, seq: 0, number, key: *key, place, change });
+    let packed = bigints::pack(&entries.collect::<Vec<_>>());
+    spi.run(&BALANCE_COUNTRIES, &[packed.as_slice().into_datum()], Sees::Now).map(|_| ())
 }

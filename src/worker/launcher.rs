@@ -7,8 +7,11 @@ use crate::pg::process::{FOLDING, connect, in_transaction, pause, process, reloa
 use crate::session::launch::builder;
 use crate::settings;
 use pgrx::bgworkers::BgWorkerStartTime;
-use pgrx::{IntoDatum, pg_guard, pg_sys};
+use pgrx::{IntoDatum, pg_sys};
 use std::time::Duration;
+
+/// Its process.
+pub const LAUNCHER: &str = "vote_agg launcher";
 
 /// How often it comes back for what falls due: a worker that finds something that does within an hour stays.
 const ROUND: Duration = Duration::from_secs(3_600);
@@ -22,23 +25,20 @@ const TRIES: u32 = 60;
 /// Registers the launcher when the library is preloaded.
 pub fn preload() {
     if database::is_preloading() && !settings::databases().is_empty() {
-        process("vote_agg launcher", "vote_agg_launcher_main")
+        process(LAUNCHER)
             .set_start_time(BgWorkerStartTime::RecoveryFinished)
             .set_restart_time(Some(Duration::from_secs(5)))
             .load();
     }
 }
 
-/// Its process.
-#[pg_guard]
-#[unsafe(no_mangle)]
-#[allow(unsafe_code, reason = "the server finds it by its name")]
-pub extern "C-unwind" fn vote_agg_launcher_main(_nothing: pg_sys::Datum) {
+/// What it does.
+pub fn main(_nothing: pg_sys::Datum) {
     connect(pg_sys::Datum::from(0));
     loop {
         match in_transaction(FOLDING, named) {
             Ok(databases) => databases.into_iter().for_each(|database| start(&database)),
-            Err(reason) => report(&format!("no worker could be started: {reason}"), "It is tried again in an hour."),
+            Err(failure) => report("no worker could be started", &failure, "It is tried again in an hour."),
         }
         pause(ROUND);
         reload_settings();
@@ -47,7 +47,7 @@ pub extern "C-unwind" fn vote_agg_launcher_main(_nothing: pg_sys::Datum) {
 
 /// The databases that `vote_agg.databases` names.
 fn named() -> Result<Vec<Database>> {
-    let (wanted, mut all) = (settings::databases(), database::all());
+    let (wanted, mut all) = (settings::databases(), database::all()?);
     all.retain(|database| wanted.iter().any(|name| name == "*" || *name == database.name));
     Ok(all)
 }

@@ -4,29 +4,33 @@
 //! came for a while. Whatever happens to it, votes are safe in pending and reads count them.
 
 use crate::attached::fill_process::Filler;
+use crate::error::Result;
 use crate::fold::due;
-use crate::fold::once::{self, Tries};
+use crate::fold::once::{self, Done, Tries};
 use crate::pending::low_water;
 use crate::pg::extension;
+use crate::pg::failure::Failure;
 use crate::pg::lock::Lock;
-use crate::pg::process::{FOLDING, MAX_BACK_OFF, connect, exit, in_transaction, note, pause, reload_settings, report, set};
+use crate::pg::process::{FOLDING, MAX_BACK_OFF, connect, exit, in_transaction, note, pause, reload_settings, report, rest, set};
 use crate::pg::vacuum::Vacuum;
 use crate::session::launch;
 use crate::settings;
-use pgrx::{pg_guard, pg_sys};
+use crate::worker::busy::Busy;
+use pgrx::pg_sys;
 use std::time::{Duration, Instant};
+use vote_agg_core::feed::pace::Pace;
 
 /// How long a worker that gave up its lock still folds. It is longer than [`LOOK_EVERY`]: a session whose last look found the
 /// worker running has either looked again, or this worker sees its votes.
 const LINGER: Duration = Duration::from_millis(1_500);
 
+/// The shortest time between two tries for a lock.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+
 /// The worker's process. The argument is the database.
-#[pg_guard]
-#[unsafe(no_mangle)]
-#[allow(unsafe_code, reason = "the server finds it by its name")]
-pub extern "C-unwind" fn vote_agg_worker_main(database: pg_sys::Datum) {
+pub fn main(database: pg_sys::Datum) {
     connect(database);
-    // What a fold needs is tried: it waits for nobody's lock for longer (as vote_agg.fold()).
+    // A fold tries locks: it waits for no other lock for longer (as vote_agg.fold()).
     set(c"lock_timeout", c"100ms");
     let is_first = in_transaction(FOLDING, || {
         // A session that is just looking may hold the lock for an instant.
@@ -44,19 +48,34 @@ fn work() {
     let mut last_vote = Instant::now();
     let mut leaving: Option<Instant> = None;
     let mut failures = 0u32;
+    let mut busy = Busy::default();
     let mut vacuum = Vacuum::default();
     let mut filler = Filler::default();
+    let mut pace = Pace::default();
+    let mut folded_at = Instant::now();
     loop {
         let started = Instant::now();
-        let mut rest = settings::fold_interval();
-        match in_transaction(FOLDING, || if extension::hold() { once::run(Tries::Due).map(Some) } else { Ok(None) }) {
-            // DROP EXTENSION.
-            Ok(None) => return,
-            Ok(Some(done)) => {
+        let mut gap = settings::fold_interval();
+        let mut is_quiet = true;
+        match in_transaction(busy.activity(), fold) {
+            Ok(Fold::Gone) => return,
+            Ok(Fold::KeptOut) => {
+                filler.run();
+                last_vote = Instant::now();
+                if !is_back(&mut leaving) {
+                    return;
+                }
+            }
+            Ok(Fold::Done(done)) => {
                 failures = 0;
+                busy.end();
+                if done.rows > 0 {
+                    gap = pace.gap(done.rows, started - folded_at, gap);
+                    (folded_at, is_quiet) = (started, false);
+                }
                 if filler.run() || done.rows > 0 {
                     last_vote = Instant::now();
-                    if leaving.take().is_some() && !is_back() {
+                    if !is_back(&mut leaving) {
                         return;
                     }
                 }
@@ -65,10 +84,21 @@ fn work() {
                 }
                 vacuum.run(done.to_vacuum);
             }
-            Err(reason) => {
+            // It stays: nobody else comes to fold when the lock is free.
+            Err(failure) if failure.is_locked_out() => {
+                last_vote = Instant::now();
+                if !is_back(&mut leaving) {
+                    return;
+                }
+                busy.begin(&failure);
+                gap = gap.max(started.elapsed() + BUSY_PAUSE);
+                is_quiet = false;
+            }
+            Err(failure) => {
                 failures += 1;
-                rest = (rest * 2u32.saturating_pow(failures.min(16))).min(MAX_BACK_OFF);
-                report_failure(&reason);
+                gap = (gap * 2u32.saturating_pow(failures.min(16))).min(MAX_BACK_OFF);
+                is_quiet = false;
+                report_failure(&failure);
             }
         }
         if !settings::worker() {
@@ -91,25 +121,53 @@ fn work() {
             Some(since) if since.elapsed() >= LINGER => {
                 let stays = in_transaction(FOLDING, || Ok(low_water::is_anybody_voting()? || due::is_something()?));
                 let stays = stays.unwrap_or(false)
-                    || matches!(in_transaction(FOLDING, || once::run(Tries::Due)), Ok(done) if done.rows > 0);
-                if !stays || !is_back() {
+                    || match in_transaction(FOLDING, fold) {
+                        Ok(Fold::Gone) => false,
+                        Ok(Fold::KeptOut) => true,
+                        Ok(Fold::Done(done)) => done.rows > 0,
+                        Err(failure) => failure.is_locked_out(),
+                    };
+                if !stays || !is_back(&mut leaving) {
                     return;
                 }
-                (leaving, last_vote) = (None, Instant::now());
+                last_vote = Instant::now();
             }
             _ => {}
         }
-        pause(rest.saturating_sub(started.elapsed()));
+        let left = gap.saturating_sub(started.elapsed());
+        if is_quiet {
+            // The commit of a vote ends it.
+            pause(left);
+        } else {
+            rest(left);
+        }
         reload_settings();
     }
 }
 
-/// Takes the lock again that a worker which was leaving gave up. False where another worker came meanwhile.
-fn is_back() -> bool {
-    in_transaction(FOLDING, || Ok(Lock::Worker.try_for_session())).unwrap_or(false)
+/// What came of one try.
+enum Fold {
+    /// DROP EXTENSION.
+    Gone,
+    /// Somebody else folds, purges or rebuilds. What is pending was not looked at.
+    KeptOut,
+    Done(Done),
 }
 
-fn report_failure(reason: &str) {
-    report(&format!("votes could not be folded: {reason}"), "They stay pending and are tried again.");
-    note(|| once::note_failure(reason));
+fn fold() -> Result<Fold> {
+    if !extension::hold() {
+        return Ok(Fold::Gone);
+    }
+    // To the end of the transaction, so the fold has it too.
+    if Lock::Fold.try_for_transaction() { once::run(Tries::Due).map(Fold::Done) } else { Ok(Fold::KeptOut) }
+}
+
+/// Takes the lock again that a worker which was leaving gave up. False where another worker came meanwhile.
+fn is_back(leaving: &mut Option<Instant>) -> bool {
+    leaving.take().is_none() || in_transaction(FOLDING, || Ok(Lock::Worker.try_for_session())).unwrap_or(false)
+}
+
+fn report_failure(failure: &Failure) {
+    report("votes could not be folded", failure, "They stay pending and are tried again.");
+    note(|| once::note_failure(&failure.text));
 }

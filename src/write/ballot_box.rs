@@ -11,34 +11,27 @@
 
 #![allow(unsafe_code, reason = "speculative insertion and row locks are the server's own interface")]
 
-use crate::error::{Result, broken, refused};
+use crate::error::{Result, broken};
+use crate::pg::form;
 use crate::pg::table::Table;
 use crate::session::memory;
-use pgrx::{FromDatum, IntoDatum, PgSqlErrorCode, pg_sys};
-use vote_agg_core::vote::cell;
-use vote_agg_core::{CellIndex, Country};
+use crate::write::ballot_row::{self, Voter};
+use pgrx::{IntoDatum, PgSqlErrorCode, pg_sys};
+use std::collections::HashMap;
+use vote_agg_core::vote::ballot::{Ballot, Choice, Outcome, Step};
 
-/// The columns of `vote_agg.ballot`: h3_index, match_id, voter_id, team_choice, country_code.
-const COLUMNS: usize = 5;
-
-/// Where a voter's vote counts.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Choice {
-    pub team: String,
-    pub cell: Option<CellIndex>,
-    pub country: Option<Country>,
+/// What to do where another transaction is at work on the voter's ballot.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum Wait {
+    ForTheVoter,
+    /// A statement with the votes of many: one voter must not hold up the others, and no two such statements each other.
+    Never,
 }
 
-/// What became of a ballot.
-pub enum Cast {
-    /// The voter's first.
-    Counted,
-    /// The voter's vote was this already.
-    Unchanged,
-    /// The vote was another one, which is given.
-    Changed(Choice),
-    /// There is another vote, and it may not be changed.
-    Refused,
+/// What became of a voter's ballot, and what it said before.
+pub struct Cast {
+    pub outcome: Outcome,
+    pub before: Option<Choice>,
 }
 
 /// What became of a try to lock a row.
@@ -46,9 +39,12 @@ enum Locked {
     Mine,
     /// Another transaction changed or deleted it.
     Gone,
-    /// Another transaction is at work on it.
-    Busy,
+    /// Another transaction is at work on it: this one, or one of several that have the number together.
+    Busy(pg_sys::TransactionId),
 }
+
+/// Ballots at which others are at work: one place a transaction.
+pub type Busy = HashMap<u32, pg_sys::ItemPointerData>;
 
 /// The open table of ballots and its key.
 pub struct BallotBox {
@@ -56,13 +52,6 @@ pub struct BallotBox {
     key: pg_sys::Relation,
     /// Holds what the server allocates for one ballot: a bulk call casts many.
     scratch: pg_sys::MemoryContext,
-}
-
-/// A voter in a match.
-#[derive(Clone, Copy)]
-pub struct Voter<'a> {
-    pub match_id: &'a str,
-    pub voter_id: &'a str,
 }
 
 /// A row that is in the table, for sure or not yet.
@@ -87,6 +76,7 @@ impl BallotBox {
             let key = table.primary_key();
             let indexes = pg_sys::RelationGetIndexList(table.as_ptr());
             let is_plain = !table.has_trigger() && (*indexes).length == 1;
+            form::check(table.row_form(), &ballot_row::COLUMNS)?;
             if !is_plain || key == pg_sys::InvalidOid {
                 return Err(pgrx::pg_sys::panic::ErrorReport::new(
                     PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
@@ -107,85 +97,83 @@ impl BallotBox {
         }
     }
 
-    /// Casts a voter's vote. Waits for another transaction of the same voter, for nobody else.
+    /// Does with a voter's ballot what `decide` says, which gets the ballot that is kept; returns that step too. `None`: another
+    /// transaction is at work on it, and this one does not wait.
     ///
     /// # Errors
     /// XX000 for a ballot that nobody can have cast.
-    pub fn cast(&self, voter: Voter, choice: &Choice, may_change: bool) -> Result<Cast> {
-        self.in_scratch(|| self.cast_in_scratch(voter, choice, may_change))
+    pub fn cast(
+        &self,
+        voter: Voter,
+        wait: Wait,
+        decide: impl Fn(Option<&Ballot>) -> (Outcome, Step),
+    ) -> Result<Option<(Cast, Step)>> {
+        self.in_scratch(|| self.cast_in_scratch(voter, wait, decide))
     }
 
-    fn cast_in_scratch(&self, voter: Voter, choice: &Choice, may_change: bool) -> Result<Cast> {
+    fn cast_in_scratch(
+        &self,
+        voter: Voter,
+        wait: Wait,
+        decide: impl Fn(Option<&Ballot>) -> (Outcome, Step),
+    ) -> Result<Option<(Cast, Step)>> {
         loop {
             pgrx::check_for_interrupts!();
             let Some(found) = self.find(voter, None) else {
-                if self.insert(voter, choice) {
-                    return Ok(Cast::Counted);
+                let (outcome, step) = decide(None);
+                let is_done = if let Step::Write(ballot) = &step { self.insert(voter, ballot) } else { true };
+                if is_done {
+                    return Ok(Some((Cast { outcome, before: None }, step)));
                 }
                 continue;
             };
+            if wait == Wait::Never && found.is_held() {
+                return Ok(None);
+            }
             if self.wait_for_others(&found) {
                 continue;
             }
-            let old = self.choice(found.tuple)?;
-            if old == *choice {
-                return Ok(Cast::Unchanged);
+            let kept = self.ballot(found.tuple)?;
+            let (outcome, step) = decide(Some(&kept));
+            let mode = match &step {
+                Step::Keep => return Ok(Some((Cast { outcome, before: kept.choice }, step))),
+                Step::Write(_) => pg_sys::LockTupleMode::LockTupleNoKeyExclusive,
+                Step::Delete => pg_sys::LockTupleMode::LockTupleExclusive,
+            };
+            match self.try_lock(found.tuple, mode, wait.policy())? {
+                Locked::Mine => {}
+                Locked::Gone => continue,
+                Locked::Busy(_) => return Ok(None),
             }
-            if !may_change {
-                return Ok(Cast::Refused);
+            match &step {
+                Step::Keep => {}
+                Step::Write(ballot) => self.update_locked(found.tuple, voter, ballot),
+                Step::Delete => self.delete_locked(found.tuple),
             }
-            if self.lock(found.tuple, pg_sys::LockTupleMode::LockTupleNoKeyExclusive)? {
-                let tuple = self.form(voter, choice);
-                // SAFETY: the row is locked by this transaction, so nobody changes it meanwhile.
-                unsafe {
-                    pg_sys::CatalogTupleUpdate(self.table.as_ptr(), &raw mut (*found.tuple).t_self, tuple);
-                    pg_sys::CommandCounterIncrement();
-                }
-                return Ok(Cast::Changed(old));
-            }
-        }
-    }
-
-    /// Takes a voter's vote out and returns it; `None` where there is none.
-    ///
-    /// # Errors
-    /// XX000 for a ballot that nobody can have cast.
-    pub fn retract(&self, voter: Voter) -> Result<Option<Choice>> {
-        loop {
-            pgrx::check_for_interrupts!();
-            let Some(found) = self.find(voter, None) else { return Ok(None) };
-            if self.wait_for_others(&found) {
-                continue;
-            }
-            let old = self.choice(found.tuple)?;
-            if self.delete(found.tuple)? {
-                return Ok(Some(old));
-            }
+            return Ok(Some((Cast { outcome, before: kept.choice }, step)));
         }
     }
 
     /// Deletes the match's ballots that `snapshot` sees. One that was changed or retracted since stays as it is now, and
-    /// `missed` is told what it was: the change has taken that out of the totals. Waits for nobody: returns the place of the
-    /// first ballot at which another transaction is at work, and has not gone on from there.
+    /// `missed` is told what it was: the change has taken that out of the totals. So does one at which another transaction is at
+    /// work, whatever becomes of that. Waits for nobody, and returns those that are at work.
     ///
     /// # Errors
     /// XX000 for a ballot that nobody can have cast.
-    pub fn erase(
-        &self,
-        match_id: &str,
-        snapshot: pg_sys::Snapshot,
-        mut missed: impl FnMut(Choice),
-    ) -> Result<Option<pg_sys::ItemPointerData>> {
-        let mut busy = None;
-        self.table.visit(&[(2, match_id)], snapshot, |tuple| {
+    pub fn erase(&self, match_id: &str, snapshot: pg_sys::Snapshot, mut missed: impl FnMut(Choice)) -> Result<Busy> {
+        let mut busy = Busy::new();
+        self.table.visit(&[("match_id", match_id)], snapshot, |tuple| {
             pgrx::check_for_interrupts!();
             match self.try_lock(tuple, pg_sys::LockTupleMode::LockTupleExclusive, pg_sys::LockWaitPolicy::LockWaitSkip)? {
                 Locked::Mine => self.delete_locked(tuple),
-                Locked::Gone => missed(self.choice(tuple)?),
-                // SAFETY: the tuple is valid while it is shown.
-                Locked::Busy => busy = Some(unsafe { (*tuple).t_self }),
+                Locked::Gone => self.ballot(tuple)?.choice.into_iter().for_each(&mut missed),
+                Locked::Busy(other) => {
+                    self.ballot(tuple)?.choice.into_iter().for_each(&mut missed);
+                    // SAFETY: the tuple is valid while it is shown.
+                    busy.entry(other.into_inner()).or_insert(unsafe { (*tuple).t_self });
+                }
             }
-            Ok(busy.is_none())
+            Ok(true)
         })?;
         Ok(busy)
     }
@@ -196,7 +184,8 @@ impl BallotBox {
     /// XX000 when the server cannot tell.
     pub fn wait_at(&self, place: pg_sys::ItemPointerData) -> Result<()> {
         let mut tuple = pg_sys::HeapTupleData { t_self: place, ..Default::default() };
-        self.lock(&raw mut tuple, pg_sys::LockTupleMode::LockTupleExclusive).map(|_| ())
+        self.try_lock(&raw mut tuple, pg_sys::LockTupleMode::LockTupleExclusive, pg_sys::LockWaitPolicy::LockWaitBlock)
+            .map(|_| ())
     }
 
     /// Frees what the server allocates meanwhile. After an error the abort does.
@@ -216,7 +205,7 @@ impl BallotBox {
         let mut dirty = pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
         let snapshot = &raw mut dirty;
         let mut found = None;
-        let keys = [(2, voter.match_id), (3, voter.voter_id)];
+        let keys = [("match_id", voter.match_id), ("voter_id", voter.voter_id)];
         let seen = self.table.visit(&keys, snapshot, |tuple| {
             // SAFETY: the tuple is valid while it is shown; the scan notes in the snapshot who is at work on it.
             unsafe {
@@ -251,8 +240,8 @@ impl BallotBox {
     }
 
     /// Inserts the voter's first ballot; false where another transaction was faster.
-    fn insert(&self, voter: Voter, choice: &Choice) -> bool {
-        let tuple = self.form(voter, choice);
+    fn insert(&self, voter: Voter, ballot: &Ballot) -> bool {
+        let tuple = ballot_row::form(&self.table, voter, ballot);
         // SAFETY: the steps of a speculative insertion, in the server's order; after an error the abort undoes them.
         unsafe {
             let table = self.table.as_ptr();
@@ -303,13 +292,13 @@ impl BallotBox {
         false
     }
 
-    /// Deletes a row; false where another transaction changed or deleted it since it was seen.
-    fn delete(&self, tuple: pg_sys::HeapTuple) -> Result<bool> {
-        let is_mine = self.lock(tuple, pg_sys::LockTupleMode::LockTupleExclusive)?;
-        if is_mine {
-            self.delete_locked(tuple);
+    fn update_locked(&self, tuple: pg_sys::HeapTuple, voter: Voter, ballot: &Ballot) {
+        let new = ballot_row::form(&self.table, voter, ballot);
+        // SAFETY: the row is locked by this transaction, so nobody changes it meanwhile.
+        unsafe {
+            pg_sys::CatalogTupleUpdate(self.table.as_ptr(), &raw mut (*tuple).t_self, new);
+            pg_sys::CommandCounterIncrement();
         }
-        Ok(is_mine)
     }
 
     fn delete_locked(&self, tuple: pg_sys::HeapTuple) {
@@ -321,11 +310,7 @@ impl BallotBox {
         }
     }
 
-    /// Locks a row, after the transactions that are at work on it; false where they changed or deleted it.
-    fn lock(&self, tuple: pg_sys::HeapTuple, mode: pg_sys::LockTupleMode::Type) -> Result<bool> {
-        Ok(matches!(self.try_lock(tuple, mode, pg_sys::LockWaitPolicy::LockWaitBlock)?, Locked::Mine))
-    }
-
+    /// Locks a row. Where `wait` says so, after the transactions that are at work on it.
     fn try_lock(
         &self,
         tuple: pg_sys::HeapTuple,
@@ -346,37 +331,29 @@ impl BallotBox {
         match result {
             pg_sys::TM_Result::TM_Ok => Ok(Locked::Mine),
             pg_sys::TM_Result::TM_Updated | pg_sys::TM_Result::TM_Deleted => Ok(Locked::Gone),
-            pg_sys::TM_Result::TM_WouldBlock => Ok(Locked::Busy),
+            pg_sys::TM_Result::TM_WouldBlock => Ok(Locked::Busy(failure.xmax)),
             other => Err(broken(format!("a ballot could not be locked (code {other})"))),
         }
     }
 
-    fn form(&self, voter: Voter, choice: &Choice) -> pg_sys::HeapTuple {
-        let text = |value: &str| value.into_datum().unwrap_or(pg_sys::Datum::null());
-        let country = choice.country.as_ref().map(Country::as_str);
-        let mut nulls = [choice.cell.is_none(), false, false, false, country.is_none()];
-        let mut values: [pg_sys::Datum; COLUMNS] = [
-            choice.cell.map_or(0, cell::cell_to_bits).into(),
-            text(voter.match_id),
-            text(voter.voter_id),
-            text(&choice.team),
-            country.map_or(pg_sys::Datum::null(), text),
-        ];
-        // SAFETY: the values are those of the table's columns.
-        unsafe { pg_sys::heap_form_tuple(self.table.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr()) }
+    fn ballot(&self, tuple: pg_sys::HeapTuple) -> Result<Ballot> {
+        ballot_row::read(&self.table, tuple)
     }
+}
 
-    fn choice(&self, tuple: pg_sys::HeapTuple) -> Result<Choice> {
-        let (mut values, mut nulls) = ([pg_sys::Datum::null(); COLUMNS], [true; COLUMNS]);
-        // SAFETY: a row of this table, whose columns have these types.
-        let (bits, team, country) = unsafe {
-            pg_sys::heap_deform_tuple(tuple, self.table.row_form(), values.as_mut_ptr(), nulls.as_mut_ptr());
-            let team = String::from_datum(values[3], nulls[3]).unwrap_or_default();
-            (i64::from_datum(values[0], nulls[0]), team, String::from_datum(values[4], nulls[4]))
-        };
-        let cell = bits.map(cell::cell_from_bits).transpose().map_err(refused)?;
-        let country = country.map(|code| Country::parse(code.as_bytes())).transpose().map_err(refused)?;
-        Ok(Choice { team, cell, country })
+impl Wait {
+    const fn policy(self) -> pg_sys::LockWaitPolicy::Type {
+        match self {
+            Self::ForTheVoter => pg_sys::LockWaitPolicy::LockWaitBlock,
+            Self::Never => pg_sys::LockWaitPolicy::LockWaitSkip,
+        }
+    }
+}
+
+impl Found {
+    /// Does another transaction hold it until its end? One that may still take back what it inserts is done in a moment.
+    fn is_held(&self) -> bool {
+        self.token == 0 && (self.inserter != pg_sys::InvalidTransactionId || self.changer != pg_sys::InvalidTransactionId)
     }
 }
 

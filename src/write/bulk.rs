@@ -1,18 +1,22 @@
 //! Many votes in one call: summed here, so that only distinct sums are appended.
 
-use crate::error::{Result, refused, refused_at};
+use crate::error::{Refused, Result};
 use crate::pg::jsonb_in::Jsonb;
 use crate::pg::{clock, transaction};
-use crate::session::launch;
+use crate::session::admission::Terms;
+use crate::session::{launch, memory};
 use crate::write::append::{self, Admitted};
-use crate::write::ballot::{changes_nothing, moved};
-use crate::write::ballot_box::{BallotBox, Cast, Choice, Voter};
+use crate::write::ballot::{fence, moves, refusal};
+use crate::write::ballot_box::Wait;
+use crate::write::ballot_row::Voter;
+use crate::write::held::Held;
 use crate::write::record::coarsened;
 use pgrx::datum::Array;
 use pgrx::pg_extern;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use vote_agg_core::vote::ballot::{Ballot, Choice, Outcome, decide};
 use vote_agg_core::vote::cell::cell_from_bits;
-use vote_agg_core::vote::element::Element;
+use vote_agg_core::vote::element::{Element, Refusal};
 use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{self, MAX_VOTES, Source, Tally, Vote, parse_votes};
 use vote_agg_core::{Country, Error, parse_resolution};
@@ -21,7 +25,7 @@ use vote_agg_core::{Country, Error, parse_resolution};
 #[pg_extern(sql = false)]
 fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
     transaction::prevent_read_only(c"bulk_increment()");
-    let votes = votes.ok_or_else(|| refused(Error::Null { what: "votes" }))?;
+    let votes = votes.ok_or(Error::Null { what: "votes" })?;
     let at = clock::now();
     let mut batches: BTreeMap<String, Batch> = BTreeMap::new();
     let mut position = 0;
@@ -33,8 +37,18 @@ fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
         }
         batches.get_mut(match_id).map_or(Ok(()), |batch| batch.add(position, element, at))
     });
-    added.map_err(|e| refused_at(e.position, e.error))?;
-    append(&batches, at)
+    added?;
+    append(&batches, at, |seek| {
+        let mut position = 0;
+        // Every element was read before, without an error.
+        let _ = votes.each_element(|element| {
+            position += 1;
+            if let (Some(match_id), Some(team)) = (element.match_id()?, element.team_choice()?) {
+                seek.look(position, parse_name("match_id", Some(match_id))?, parse_name("team_choice", Some(team))?);
+            }
+            Ok(())
+        });
+    })
 }
 
 /// What a call brings to one match.
@@ -69,27 +83,33 @@ impl Batch {
         Ok(())
     }
 
-    /// Casts the ballots and adds what they change to `moves`; returns how many were the voters' first.
-    fn cast(&self, match_id: &str, may_change: bool, moves: &mut Tally, at: i64) -> Result<i64> {
+    /// Casts the ballots and adds what they change to `sums`; returns how many were the voters' first.
+    fn cast(&self, match_id: &str, terms: Terms, sums: &mut Tally, at: i64) -> Result<i64> {
         if self.ballots.is_empty() {
             return Ok(0);
         }
-        let ballots = BallotBox::open()?;
-        let mut counted = 0;
+        let mut ballots = Held::open()?;
+        let (mut counted, mut was_so) = (0, false);
         for (voter_id, choices) in &self.ballots {
             let voter = Voter { match_id, voter_id };
             for (position, choice) in choices {
-                let old = match ballots.cast(voter, choice, may_change)? {
-                    Cast::Refused => return Err(changes_nothing(voter, Some(*position))),
-                    Cast::Unchanged => continue,
-                    Cast::Counted => None,
-                    Cast::Changed(old) => Some(old),
-                };
-                counted += i64::from(old.is_none());
-                for vote in moved(old.as_ref(), Some(choice), at) {
-                    moves.add(&vote).map_err(refused)?;
+                fence(terms, voter, Some(*position))?;
+                let asked = Ballot { choice: Some(choice.clone()), turn: None };
+                let decide = |kept: Option<&Ballot>| decide(kept, &asked, terms.changes_allowed);
+                let Some(cast) = ballots.cast(voter, Wait::ForTheVoter, decide)? else { continue };
+                if let Some(refusal) = refusal(cast.outcome, voter, &asked, Some(*position)) {
+                    return Err(refusal.into());
+                }
+                counted += i64::from(cast.outcome == Outcome::Counted);
+                was_so |= cast.outcome == Outcome::Unchanged;
+                for vote in moves(&cast, Some(choice), at) {
+                    sums.add(&vote)?;
                 }
             }
+            ballots.write()?;
+        }
+        if was_so {
+            transaction::commit_as_a_writer();
         }
         Ok(counted)
     }
@@ -106,8 +126,8 @@ fn bulk_increment_arrays(
 ) -> Result<i64> {
     transaction::prevent_read_only(c"bulk_increment()");
     let at = clock::now();
-    let match_id = parse_name("match_id", match_id).map_err(refused)?;
-    let teams = team_choices.ok_or_else(|| refused(Error::Null { what: "team_choices" }))?;
+    let match_id = parse_name("match_id", match_id)?;
+    let teams = team_choices.ok_or(Error::Null { what: "team_choices" })?;
     let expected = teams.len();
     for (name, length) in [
         ("h3_indexes", h3_indexes.as_ref().map(Array::len)),
@@ -117,7 +137,7 @@ fn bulk_increment_arrays(
         if let Some(length) = length
             && length != expected
         {
-            return Err(refused(Error::Length { what: name, length, expected }));
+            return Err(Error::Length { what: name, length, expected }.into());
         }
     }
     let (mut cells, mut countries) = (h3_indexes.as_ref().map(Array::iter), country_codes.as_ref().map(Array::iter));
@@ -138,27 +158,72 @@ fn bulk_increment_arrays(
                 at,
             })
         };
-        add().map_err(|error| refused_at(i + 1, error))?;
+        add().map_err(|error| Refusal { position: i + 1, error })?;
         if i % 65_536 == 0 {
             pgrx::check_for_interrupts!();
         }
     }
-    append(&BTreeMap::from([(match_id.to_owned(), Batch { votes: tally, ..Batch::default() })]), at)
+    append(&BTreeMap::from([(match_id.to_owned(), Batch { votes: tally, ..Batch::default() })]), at, |seek| {
+        for (i, team) in teams.iter().enumerate() {
+            if let Ok(team) = parse_name("team_choice", team) {
+                seek.look(i + 1, match_id, team);
+            }
+        }
+    })
 }
 
-/// Appends one row a distinct sum, match by match, and returns the votes counted.
-fn append(batches: &BTreeMap<String, Batch>, at: i64) -> Result<i64> {
+/// Looks for the element of a call that its match refuses: the first one that it refuses alone, else the first one that is too many
+/// for it after those before.
+struct Seek {
+    at: i64,
+    is_alone: bool,
+    /// The teams so far, by match.
+    teams: BTreeMap<String, BTreeSet<String>>,
+    found: Option<(usize, Refused)>,
+}
+
+impl Seek {
+    fn look(&mut self, position: usize, match_id: &str, team: &str) {
+        if self.found.is_some() || self.teams.get(match_id).is_some_and(|teams| teams.contains(team)) {
+            return;
+        }
+        let teams = self.teams.entry(match_id.to_owned()).or_default();
+        teams.insert(team.to_owned());
+        let others = teams.iter().map(String::as_str).filter(|other| !self.is_alone && *other != team);
+        if let Ok(Err(refused)) = memory::ask_match(match_id, others.chain(std::iter::once(team)), self.at) {
+            self.found = Some((position, refused));
+        }
+    }
+}
+
+/// Appends one row a distinct sum, match by match, and returns the votes counted. `each` shows all elements again where a match
+/// takes none of them: then the error names the one.
+fn append(batches: &BTreeMap<String, Batch>, at: i64, each: impl Fn(&mut Seek)) -> Result<i64> {
+    let mut refused = false;
+    append_all(batches, at, &mut refused).map_err(|error| {
+        let seek = |is_alone| {
+            let mut seek = Seek { at: clock::now(), is_alone, teams: BTreeMap::new(), found: None };
+            each(&mut seek);
+            seek.found
+        };
+        let found = if refused { seek(true).or_else(|| seek(false)) } else { None };
+        found.map_or(error, |(position, refused)| refused.at_element(position))
+    })
+}
+
+fn append_all(batches: &BTreeMap<String, Batch>, at: i64, refused: &mut bool) -> Result<i64> {
     let mut counted = 0i64;
     for (match_id, batch) in batches.iter().filter(|(_, batch)| batch.votes.distinct() > 0 || !batch.ballots.is_empty()) {
         let teams = batch.ballots.values().flatten().map(|(_, choice)| choice.team.as_str());
-        let Admitted { heap, changes_allowed } =
-            append::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
+        *refused = true;
+        let Admitted { heap, terms } = append::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
+        *refused = false;
         let mut moves = Tally::default();
-        let voters = batch.cast(match_id, changes_allowed, &mut moves, at)?;
+        let voters = batch.cast(match_id, terms, &mut moves, at)?;
         let votes = batch.votes.totals().and_then(|totals| tally::total(&totals));
-        counted = votes.and_then(|votes| tally::total(&[counted, voters, votes])).map_err(refused)?;
+        counted = votes.and_then(|votes| tally::total(&[counted, voters, votes]))?;
         if counted > MAX_VOTES {
-            return Err(refused(Error::ManyVotes { votes: counted.into() }));
+            return Err(Error::ManyVotes { votes: counted.into() }.into());
         }
         heap.look_at_end();
         for vote in batch.votes.votes(Source::CALL, at).chain(moves.votes(Source::BALLOT, at)) {

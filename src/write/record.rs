@@ -1,38 +1,26 @@
 //! Recording votes: parse, check, append one row to pending.
 
-use crate::error::{Result, refused};
+use crate::error::Result;
+use crate::pg::cell::AnyCell;
 use crate::pg::{clock, transaction};
 use crate::session::launch;
 use crate::write::append;
 use pgrx::pg_extern;
-use vote_agg_core::vote::cell::{cell_from_bits, coarsen};
+use vote_agg_core::vote::cell::coarsen;
 use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{Source, Vote, parse_votes};
-use vote_agg_core::{CellIndex, Country, Error, parse_cell, parse_resolution};
+use vote_agg_core::{CellIndex, Country, Error, parse_resolution};
 
 /// See the COMMENT in sql/20-write.sql.
 #[pg_extern(sql = false)]
 fn record_vote(
     match_id: Option<&[u8]>,
     team_choice: Option<&[u8]>,
-    h3_index: Option<&[u8]>,
+    h3_index: Option<AnyCell<'_>>,
     country_code: Option<&[u8]>,
     votes: Option<i64>,
 ) -> Result<()> {
-    let cell = h3_index.map(parse_cell).transpose();
-    record(c"record_vote()", match_id, team_choice, cell, country_code, votes, true)
-}
-
-/// See the COMMENT in sql/20-write.sql.
-#[pg_extern(sql = false)]
-fn record_vote_bigint(
-    match_id: Option<&[u8]>,
-    team_choice: Option<&[u8]>,
-    h3_index: Option<i64>,
-    country_code: Option<&[u8]>,
-    votes: Option<i64>,
-) -> Result<()> {
-    let cell = h3_index.map(cell_from_bits).transpose();
+    let cell = h3_index.map(AnyCell::parse).transpose();
     record(c"record_vote()", match_id, team_choice, cell, country_code, votes, true)
 }
 
@@ -40,26 +28,12 @@ fn record_vote_bigint(
 #[pg_extern(sql = false)]
 fn increment_h3_aggregate(
     match_id: Option<&[u8]>,
-    h3_index: Option<&[u8]>,
+    h3_index: Option<AnyCell<'_>>,
     resolution: Option<i32>,
     team_choice: Option<&[u8]>,
     votes: Option<i64>,
 ) -> Result<()> {
-    let cell = h3_index.ok_or(Error::Null { what: "h3_index" }).and_then(parse_cell);
-    let cell = cell.and_then(|cell| coarsened(cell, resolution.map(i64::from))).map(Some);
-    record(c"increment_h3_aggregate()", match_id, team_choice, cell, None, votes, true)
-}
-
-/// See the COMMENT in sql/20-write.sql.
-#[pg_extern(sql = false)]
-fn increment_h3_aggregate_bigint(
-    match_id: Option<&[u8]>,
-    h3_index: Option<i64>,
-    resolution: Option<i32>,
-    team_choice: Option<&[u8]>,
-    votes: Option<i64>,
-) -> Result<()> {
-    let cell = h3_index.ok_or(Error::Null { what: "h3_index" }).and_then(cell_from_bits);
+    let cell = h3_index.ok_or(Error::Null { what: "h3_index" }).and_then(AnyCell::parse);
     let cell = cell.and_then(|cell| coarsened(cell, resolution.map(i64::from))).map(Some);
     record(c"increment_h3_aggregate()", match_id, team_choice, cell, None, votes, true)
 }
@@ -72,7 +46,7 @@ fn increment_country_aggregate(
     team_choice: Option<&[u8]>,
     votes: Option<i64>,
 ) -> Result<()> {
-    let country = country_code.ok_or_else(|| refused(Error::Null { what: "country_code" }))?;
+    let country = country_code.ok_or(Error::Null { what: "country_code" })?;
     record(c"increment_country_aggregate()", match_id, team_choice, Ok(None), Some(country), votes, false)
 }
 
@@ -95,13 +69,10 @@ fn record(
 ) -> Result<()> {
     transaction::prevent_read_only(function);
     let at = clock::now();
-    let parse = || {
-        let match_id = parse_name("match_id", match_id)?;
-        let team = parse_name("team_choice", team)?;
-        let country = country.map(Country::parse).transpose()?;
-        Ok((match_id, Vote { team, cell: cell?, country, votes: parse_votes(votes)?, in_total, source: Source::CALL, at }))
-    };
-    let (match_id, vote) = parse().map_err(refused)?;
+    let match_id = parse_name("match_id", match_id)?;
+    let team = parse_name("team_choice", team)?;
+    let country = country.map(Country::parse).transpose()?;
+    let vote = Vote { team, cell: cell?, country, votes: parse_votes(votes)?, in_total, source: Source::CALL, at };
     append::append(match_id, &[vote])?;
     launch::ensure(at);
     Ok(())
