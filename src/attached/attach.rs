@@ -1,13 +1,14 @@
 //! Attaching tables, so that their rows are counted, and detaching them.
 
 use crate::attached::columns::{self, ColumnNames, PlaceColumns};
+use crate::attached::errors::not_attached;
 use crate::attached::registry::{self, Registered, SourceState};
 use crate::attached::{eligibility, fill, fill_heaps, progress, triggers};
-use crate::error::{Result, invalid, no_extension, not_now, quoted, refused};
+use crate::error::{Result, invalid, no_extension, not_now, quoted};
 use crate::pending::heap::{Next, OpenHeap};
-use crate::pg::catalog::{self, shown};
+use crate::pg::catalog::shown;
 use crate::pg::snapshot::Snapshot;
-use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::pg::spi::{self, Insert, Plan, Sees, Spi, name, oid, time, value};
 use crate::pg::table::Table;
 use crate::pg::tables::Tables;
 use crate::pg::{clock, extension, family, role, transaction};
@@ -24,21 +25,19 @@ const SMALL: u32 = 1_024;
 
 thread_local! {
     static NUMBER: Plan = const { Plan::new("SELECT pg_catalog.nextval('vote_agg.source_number')::smallint", &[]) };
-    static REGISTER: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.source (relation, number, state, match_column, team_column, cell_column, country_column,
-             voter_column, latitude_column, longitude_column, resolution, attached_at)
-         VALUES ($1, $2, $3, $4::name, $5::name, $6::name, $7::name, $8::name, $9::name, $10::name, $11, pg_catalog.clock_timestamp())
-         ON CONFLICT (relation) DO UPDATE SET (number, state, match_column, team_column, cell_column, country_column,
+    static REGISTER: Insert = const { Insert::or("vote_agg.source",
+        "ON CONFLICT (relation) DO UPDATE SET (number, state, match_column, team_column, cell_column, country_column,
              voter_column, latitude_column, longitude_column, resolution, attached_at, last_error)
            = (excluded.number, excluded.state, excluded.match_column, excluded.team_column, excluded.cell_column,
               excluded.country_column, excluded.voter_column, excluded.latitude_column, excluded.longitude_column,
-              excluded.resolution, excluded.attached_at, NULL)",
-        &[pg_sys::OIDOID, pg_sys::INT2OID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID,
-          pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::TEXTOID, pg_sys::INT2OID]) };
+              excluded.resolution, excluded.attached_at, NULL)") };
     static HOLD: Plan = const { Plan::new(
         "SELECT 1 FROM vote_agg.source WHERE relation = $1 AND state <> 'detached' FOR UPDATE", &[pg_sys::OIDOID]) };
     static DETACH: Plan = const { Plan::new(
         "UPDATE vote_agg.source SET state = 'detached' WHERE relation = $1", &[pg_sys::OIDOID]) };
+    static ERASED: Plan = const { Plan::new(
+        "SELECT e.source, pg_catalog.sum(e.votes)::bigint AS votes FROM vote_agg.erased e WHERE e.match_id = $1 GROUP BY e.source",
+        &[pg_sys::TEXTOID]) };
     static STILL_COUNTED: Plan = const { Plan::new(
         "SELECT f.match_id FROM vote_agg.feed f
          WHERE $1 = ANY (f.sources) AND f.source_votes[pg_catalog.array_position(f.sources, $1)] <> 0
@@ -62,8 +61,8 @@ fn attach_votes(
     resolution: Option<i32>,
 ) -> Result<()> {
     transaction::prevent_read_only(c"attach_votes()");
-    let need = |what, name: Option<&CStr>| name.map(CStr::to_owned).ok_or_else(|| refused(Error::Null { what }));
-    let table = source.ok_or_else(|| refused(Error::Null { what: "source" }))?;
+    let need = |what, name: Option<&CStr>| name.map(CStr::to_owned).ok_or(Error::Null { what });
+    let table = source.ok_or(Error::Null { what: "source" })?;
     let place = place(h3_index, latitude, longitude, resolution)?;
     let names = ColumnNames {
         match_id: need("match_id", match_id)?,
@@ -73,7 +72,7 @@ fn attach_votes(
     };
     let voter = voter_id.map(CStr::to_owned);
 
-    // Nobody may lock what isn't theirs. The lock is that of CREATE TRIGGER: who writes has ended, who comes waits.
+    // Nobody may lock what isn't theirs. The lock is that of CREATE TRIGGER: writers have ended, and new ones wait.
     eligibility::check_owner(table)?;
     let family = family::family(table, pg_sys::ShareRowExclusiveLock);
     eligibility::check_owner(table)?;
@@ -96,10 +95,10 @@ fn attach_votes(
 
     let blocks = family.iter().map(|member| Table::open(*member, pg_sys::NoLock)).filter(Table::has_storage);
     let is_small = blocks.map(|member| member.blocks()).fold(0u32, u32::saturating_add) <= SMALL;
-    let state = if is_small { SourceState::Counting } else { SourceState::Filling };
+    let state = if is_small { SourceState::Live } else { SourceState::Filling };
     let source = role::as_extension(|| {
         spi::connect(|spi| {
-            let source = Source(spi.run(&NUMBER, &[], Sees::Now)?.first().ok_or_else(no_extension)?.need(1)?);
+            let source = Source(spi.run(&NUMBER, &[], Sees::Now)?.value().ok_or_else(no_extension)?);
             let one = Registered { relation: table, source, state, names: names.clone(), voter };
             register(spi, &one)?;
             family.iter().try_for_each(|member| triggers::make(spi, *member, state))?;
@@ -144,9 +143,8 @@ fn attached_already(table: pg_sys::Oid) -> ErrorReport {
 /// A table that was attached before may be counted again only where nothing is left of the first time.
 fn refuse_twice(before: &Registered) -> Result<()> {
     let args = [before.source.0.into_datum()];
-    let folded: Option<String> = role::as_extension(|| {
-        spi::connect(|spi| Ok(spi.run(&STILL_COUNTED, &args, Sees::Now)?.first().and_then(|row| row.get(1))))
-    })?;
+    let folded: Option<String> =
+        role::as_extension(|| spi::connect(|spi| Ok(spi.run(&STILL_COUNTED, &args, Sees::Now)?.value())))?;
     let found = match folded {
         Some(match_id) => Some(match_id),
         None => pending_of(before.source)?,
@@ -179,41 +177,40 @@ fn pending_of(source: Source) -> Result<Option<String>> {
 }
 
 fn register(spi: &Spi, one: &Registered) -> Result<()> {
-    let text = |name: Option<&CString>| name.map(|name| catalog::text_of(name));
     let (cell, latitude, longitude, resolution) = match &one.names.place {
         PlaceColumns::None => (None, None, None, None),
         PlaceColumns::Cell(cell) => (Some(cell), None, None, None),
         PlaceColumns::Point { latitude, longitude, resolution } => (None, Some(latitude), Some(longitude), Some(*resolution)),
     };
-    let args = [
-        Some(one.relation.into()),
-        one.source.0.into_datum(),
-        one.state.as_str().into_datum(),
-        text(Some(&one.names.match_id)),
-        text(Some(&one.names.team)),
-        text(cell),
-        text(one.names.country.as_ref()),
-        text(one.voter.as_ref()),
-        text(latitude),
-        text(longitude),
-        resolution.map(|resolution| i16::from(u8::from(resolution))).into_datum(),
-    ];
-    spi.run(&REGISTER, &args, Sees::Now).map(|_| ())
+    spi.insert(
+        &REGISTER,
+        &[
+            oid("relation", one.relation),
+            value("number", one.source.0),
+            value("state", one.state.as_str()),
+            name("match_column", Some(&one.names.match_id)),
+            name("team_column", Some(&one.names.team)),
+            name("cell_column", cell),
+            name("country_column", one.names.country.as_ref()),
+            name("voter_column", one.voter.as_ref()),
+            name("latitude_column", latitude),
+            name("longitude_column", longitude),
+            value("resolution", resolution.map(|resolution| i16::from(u8::from(resolution)))),
+            time("attached_at", clock::now()),
+        ],
+    )
 }
 
 /// See the COMMENT in sql/60-source.sql.
 #[pg_extern(sql = false)]
 fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
     transaction::prevent_read_only(c"detach_votes()");
-    let table = source.ok_or_else(|| refused(Error::Null { what: "source" }))?;
+    let table = source.ok_or(Error::Null { what: "source" })?;
     eligibility::check_owner(table)?;
     // First the registry's row, which a fill holds; then the table.
     let hold = || spi::connect(|spi| Ok(spi.run(&HOLD, &[Some(table.into())], Sees::Now)?.count() > 0));
     if !role::as_extension(hold)? {
-        return Err(crate::error::unknown(
-            format!("table {} is not attached", shown(table)),
-            "The attached tables are listed in vote_agg.stat_attach.".into(),
-        ));
+        return Err(not_attached(table));
     }
     let family = family::family(table, pg_sys::AccessExclusiveLock);
     eligibility::check_owner(table)?;
@@ -232,18 +229,27 @@ fn detach_votes(source: Option<pg_sys::Oid>) -> Result<()> {
     registry::invalidate()
 }
 
-/// Refuses to erase a match that has rows in attached tables: they would be there, and not be counted.
+/// Refuses to erase a match that has rows in attached tables: they would be there, and not be counted. Rows that are erased are not
+/// there any more.
 ///
 /// # Errors
 /// 55000 naming the table.
 pub fn refuse_purge(match_id: &str, counted: &BTreeMap<Source, i64>) -> Result<()> {
     let attached = registry::attached(Snapshot::latest().as_ptr())?;
-    match attached.iter().find(|one| counted.get(&one.source).is_some_and(|votes| *votes != 0)) {
+    let mut erased = BTreeMap::new();
+    spi::connect(|spi| {
+        for row in spi.run(&ERASED, &[match_id.into_datum()], Sees::Now)?.iter() {
+            erased.insert(Source(row.need("source")?), row.need::<i64>("votes")?);
+        }
+        Ok(())
+    })?;
+    let left = |source: &Source| counted.get(source).unwrap_or(&0) - erased.get(source).unwrap_or(&0);
+    match attached.iter().find(|one| left(&one.source) != 0) {
         None => Ok(()),
         Some(one) => Err(not_now(
             format!("match {} has votes in attached table {}", quoted(match_id), shown(one.relation)),
             "They would stay there without being counted.".into(),
-            "Delete its rows there first, or detach the table with detach_votes.",
+            "Delete its rows there first (once the match is final, with vote_agg.erase_rows), or detach the table with detach_votes.",
         )),
     }
 }

@@ -1,12 +1,12 @@
 //! Sums by match of rows that came and went.
 
-#![allow(unsafe_code, reason = "tuple stores and scans are the server's own interfaces")]
-
-use crate::attached::columns::{Reader, Slot};
+use crate::attached::columns::Reader;
 use crate::attached::registry::Attached;
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::pg::clock;
+use crate::pg::slot::{self, Slot};
 use crate::pg::table::Table;
+use crate::pg::trigger::Transition;
 use crate::session::{launch, match_row, memory};
 use crate::write::append;
 use pgrx::pg_sys;
@@ -14,9 +14,6 @@ use pgrx::pg_sys::panic::ErrorReport;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use vote_agg_core::vote::tally::{Source, Tally, Vote};
-
-/// All blocks of a table.
-pub const WHOLE: Range<u32> = 0..pg_sys::InvalidBlockNumber;
 
 /// Sums by match of rows that came and went.
 pub struct Counter {
@@ -44,7 +41,7 @@ impl Counter {
     /// # Errors
     /// 22003 when a sum leaves 64 bits.
     pub fn add(&mut self, match_id: &str, vote: &Vote) -> Result<()> {
-        self.tally_of(match_id).add(vote).map_err(refused)
+        Ok(self.tally_of(match_id).add(vote)?)
     }
 
     fn tally_of(&mut self, match_id: &str) -> &mut Tally {
@@ -62,27 +59,42 @@ impl Counter {
         self.tallies.extend(self.last.take());
     }
 
-    /// Adds a row `times` (1: it came, -1: it went), if it is a vote, of the match `only` where one is given.
+    /// Adds a row `times` (1: it came, -1: it went), if it is a vote, of the match `only` where one is given. `stored` is the table
+    /// that it lies in, for one that does.
+    ///
+    /// A row that goes and has a value that no vote has was never counted: it came behind the back of the triggers, or is still to
+    /// be counted by a fill.
     ///
     /// # Errors
-    /// Those of [`Reader::read`], and 22003.
-    pub fn add_row(&mut self, reader: &mut Reader, slot: &Slot, times: i64, only: Option<&str>) -> Result<()> {
+    /// 22023 naming a row that came, its column and value, and 22003.
+    fn add_row(
+        &mut self,
+        reader: &mut Reader,
+        slot: &Slot,
+        times: i64,
+        only: Option<&str>,
+        stored: Option<pg_sys::Oid>,
+    ) -> Result<()> {
         self.rows += 1;
         if self.rows % 1_024 == 0 {
             pgrx::check_for_interrupts!();
         }
         let (source, at) = (self.source, self.at);
-        match reader.read(slot)? {
-            Some(row) if only.is_none_or(|only| row.match_id == only) => self.add(row.match_id, &row.times(times, source, at)),
-            _ => Ok(()),
+        match (reader.read(slot), stored) {
+            (Ok(Some(row)), _) if only.is_none_or(|only| row.match_id == only) => {
+                self.add(row.match_id, &row.times(times, source, at))
+            }
+            (Ok(_), _) => Ok(()),
+            (Err(_), _) if times < 0 => Ok(()),
+            (Err(bad), Some(table)) => Err(bad.in_row(table, &slot.place())),
+            (Err(bad), None) => Err(bad.into()),
         }
     }
 
-    /// Adds every row of a table itself, not of its partitions, that `snapshot` sees in these blocks. Blocks that end past the
-    /// end of the table mean: to its end. Calls `progress` now and then.
+    /// Adds every row that [`slot::each_in`] shows. Calls `progress` now and then.
     ///
     /// # Errors
-    /// Those of [`Counter::add_row`].
+    /// 22023 naming a row, its column and value, and 22003.
     #[allow(clippy::too_many_arguments, reason = "what is read, how it counts, and who is told")]
     pub fn add_table(
         &mut self,
@@ -94,53 +106,23 @@ impl Counter {
         only: Option<&str>,
         mut progress: impl FnMut(i64),
     ) -> Result<()> {
-        if !table.has_storage() {
-            return Ok(());
-        }
         let mut reader = Reader::new(&attached.columns);
-        // SAFETY: a scan of the open table; a row is not used after the next is asked for. The table is locked against
-        // becoming shorter meanwhile.
-        unsafe {
-            let slot = pg_sys::table_slot_create(table.as_ptr(), std::ptr::null_mut());
-            let flags = pg_sys::ScanOptions::SO_TYPE_SEQSCAN
-                | pg_sys::ScanOptions::SO_ALLOW_STRAT
-                | pg_sys::ScanOptions::SO_ALLOW_PAGEMODE;
-            let scan = pg_sys::heap_beginscan(table.as_ptr(), snapshot, 0, std::ptr::null_mut(), std::ptr::null_mut(), flags);
-            let end = (*scan.cast::<pg_sys::HeapScanDescData>()).rs_nblocks.min(blocks.end);
-            pg_sys::heap_setscanlimits(scan, blocks.start, end.saturating_sub(blocks.start));
-            while pg_sys::heap_getnextslot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
-                self.add_row(&mut reader, &Slot::new(slot), times, only)?;
-                if self.rows % 10_000 == 0 {
-                    progress(self.rows);
-                }
+        slot::each_in(table, blocks, snapshot, |row| {
+            self.add_row(&mut reader, row, times, only, Some(table.oid()))?;
+            if self.rows % 10_000 == 0 {
+                progress(self.rows);
             }
-            pg_sys::heap_endscan(scan);
-            pg_sys::ExecDropSingleTupleTableSlot(slot);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Adds every row of a statement's transition table.
-    pub fn add_store(
-        &mut self,
-        store: *mut pg_sys::Tuplestorestate,
-        table: pg_sys::Relation,
-        attached: &Attached,
-        times: i64,
-    ) -> Result<()> {
+    ///
+    /// # Errors
+    /// 22023 naming a column and its value, and 22003.
+    pub fn add_transition(&mut self, rows: &Transition, attached: &Attached, times: i64) -> Result<()> {
         let mut reader = Reader::new(&attached.columns);
-        // SAFETY: the store belongs to the trigger's call and holds rows of the table. Its first read pointer is nobody
-        // else's: queries over it make their own.
-        unsafe {
-            let slot = pg_sys::MakeSingleTupleTableSlot((*table).rd_att, &raw const pg_sys::TTSOpsMinimalTuple);
-            pg_sys::tuplestore_select_read_pointer(store, 0);
-            pg_sys::tuplestore_rescan(store);
-            while pg_sys::tuplestore_gettupleslot(store, true, false, slot) {
-                self.add_row(&mut reader, &Slot::new(slot), times, None)?;
-            }
-            pg_sys::ExecDropSingleTupleTableSlot(slot);
-        }
-        Ok(())
+        rows.each(|row| self.add_row(&mut reader, row, times, None, None))
     }
 
     /// Adds what another has counted.
@@ -199,8 +181,11 @@ impl Counter {
 
 /// A refusal of the match, told to somebody who changed a row.
 pub fn about_rows(error: ErrorReport) -> ErrorReport {
-    if error.hint() == Some(match_row::ELSEWHERE) {
-        return error.set_hint("Rows of this match can be changed once their table is detached with detach_votes.");
+    if error.hint().is_some_and(match_row::is_about_time) {
+        return error.set_hint(
+            "Rows of this match can be changed once their table is detached with detach_votes; once it is final, \
+             vote_agg.erase_rows deletes them.",
+        );
     }
     error
 }

@@ -2,19 +2,17 @@
 //! a table uncountable, or its rows other votes than they were counted as. Event triggers call it, so it sees everybody's DDL.
 //! It does nothing where no table is attached, and looks only at statements that touch an attached one.
 
-#![allow(unsafe_code, reason = "event triggers are called with the server's own structures")]
-
 use crate::attached::columns::Columns;
 use crate::attached::registry::{self, Registered};
-use crate::attached::statement::Effect;
 use crate::attached::{eligibility, progress, triggers};
 use crate::error::{Result, no_extension, not_now, quoted};
 use crate::pg::catalog::{self, shown};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
+use crate::pg::statement::{Call, Statement};
 use crate::pg::{family, role};
-use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
-use pgrx::{pg_guard, pg_sys};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{pg_extern, pg_sys};
 use std::ffi::{CStr, CString};
 
 thread_local! {
@@ -31,9 +29,9 @@ thread_local! {
            AND k.casttarget IN ('text'::regtype, 'bigint'::regtype, 'double precision'::regtype)", &[]) };
     static REWRITTEN: Plan = const { Plan::new("SELECT pg_catalog.pg_event_trigger_table_rewrite_oid()", &[]) };
     static DROPPED: Plan = const { Plan::new(
-        "SELECT d.object_type, CASE d.object_type WHEN 'table column' THEN d.objid
+        "SELECT d.object_type AS kind, CASE d.object_type WHEN 'table column' THEN d.objid
              WHEN 'trigger' THEN pg_catalog.to_regclass(pg_catalog.format('%I.%I', d.address_names[1], d.address_names[2]))::oid
-             WHEN 'cast' THEN pg_catalog.to_regtype(d.address_names[1])::oid END, d.address_names[3]
+             WHEN 'cast' THEN pg_catalog.to_regtype(d.address_names[1])::oid END AS of_what, d.address_names[3] AS name
          FROM pg_catalog.pg_event_trigger_dropped_objects() d
          WHERE d.object_type IN ('table column', 'trigger', 'index', 'table constraint')
             OR (d.object_type = 'cast' AND d.address_args[1] IN ('pg_catalog.text', 'text', 'pg_catalog.int8', 'bigint',
@@ -47,10 +45,10 @@ fn refused(message: String, detail: &str) -> ErrorReport {
     not_now(message, detail.into(), DETACH)
 }
 
-/// After a statement that defines tables, types or casts.
-unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
-    // SAFETY: as promised by the caller.
-    let effect = unsafe { Effect::of(tree) };
+/// See the COMMENT in sql/60-source.sql. After a statement that defines tables, types or casts.
+#[pg_extern(sql = false)]
+fn watch_tables(call: Call<'_>) -> Result<()> {
+    let effect = call.statement().map(Statement::effect).unwrap_or_default();
     if effect.is_none() {
         return Ok(());
     }
@@ -58,9 +56,7 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
     if attached.is_empty() {
         return Ok(());
     }
-    let listed = |plan| -> Result<Vec<pg_sys::Oid>> {
-        spi::connect(|spi| spi.run(plan, &[], Sees::Now)?.iter().map(|row| row.need(1)).collect())
-    };
+    let listed = |plan| -> Result<Vec<pg_sys::Oid>> { spi::connect(|spi| spi.run(plan, &[], Sees::Now)?.values()) };
     let (changed, reread) = (listed(&CHANGED)?, if effect.rereads { listed(&REREAD)? } else { Vec::new() });
     let mut all = Vec::new();
     for one in attached {
@@ -89,8 +85,7 @@ unsafe fn after(tree: *mut pg_sys::Node) -> Result<()> {
 fn drop_left_over(all: &[pg_sys::Oid]) -> Result<()> {
     role::as_extension(|| {
         spi::connect(|spi| {
-            let found = spi.run(&WITH_TRIGGERS, &[], Sees::Now)?;
-            let found: Vec<pg_sys::Oid> = found.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
+            let found: Vec<pg_sys::Oid> = spi.run(&WITH_TRIGGERS, &[], Sees::Now)?.values()?;
             found.iter().filter(|table| !all.contains(table)).try_for_each(|table| {
                 triggers::drop_all(spi, *table)?;
                 // It may come back as another: nobody sees what becomes of it meanwhile.
@@ -134,10 +129,10 @@ fn other_values(one: &Registered, column: &CStr) -> ErrorReport {
     )
 }
 
-/// Before a table's rows are written anew.
-unsafe fn before_rewrite(tree: *mut pg_sys::Node) -> Result<()> {
-    // SAFETY: as promised by the caller.
-    let effect = unsafe { Effect::of(tree) };
+/// See the COMMENT in sql/60-source.sql. Before a table's rows are written anew.
+#[pg_extern(sql = false)]
+fn watch_rewrites(call: Call<'_>) -> Result<()> {
+    let effect = call.statement().map(Statement::effect).unwrap_or_default();
     if effect.columns.is_empty() {
         return Ok(());
     }
@@ -145,7 +140,7 @@ unsafe fn before_rewrite(tree: *mut pg_sys::Node) -> Result<()> {
     if attached.is_empty() {
         return Ok(());
     }
-    let table: pg_sys::Oid = spi::connect(|spi| spi.run(&REWRITTEN, &[], Sees::Now)?.first().ok_or_else(no_extension)?.need(1))?;
+    let table: pg_sys::Oid = spi::connect(|spi| spi.run(&REWRITTEN, &[], Sees::Now)?.value().ok_or_else(no_extension))?;
     for one in attached.iter().filter(|one| family::family(one.relation, pg_sys::NoLock).contains(&table)) {
         if let Some(name) = one.names.all().find(|name| effect.columns.contains(name)) {
             return Err(other_values(one, name));
@@ -154,15 +149,19 @@ unsafe fn before_rewrite(tree: *mut pg_sys::Node) -> Result<()> {
     Ok(())
 }
 
-/// After a statement that drops anything, by itself or with something else.
-unsafe fn after_drop(_: *mut pg_sys::Node) -> Result<()> {
+/// See the COMMENT in sql/60-source.sql. After a statement that drops anything, by itself or with something else.
+#[pg_extern(sql = false)]
+fn watch_drops(call: Call<'_>) -> Result<()> {
+    if call.statement().is_none() {
+        return Ok(());
+    }
     let attached = registry::attached(Snapshot::latest().as_ptr())?;
     if attached.is_empty() {
         return Ok(());
     }
     let dropped: Vec<(String, Option<pg_sys::Oid>, Option<String>)> = spi::connect(|spi| {
         let rows = spi.run(&DROPPED, &[], Sees::Now)?;
-        rows.iter().map(|row| Ok((row.need(1)?, row.get(2), row.get(3)))).collect()
+        rows.iter().map(|row| Ok((row.need("kind")?, row.get("of_what")?, row.get("name")?))).collect()
     })?;
     for one in attached.iter().filter(|one| catalog::kind(one.relation) != 0) {
         let family = family::family(one.relation, pg_sys::NoLock);
@@ -195,95 +194,14 @@ fn check_dropped(one: &Registered, family: &[pg_sys::Oid], kind: &str, of: Optio
     }
 }
 
-/// Before DROP EXTENSION: whoever counts holds a table and then asks for pending, so that the tables must be locked
-/// before ours, or the two would wait for each other.
-unsafe fn before_drop(tree: *mut pg_sys::Node) -> Result<()> {
-    // SAFETY: the tag tells what the node is; the names of extensions are strings.
-    let is_ours = unsafe {
-        (*tree).type_ == pg_sys::NodeTag::T_DropStmt && {
-            let objects = (*tree.cast::<pg_sys::DropStmt>()).objects;
-            let count = if objects.is_null() { 0 } else { (*objects).length as usize };
-            (0..count).any(|i| {
-                let name = (*(*objects).elements.add(i)).ptr_value.cast::<pg_sys::String>();
-                (*name).type_ == pg_sys::NodeTag::T_String && CStr::from_ptr((*name).sval) == c"vote_agg"
-            })
-        }
-    };
-    if is_ours && role::owns_extension() {
+/// See the COMMENT in sql/60-source.sql. Before DROP EXTENSION: a statement that counts holds a table and then asks for pending.
+/// So the tables must be locked before ours, or the two would wait for each other.
+#[pg_extern(sql = false)]
+fn before_drop(call: Call<'_>) -> Result<()> {
+    if call.statement().is_some_and(|statement| statement.drops(c"vote_agg")) && role::owns_extension() {
         for one in registry::attached(Snapshot::latest().as_ptr())? {
             family::family(one.relation, pg_sys::AccessExclusiveLock);
         }
     }
     Ok(())
-}
-
-unsafe fn call(call: pg_sys::FunctionCallInfo, act: unsafe fn(*mut pg_sys::Node) -> Result<()>) -> pg_sys::Datum {
-    // SAFETY: the server's call; the context's type tells what it is.
-    unsafe {
-        if let Some(data) = (*call).context.cast::<pg_sys::EventTriggerData>().as_ref()
-            && data.type_ == pg_sys::NodeTag::T_EventTriggerData
-            && !data.parsetree.is_null()
-        {
-            act(data.parsetree).unwrap_or_report();
-        }
-    }
-    pg_sys::Datum::null()
-}
-
-/// See the COMMENT in sql/60-source.sql. Written out, because it takes an event's or no arguments.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn watch_tables_wrapper(info: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: the server's call.
-    unsafe { call(info, after) }
-}
-
-/// See the COMMENT in sql/60-source.sql.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn before_drop_wrapper(info: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: the server's call.
-    unsafe { call(info, before_drop) }
-}
-
-/// See the COMMENT in sql/60-source.sql.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn watch_rewrites_wrapper(info: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: the server's call.
-    unsafe { call(info, before_rewrite) }
-}
-
-/// See the COMMENT in sql/60-source.sql.
-#[pg_guard]
-#[unsafe(no_mangle)]
-pub extern "C-unwind" fn watch_drops_wrapper(info: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    // SAFETY: the server's call.
-    unsafe { call(info, after_drop) }
-}
-
-const V1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
-
-/// Tells the server how the function above is called.
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_watch_tables_wrapper() -> &'static pg_sys::Pg_finfo_record {
-    &V1
-}
-
-/// Tells the server how the function above is called.
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_before_drop_wrapper() -> &'static pg_sys::Pg_finfo_record {
-    &V1
-}
-
-/// Tells the server how the function above is called.
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_watch_rewrites_wrapper() -> &'static pg_sys::Pg_finfo_record {
-    &V1
-}
-
-/// Tells the server how the function above is called.
-#[unsafe(no_mangle)]
-pub extern "C" fn pg_finfo_watch_drops_wrapper() -> &'static pg_sys::Pg_finfo_record {
-    &V1
 }

@@ -34,7 +34,7 @@ pub fn check_owner(table: pg_sys::Oid) -> Result<()> {
     if !role::owns(table) {
         return Err(forbidden(
             format!("must be owner of table {}", shown(table)),
-            "Only a table's owner may attach or detach it.",
+            "Only a table's owner may attach it, detach it, or erase rows of it.",
         ));
     }
     Ok(())

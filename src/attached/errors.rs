@@ -1,16 +1,46 @@
-//! Mistakes in the columns of an attached table.
+//! Tables that are not attached, and mistakes in the columns of those that are.
 
-use crate::error::{quoted, refused_with};
+use crate::error::{quoted, unknown};
 use crate::pg::catalog::{shown, type_name};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgSqlErrorCode, function_name, pg_sys};
 use vote_agg_core::Error;
 
-/// A mistake in a value of a column.
+/// A table whose rows are not counted.
 #[track_caller]
-pub fn refused_in(column: &str, error: Error) -> ErrorReport {
-    let message = format!("column {}: {error}", quoted(column));
-    refused_with(&error, message)
+pub fn not_attached(table: pg_sys::Oid) -> ErrorReport {
+    unknown(format!("table {} is not attached", shown(table)), "The attached tables are listed in vote_agg.stat_attach.".into())
+}
+
+/// A mistake in a value of a column: the row is no vote.
+pub struct BadValue {
+    column: String,
+    error: Error,
+}
+
+impl BadValue {
+    /// Of the column of this name.
+    pub fn of(column: &str, error: Error) -> Self {
+        Self { column: column.to_owned(), error }
+    }
+
+    /// The same in a row that is stored in a table, at this place (`ctid`).
+    #[track_caller]
+    pub fn in_row(self, table: pg_sys::Oid, place: &str) -> ErrorReport {
+        let Self { column, error } = self;
+        let table = shown(table);
+        error.report(format!("row {place} of table {table}: column {}: {error}", quoted(&column))).set_hint(format!(
+            "Repair or delete the row WHERE ctid = '{place}'. While the table is filled, the fill goes on by itself then."
+        ))
+    }
+}
+
+impl From<BadValue> for ErrorReport {
+    #[track_caller]
+    fn from(bad: BadValue) -> Self {
+        let BadValue { column, error } = bad;
+        error.report(format!("column {}: {error}", quoted(&column)))
+    }
 }
 
 /// A column that a table lacks.

@@ -11,13 +11,14 @@
 //! docs/design/attached-tables.md says why each row is counted once.
 
 use crate::attached::columns::{ColumnNames, Columns};
-use crate::attached::counter::{Counter, WHOLE};
+use crate::attached::counter::Counter;
 use crate::attached::progress::{self, Part, Parts};
 use crate::attached::registry::{self, Attached, Registered, SourceState};
 use crate::attached::{fill_heaps, triggers};
 use crate::error::Result;
 use crate::pg::copy_progress;
 use crate::pg::process::pause;
+use crate::pg::slot::WHOLE;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::table::{self, Table};
@@ -35,7 +36,7 @@ thread_local! {
          ORDER BY s.number LIMIT 1 FOR UPDATE SKIP LOCKED", &[pg_sys::OIDOID]) };
     static LOCK: Plan = const { Plan::new("SELECT vote_agg.lock_source($1)", &[pg_sys::OIDOID]) };
     static FILLED: Plan = const { Plan::new(
-        "UPDATE vote_agg.source SET state = 'counting', last_error = NULL WHERE relation = $1", &[pg_sys::OIDOID]) };
+        "UPDATE vote_agg.source SET state = 'live', last_error = NULL WHERE relation = $1", &[pg_sys::OIDOID]) };
     static NOTE: Plan = const { Plan::new(
         "UPDATE vote_agg.source SET last_error = $1 WHERE state = 'filling' AND number =
             (SELECT number FROM vote_agg.source WHERE state = 'filling' ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)",
@@ -70,7 +71,7 @@ pub fn count(
 ) -> Result<()> {
     let table = Table::open(part.relation, pg_sys::AccessShareLock);
     let columns = Columns::find(part.relation, names)?;
-    let attached = Attached { source: counter.source(), state: SourceState::Counting, columns };
+    let attached = Attached { source: counter.source(), state: SourceState::Live, columns };
     let blocks = part.blocks.clone();
     role::as_owner_of(part.relation, || counter.add_table(&table, blocks, &attached, snapshot.as_ptr(), 1, only, progress))
 }
@@ -92,9 +93,7 @@ pub fn next(source: Option<pg_sys::Oid>, parts: Option<i32>) -> Result<Option<i6
     if !extension::hold() {
         return Ok(None);
     }
-    let found = spi::connect(|spi| {
-        Ok(spi.run(&NEXT, &[source.map(Into::into)], Sees::Now)?.first().and_then(|row| row.get::<pg_sys::Oid>(1)))
-    })?;
+    let found = spi::connect(|spi| Ok(spi.run(&NEXT, &[source.map(Into::into)], Sees::Now)?.value::<pg_sys::Oid>()))?;
     let Some(table) = found else { return Ok(None) };
     let one = registry::attached(Snapshot::latest().as_ptr())?.into_iter().find(|one| one.relation == table);
     let Some(one) = one else { return Ok(None) };
@@ -214,7 +213,7 @@ fn lock_for_good(table: pg_sys::Oid, mut catch_up: impl FnMut() -> Result<()>) -
     const LONGEST: Duration = Duration::from_secs(10);
     let mut rest = Duration::from_millis(50);
     loop {
-        let got = spi::connect(|spi| Ok(spi.run(&LOCK, &[Some(table.into())], Sees::Now)?.first().and_then(|row| row.get(1))))?;
+        let got = spi::connect(|spi| Ok(spi.run(&LOCK, &[Some(table.into())], Sees::Now)?.value()))?;
         if got == Some(true) {
             return Ok(());
         }

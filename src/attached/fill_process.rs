@@ -4,22 +4,22 @@
 use crate::attached::fill;
 use crate::pg::database;
 use crate::pg::process::{FOLDING, MAX_BACK_OFF, connect, exit, in_transaction, note, process, report};
-use pgrx::{IntoDatum, pg_guard, pg_sys};
+use pgrx::{IntoDatum, pg_sys};
 use std::time::{Duration, Instant};
 
-/// Its process. The argument is the database.
-#[pg_guard]
-#[unsafe(no_mangle)]
-#[allow(unsafe_code, reason = "the server finds it by its name")]
-pub extern "C-unwind" fn vote_agg_filler_main(database: pg_sys::Datum) {
+/// Its process.
+pub const FILLER: &str = "vote_agg filler";
+
+/// What it does. The argument is the database.
+pub fn main(database: pg_sys::Datum) {
     connect(database);
     loop {
         match in_transaction(c"counting an attached table", || fill::next(None, Some(1))) {
             Ok(Some(_)) => {}
             Ok(None) => break,
-            Err(reason) => {
-                report(&format!("an attached table could not be counted: {reason}"), "It waits, and is tried again.");
-                note(|| fill::note_failure(&reason));
+            Err(failure) => {
+                report("an attached table could not be counted", &failure, "It waits, and is tried again.");
+                note(|| fill::note_failure(&failure.text));
                 break;
             }
         }
@@ -57,7 +57,7 @@ impl Filler {
         };
         self.started = Some((Instant::now(), wait));
         // Where no slot is free now, one may be later.
-        let _ = process("vote_agg filler", "vote_agg_filler_main").set_argument(database::oid().into_datum()).load_dynamic();
+        let _ = process(FILLER).set_argument(database::oid().into_datum()).load_dynamic();
         true
     }
 }

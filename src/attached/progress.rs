@@ -5,7 +5,7 @@
 
 use crate::error::Result;
 use crate::pending::row::RowPlace;
-use crate::pg::spi::{Plan, Sees, Spi};
+use crate::pg::spi::{Insert, Plan, Sees, Spi, oid, value};
 use crate::pg::table::Table;
 use crate::settings;
 use pgrx::{IntoDatum, pg_sys};
@@ -14,12 +14,10 @@ use vote_agg_core::vote::tally::Source;
 
 thread_local! {
     static LOAD: Plan = const { Plan::new(
-        "SELECT p.relation::oid, p.file, p.blocks, p.rows FROM vote_agg.source_part p WHERE p.source = $1", &[pg_sys::INT2OID]) };
-    static SAVE: Plan = const { Plan::new(
-        "INSERT INTO vote_agg.source_part (relation, source, file, blocks, rows) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT (relation) DO UPDATE SET (source, file, blocks, rows)
-           = (excluded.source, excluded.file, excluded.blocks, excluded.rows)",
-        &[pg_sys::OIDOID, pg_sys::INT2OID, pg_sys::OIDOID, pg_sys::INT8OID, pg_sys::INT8OID]) };
+        "SELECT p.relation::oid AS relation, p.file, p.blocks, p.rows FROM vote_agg.source_part p WHERE p.source = $1", &[pg_sys::INT2OID]) };
+    static SAVE: Insert = const { Insert::or("vote_agg.source_part",
+        "ON CONFLICT (relation) DO UPDATE SET (source, file, blocks, rows)
+           = (excluded.source, excluded.file, excluded.blocks, excluded.rows)") };
     static FORGET: Plan = const { Plan::new(
         "WITH part AS (DELETE FROM vote_agg.source_part p WHERE p.relation = $1)
          DELETE FROM vote_agg.source_sum s WHERE s.relation = $1", &[pg_sys::OIDOID]) };
@@ -70,10 +68,10 @@ impl Parts {
         }
         let mut worthless = Vec::new();
         for row in spi.run(&LOAD, &[source.0.into_datum()], Sees::Now)?.iter() {
-            let (relation, file): (pg_sys::Oid, pg_sys::Oid) = (row.need(1)?, row.need(2)?);
-            let blocks = u32::try_from(row.need::<i64>(3)?).unwrap_or(0);
+            let (relation, file): (pg_sys::Oid, pg_sys::Oid) = (row.need("relation")?, row.need("file")?);
+            let blocks = u32::try_from(row.need::<i64>("blocks")?).unwrap_or(0);
             match tables.get_mut(&relation.to_u32()).filter(|table| table.file == file.to_u32()) {
-                Some(table) => (table.blocks, table.rows) = (blocks, row.need(4)?),
+                Some(table) => (table.blocks, table.rows) = (blocks, row.need("rows")?),
                 None => worthless.push(relation),
             }
         }
@@ -129,14 +127,16 @@ impl Parts {
     /// Those of the server.
     pub fn save(&self, spi: &Spi, parts: &[Part]) -> Result<()> {
         for (relation, table) in parts.iter().filter_map(|part| self.tables.get_key_value(&part.relation.to_u32())) {
-            let args = [
-                Some(pg_sys::Oid::from(*relation).into()),
-                self.source.0.into_datum(),
-                pg_sys::Oid::from(table.file).into_datum(),
-                i64::from(table.blocks).into_datum(),
-                table.rows.into_datum(),
-            ];
-            spi.run(&SAVE, &args, Sees::Now)?;
+            spi.insert(
+                &SAVE,
+                &[
+                    oid("relation", pg_sys::Oid::from(*relation)),
+                    value("source", self.source.0),
+                    oid("file", pg_sys::Oid::from(table.file)),
+                    value("blocks", i64::from(table.blocks)),
+                    value("rows", table.rows),
+                ],
+            )?;
         }
         Ok(())
     }

@@ -1,14 +1,15 @@
 //! What the attached tables hold, counted again as of a snapshot.
 //!
-//! A table that is emptied or rewritten is empty for every snapshot that is older than that. So who counts again locks the
-//! tables first, and takes the snapshot then; a caller whose snapshot was there before is refused where it came too late.
+//! A table that is emptied or rewritten is empty for every snapshot that is older than that. So a recount locks the
+//! tables first, and takes the snapshot then. A caller whose snapshot was there before is refused where it came too late.
 
-use crate::attached::counter::{Counter, WHOLE};
+use crate::attached::counter::Counter;
 use crate::attached::fill;
 use crate::attached::progress::Part;
 use crate::attached::registry::{self, Registered, SourceState};
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::pg::catalog::shown;
+use crate::pg::slot::WHOLE;
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{self, Plan, Sees};
 use crate::pg::table::Table;
@@ -35,7 +36,7 @@ thread_local! {
 /// The tables that are counted, as `snapshot` sees the registry.
 fn counted(snapshot: &Snapshot) -> Result<Vec<Registered>> {
     let mut all = registry::attached(snapshot.as_ptr())?;
-    all.retain(|one| one.state == SourceState::Counting);
+    all.retain(|one| one.state == SourceState::Live);
     Ok(all)
 }
 
@@ -72,7 +73,7 @@ pub fn lock_newcomers() -> Result<()> {
 fn refuse_changed(one: &Registered, family: &[pg_sys::Oid]) -> Result<()> {
     let seen: HashMap<pg_sys::Oid, pg_sys::Oid> = spi::connect(|spi| {
         let rows = spi.run(&AS_SEEN, &[Some(one.relation.into())], Sees::TheCallersMoment)?;
-        rows.iter().map(|row| Ok((row.need(1)?, row.need(2)?))).collect()
+        rows.iter().map(|row| Ok((row.need("oid")?, row.need("relfilenode")?))).collect()
     })?;
     let is_same = |member: &pg_sys::Oid| {
         catalog::kind(*member) != 0 && seen.get(member) == Some(&Table::open(*member, pg_sys::NoLock).file())
@@ -104,7 +105,7 @@ fn recount_sources(
         ),
     >,
 > {
-    let match_id = parse_name("match_id", match_id).map_err(refused)?;
+    let match_id = parse_name("match_id", match_id)?;
     let snapshot = Snapshot::of_statement();
     let mut rows = Vec::new();
     for one in counted(&snapshot)? {

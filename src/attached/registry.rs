@@ -1,7 +1,7 @@
 //! Attached tables: their registry, and what a session remembers of it.
 //!
-//! Only a table that the registry names is counted, and only by the triggers that `attach_votes` made for it, whoever else
-//! makes a trigger with the same function.
+//! Only a table that the registry names is counted, and only by the triggers that `attach_votes` made for it. Another trigger
+//! with the same function is refused.
 
 use crate::attached::columns::{self, ColumnNames, Columns, PlaceColumns};
 use crate::error::{Result, broken, no_extension};
@@ -33,7 +33,7 @@ pub enum SourceState {
     /// Changes are noted in `source_delta`, until what was in the table before has been counted.
     Filling,
     /// Changes are counted as they come.
-    Counting,
+    Live,
     /// Not any more; what was counted stays so, under a number that no other table gets.
     Detached,
 }
@@ -43,7 +43,7 @@ impl SourceState {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Filling => "filling",
-            Self::Counting => "counting",
+            Self::Live => "live",
             Self::Detached => "detached",
         }
     }
@@ -59,27 +59,32 @@ pub struct Registered {
 }
 
 impl Registered {
-    /// The columns as in sql/60-source.sql: relation, number, state, then names.
     fn from_row(row: &Row) -> Result<Self> {
-        let name = |column| row.get::<&CStr>(column).map(CStr::to_owned);
-        let need = |column| name(column).ok_or_else(|| broken(format!("column {column} of vote_agg.source is null")));
-        let state: String = row.need(3)?;
-        let place = match (name(6), name(9), name(10), row.get::<i16>(11)) {
-            (Some(cell), ..) => PlaceColumns::Cell(cell),
-            (None, Some(latitude), Some(longitude), Some(resolution)) => {
+        let name = |column| -> Result<_> { Ok(row.get::<&CStr>(column)?.map(CStr::to_owned)) };
+        let need = |column| row.need::<&CStr>(column).map(CStr::to_owned);
+        let state: String = row.need("state")?;
+        let point = (name("latitude_column")?, name("longitude_column")?, row.get::<i16>("resolution")?);
+        let place = match (name("cell_column")?, point) {
+            (Some(cell), _) => PlaceColumns::Cell(cell),
+            (None, (Some(latitude), Some(longitude), Some(resolution))) => {
                 PlaceColumns::Point { latitude, longitude, resolution: columns::resolution(resolution.into())? }
             }
             _ => PlaceColumns::None,
         };
         Ok(Self {
-            relation: row.need(1)?,
-            source: Source(row.need(2)?),
-            state: [SourceState::Filling, SourceState::Counting, SourceState::Detached]
+            relation: row.need("relation")?,
+            source: Source(row.need("number")?),
+            state: [SourceState::Filling, SourceState::Live, SourceState::Detached]
                 .into_iter()
                 .find(|known| known.as_str() == state)
                 .ok_or_else(|| broken(format!("vote_agg.source knows no state {state}")))?,
-            names: ColumnNames { match_id: need(4)?, team: need(5)?, country: name(7), place },
-            voter: name(8),
+            names: ColumnNames {
+                match_id: need("match_column")?,
+                team: need("team_column")?,
+                country: name("country_column")?,
+                place,
+            },
+            voter: name("voter_column")?,
         })
     }
 }
@@ -100,8 +105,8 @@ pub fn attached(snapshot: pg_sys::Snapshot) -> Result<Vec<Registered>> {
 /// XX000 when a row makes no sense.
 pub fn registered(snapshot: pg_sys::Snapshot) -> Result<Vec<Registered>> {
     let Some(registry) = tables::find(c"source") else { return Ok(Vec::new()) };
-    let rows = Table::open(registry, pg_sys::AccessShareLock).rows(snapshot);
-    let mut all = rows.iter().map(Registered::from_row).collect::<Result<Vec<_>>>()?;
+    let registry = Table::open(registry, pg_sys::AccessShareLock);
+    let mut all = registry.rows(snapshot).iter().map(Registered::from_row).collect::<Result<Vec<_>>>()?;
     all.sort_by_key(|one| one.source);
     Ok(all)
 }

@@ -3,6 +3,7 @@
 use crate::attached::registry::SourceState;
 use crate::error::Result;
 use crate::pg::catalog::{self, shown};
+use crate::pg::merge;
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::pg::table::Table;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -21,6 +22,9 @@ thread_local! {
 /// The triggers that `attach_votes` makes: their names tell which one is meant to do what.
 pub const TRIGGERS: [&CStr; 4] = [c"vote_agg_insert", c"vote_agg_update", c"vote_agg_delete", c"vote_agg_truncate"];
 
+/// Those of them for rows that a MERGE may move to another partition.
+pub const OF_ROWS: merge::Triggers = merge::Triggers { insert: TRIGGERS[0], delete: TRIGGERS[2] };
+
 /// The trigger for each row of a table that is being filled: only that one is told the row's place.
 pub const ROW_TRIGGER: &CStr = c"vote_agg_fill";
 
@@ -28,7 +32,7 @@ pub const ROW_TRIGGER: &CStr = c"vote_agg_fill";
 /// statement's trigger as the inserted row again. It does not where a trigger could have changed the inserted row.
 pub const MERGE_TRIGGER: &CStr = c"vote_agg_merge";
 
-/// A trigger of partitioned tables that counts nothing. It has the library loaded, and so its hook set (moves.rs), before a
+/// A trigger of partitioned tables that counts nothing. It has the library loaded, and so its hook set (pg/merge.rs), before a
 /// MERGE can move a row.
 pub const MOVE_TRIGGER: &CStr = c"vote_agg_move";
 
@@ -41,7 +45,7 @@ pub fn counts(name: &CStr, state: SourceState) -> bool {
 
 /// The triggers of ours that a table has.
 fn made(spi: &Spi, table: pg_sys::Oid) -> Result<Vec<String>> {
-    spi.run(&MADE, &[Some(table.into())], Sees::Now)?.iter().map(|row| row.need(1)).collect()
+    spi.run(&MADE, &[Some(table.into())], Sees::Now)?.values()
 }
 
 /// Makes the triggers on one table, where they are missing. They go with the extension (and with it only).

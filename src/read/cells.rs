@@ -1,9 +1,11 @@
 //! The cells of a match: all of them, those in a box, the top ones, and one in its surroundings.
 
-use crate::error::{Result, invalid, refused};
+use crate::error::{Result, invalid};
 use crate::pg::bigints::Bigints;
+use crate::pg::cell::AnyCell;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::read::collected::{CellCounts, Collected};
 use crate::read::moment::{Moment, named, resolution_of, votes_json};
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
@@ -15,8 +17,8 @@ use vote_agg_core::geo::smooth::{self, MAX_RINGS};
 use vote_agg_core::vote::cell::{cell_from_bits, roll_up};
 use vote_agg_core::vote::dominance;
 use vote_agg_core::vote::name::parse_name;
-use vote_agg_core::vote::tally::{self, merged};
-use vote_agg_core::{CellIndex, Resolution, parse_cell};
+use vote_agg_core::vote::tally;
+use vote_agg_core::{CellIndex, Error, Resolution};
 
 thread_local! {
     // Which of the ranges hold anything; each is one look into the index.
@@ -34,23 +36,17 @@ thread_local! {
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID, pg_sys::INT8ARRAYOID]) };
 }
 
-type CellCounts = Vec<(CellIndex, tally::Counts)>;
-
 impl Moment {
-    /// The votes of all stored cells in the ranges that `wanted` names for each resolution that has any, and all that are pending.
-    fn cells_in(&self, spi: &Spi, match_id: &str, wanted: impl Fn(Resolution) -> Vec<(i64, i64)>) -> Result<CellCounts> {
-        let mut cells = self.pending.cells().map_err(refused)?;
+    /// Adds to `cells` the votes of all stored cells in the ranges that `wanted` names for each resolution that has any.
+    fn cells_in(spi: &Spi, match_id: &str, wanted: impl Fn(Resolution) -> Vec<(i64, i64)>, cells: &mut Collected) -> Result<()> {
         let (lows, highs) = (0..=15).filter_map(|r| Resolution::try_from(r).ok()).map(everything).unzip();
         let args = [match_id.into_datum(), Bigints(lows).into_datum(), Bigints(highs).into_datum()];
-        let stored: Vec<i32> =
-            spi.run(&STORED, &args, Sees::TheCallersMoment)?.iter().map(|row| row.need(1)).collect::<Result<_>>()?;
+        let stored: Vec<i32> = spi.run(&STORED, &args, Sees::TheCallersMoment)?.values()?;
         let stored = stored.into_iter().filter_map(|n| Resolution::try_from(u8::try_from(n - 1).ok()?).ok());
         let (lows, highs): (Vec<_>, Vec<_>) = stored.flat_map(wanted).unzip();
         spi.each(&IN_RANGES, &[match_id.into_datum(), Bigints(lows).into_datum(), Bigints(highs).into_datum()], |row| {
-            cells.push((cell_from_bits(row.need(1)?).map_err(refused)?, row.need::<Bigints>(2)?.0));
-            Ok(())
-        })?;
-        Ok(cells)
+            cells.add(cell_from_bits(row.need("h3_index")?)?, row.need::<Bigints>("votes")?.0)
+        })
     }
 
     /// The cells that may touch the box, or lie up to `rings` steps away from it, rolled up. Each of these has all its votes.
@@ -64,20 +60,19 @@ impl Moment {
         rings: u32,
     ) -> Result<CellCounts> {
         let Some(bbox) = bbox else { return self.cells(spi, match_id, resolution) };
-        let mut cells = self.cells_in(spi, match_id, |stored| {
+        let wanted = |stored: Resolution| {
             let shown = resolution.map_or(stored, |resolution| resolution.min(stored));
             ranges(&bbox.padded(f64::from(rings) * spacing(shown)).cover(shown), stored)
-        })?;
-        if let Some(resolution) = resolution {
-            cells.iter_mut().for_each(|(cell, _)| *cell = roll_up(*cell, resolution));
-        }
-        merged(cells).map_err(refused)
+        };
+        let mut cells = Collected::new(resolution, &self.pending)?;
+        Self::cells_in(spi, match_id, wanted, &mut cells)?;
+        cells.in_order()
     }
 }
 
 /// Parses `{west, south, east, north}`.
 pub fn bbox_of(degrees: Option<Vec<Option<f64>>>) -> Result<Option<Bbox>> {
-    degrees.map(|degrees| Bbox::parse(&degrees)).transpose().map_err(refused)
+    Ok(degrees.map(|degrees| Bbox::parse(&degrees)).transpose()?)
 }
 
 /// Is the cell's centre in the box?
@@ -85,7 +80,7 @@ pub fn is_in(cell: CellIndex, bbox: Option<&Bbox>) -> bool {
     bbox.is_none_or(|bbox| bbox.contains(cell.into()))
 }
 
-/// A cell and who leads there.
+/// A cell and its leader.
 struct Shown {
     cell: CellIndex,
     total: i64,
@@ -96,7 +91,7 @@ struct Shown {
 
 impl Shown {
     fn of(cell: CellIndex, votes: tally::Counts) -> Result<Self> {
-        let total = tally::total(&votes).map_err(refused)?;
+        let total = tally::total(&votes)?;
         Ok(Self { cell, total, leader: dominance::leader(&votes), dominance: dominance::dominance(&votes), votes })
     }
 
@@ -127,9 +122,8 @@ fn get_match_aggregates(
 ) -> Result<Rows> {
     let (match_id, resolution, bbox) = (named(match_id)?, resolution_of(resolution)?, bbox_of(bbox)?);
     let (max, min_votes) = (how_many("max_cells", max_cells)?, min_votes.unwrap_or(1));
-    let leader = leader.map(|team| parse_name("leader", Some(team))).transpose().map_err(refused)?;
-    let rings =
-        parse_number("smooth", Some(smooth_rings.unwrap_or(0)), 0, MAX_RINGS, "between 0 and 5 rings").map_err(refused)?;
+    let leader = leader.map(|team| parse_name("leader", Some(team))).transpose()?;
+    let rings = parse_number("smooth", Some(smooth_rings.unwrap_or(0)), 0, MAX_RINGS, "between 0 and 5 rings")?;
     let rings = rings.unsigned_abs();
     let (teams, rows) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
@@ -142,7 +136,7 @@ fn get_match_aggregates(
             }
             let mut row = Shown::of(*cell, votes.clone())?;
             if let Some(around) = &around {
-                (row.leader, row.dominance) = around.smooth(*cell, rings).map_err(refused)?;
+                (row.leader, row.dominance) = around.smooth(*cell, rings)?;
             }
             let leads = |team| row.leader.and_then(|place| moment.teams().get(place)).is_some_and(|name| name == team);
             if row.total >= min_votes && leader.is_none_or(leads) {
@@ -176,7 +170,7 @@ fn shown<K: Ord>(mut rows: Vec<Shown>, max: usize, teams: &[String], order: impl
 #[pg_extern(sql = false)]
 fn get_top_cells(match_id: Option<&[u8]>, n: Option<i32>, team: Option<&[u8]>, by: Option<&str>) -> Result<Rows> {
     let (match_id, max) = (named(match_id)?, how_many("n", n)?);
-    let team = team.map(|team| parse_name("team", Some(team))).transpose().map_err(refused)?;
+    let team = team.map(|team| parse_name("team", Some(team))).transpose()?;
     let by_dominance = match by {
         Some("votes") => false,
         Some("dominance") => true,
@@ -204,16 +198,9 @@ fn get_top_cells(match_id: Option<&[u8]>, n: Option<i32>, team: Option<&[u8]>, b
 
 /// See the COMMENT in sql/55-map.sql.
 #[pg_extern(sql = false)]
-fn get_cell(match_id: Option<&[u8]>, h3_index: Option<&[u8]>) -> Result<Surroundings> {
-    let null = || refused(vote_agg_core::Error::Null { what: "h3_index" });
-    surroundings(named(match_id)?, parse_cell(h3_index.ok_or_else(null)?).map_err(refused)?)
-}
-
-/// See the COMMENT in sql/55-map.sql.
-#[pg_extern(sql = false)]
-fn get_cell_bits(match_id: Option<&[u8]>, h3_index: Option<i64>) -> Result<Surroundings> {
-    let null = || refused(vote_agg_core::Error::Null { what: "h3_index" });
-    surroundings(named(match_id)?, cell_from_bits(h3_index.ok_or_else(null)?).map_err(refused)?)
+fn get_cell(match_id: Option<&[u8]>, h3_index: Option<AnyCell<'_>>) -> Result<Surroundings> {
+    let cell = h3_index.ok_or(Error::Null { what: "h3_index" })?;
+    surroundings(named(match_id)?, cell.parse()?)
 }
 
 type Surroundings = TableIterator<
@@ -232,7 +219,7 @@ type Surroundings = TableIterator<
 /// The cell, its parents up to resolution 0 and its neighbours, each with the votes of all cells in it.
 fn surroundings(match_id: &str, cell: CellIndex) -> Result<Surroundings> {
     let base = roll_up(cell, Resolution::Zero);
-    let neighbors = points::neighbors(cell, 1).map_err(refused)?;
+    let neighbors = points::neighbors(cell, 1)?;
     let parents = (0..u8::from(cell.resolution())).rev().filter_map(|r| cell.parent(Resolution::try_from(r).ok()?));
     let mut places: Vec<(&str, CellIndex, tally::Counts)> = vec![("self", cell, Vec::new())];
     places.extend(parents.map(|parent| ("parent", parent, Vec::new())));
@@ -243,13 +230,14 @@ fn surroundings(match_id: &str, cell: CellIndex) -> Result<Surroundings> {
         let outside = neighbors.iter().copied().filter(|neighbor| roll_up(*neighbor, Resolution::Zero) != base);
         let apart: Vec<CellIndex> = outside.chain([base]).collect();
         let wanted = |stored| apart.iter().flat_map(|cell| ranges(&[*cell], stored)).collect();
-        let cells = moment.cells_in(spi, match_id, wanted)?;
-        Ok((moment.teams().to_vec(), cells))
+        let mut cells = Collected::new(None, &moment.pending)?;
+        Moment::cells_in(spi, match_id, wanted, &mut cells)?;
+        Ok((moment.teams().to_vec(), cells.in_order()?))
     })?;
     for (stored, votes) in &cells {
         for (_, place, sums) in &mut places {
             if stored.parent(place.resolution()) == Some(*place) {
-                tally::add_all(sums, votes).map_err(refused)?;
+                tally::add_all(sums, votes)?;
             }
         }
     }

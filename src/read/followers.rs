@@ -1,14 +1,15 @@
 //! Reads for followers of a match: its folded state, what the feed has past a seq, and what changed since one.
 
-use crate::error::{Result, invalid, refused};
+use crate::error::{Result, invalid};
 use crate::fold::feed::{self, Head};
 use crate::pg::bigints::Bigints;
 use crate::pg::spi::{self, Plan, Sees};
+use crate::read::collected::{self, most_bytes};
 use crate::read::moment::{Moment, named, resolution_of, time};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{IntoDatum, name, pg_extern, pg_sys};
-use vote_agg_core::feed::message::{self, CellVotes, CountryVotes, Message, Snapshot, Stats, Votes};
+use vote_agg_core::feed::message::{self, CellVotes, CountryVotes, Lazily, Message, Snapshot, Stats, Votes};
 use vote_agg_core::vote::cell::cell_from_bits;
 use vote_agg_core::{Country, Error};
 
@@ -25,7 +26,7 @@ thread_local! {
 
 /// The seq that a follower has.
 fn since_of(since_seq: Option<i64>) -> Result<i64> {
-    match since_seq.ok_or_else(|| refused(Error::Null { what: "since_seq" }))? {
+    match since_seq.ok_or(Error::Null { what: "since_seq" })? {
         since @ 0.. => Ok(since),
         since => Err(invalid(
             format!("since_seq must be at least 0, not {since}"),
@@ -51,10 +52,20 @@ fn get_match_changes(
     let (head, mut rows) = spi::connect(|spi| {
         let head = Head::load(spi, match_id, Sees::TheCallersMoment)?;
         let mut rows: Vec<ChangeRow> = Vec::new();
+        let (mut bytes, most) = (0, most_bytes());
         spi.each(&FEED, &[match_id.into_datum(), since.into_datum()], |row| {
-            rows.push((row.need(1)?, row.get(2), row.get(3), false));
+            if bytes > most {
+                return Ok(());
+            }
+            let body: Option<String> = row.get("body")?;
+            bytes += body.as_ref().map_or(0, String::len);
+            rows.push((row.need("seq")?, row.get("at")?, body, false));
             Ok(())
         })?;
+        // More than a read may hold is as good as gone: a snapshot takes less.
+        if bytes > most {
+            rows.clear();
+        }
         Ok((head, rows))
     })?;
     let is_gap = rows.first().map_or(since != head.seq, |(seq, ..)| *seq != since + 1);
@@ -85,8 +96,8 @@ fn get_match_snapshot(match_id: Option<&[u8]>, resolution: Option<i32>) -> Resul
             at: at.map(Into::into),
             status: moment.status().into(),
             resolution: resolution.map(u8::from),
-            stats: Stats::new(teams, &totals, moment.per_minute()?).map_err(refused)?,
-            cells: cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes))).collect(),
+            stats: Stats::new(teams, &totals, moment.per_minute()?)?,
+            cells: Lazily(|| cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(teams, votes)))),
             countries: countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(teams, votes))).collect(),
         };
         // The install script declares json, which is stored as its text.
@@ -105,17 +116,23 @@ fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<O
         // A follower that knows nothing has nothing that a rebuild could have removed.
         let is_told = since <= head.seq && (since == 0 || since >= head.rebuilt);
         let (mut cells, mut countries) = (Vec::new(), Vec::new());
+        let mut numbers = [0; 2];
         if is_told && since < head.seq {
             let key = [match_id.into_datum(), since.into_datum()];
             spi.each(&CELLS, &key, |row| {
-                let cell = cell_from_bits(row.need(1)?).map_err(refused)?;
-                cells.push((cell, row.need::<Bigints>(2)?.0));
-                Ok(())
+                let cell = cell_from_bits(row.need("h3_index")?)?;
+                let votes = row.need::<Bigints>("votes")?.0;
+                numbers[0] += votes.len();
+                cells.push((cell, votes));
+                collected::CELLS.check(numbers[0])
             })?;
-            for row in spi.run(&COUNTRIES, &key, Sees::TheCallersMoment)?.iter() {
-                let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(refused)?;
-                countries.push((country, row.need::<Bigints>(2)?.0));
-            }
+            spi.each(&COUNTRIES, &key, |row| {
+                let country = Country::parse(row.need::<String>("country_code")?.as_bytes())?;
+                let votes = row.need::<Bigints>("votes")?.0;
+                numbers[1] += votes.len();
+                countries.push((country, votes));
+                collected::COUNTRIES.check(numbers[1])
+            })?;
             cells.sort_unstable_by_key(|(cell, _)| u64::from(*cell));
             countries.sort_unstable_by_key(|(country, _)| country.number());
         }
@@ -129,7 +146,7 @@ fn get_match_update(match_id: Option<&[u8]>, since_seq: Option<i64>) -> Result<O
             prev: since,
             epoch: epoch.into(),
             at: at.into(),
-            stats: Stats::new(teams, &totals, moment.per_minute()?).map_err(refused)?,
+            stats: Stats::new(teams, &totals, moment.per_minute()?)?,
             cells: is_told.then(|| cells.collect()),
             countries: is_told.then(|| countries.collect()),
             new: None,

@@ -1,6 +1,6 @@
 //! Maps of a match: GeoJSON and vector tiles.
 
-use crate::error::{Result, refused, too_large};
+use crate::error::{Result, too_large};
 use crate::pg::spi;
 use crate::read::cells::{bbox_of, is_in};
 use crate::read::moment::{Moment, named, resolution_of};
@@ -35,13 +35,13 @@ fn get_match_geojson(
     let mut collection = Collection::new(&teams, cells.len());
     let mut areas: BTreeMap<_, Vec<(CellIndex, Counts)>> = BTreeMap::new();
     for (place, (cell, votes)) in cells.into_iter().enumerate() {
-        if tally::total(&votes).map_err(refused)? < min_votes.unwrap_or(1) {
+        if tally::total(&votes)? < min_votes.unwrap_or(1) {
             continue;
         }
         if territories == Some(true) {
             areas.entry((u8::from(cell.resolution()), dominance::leader(&votes))).or_default().push((cell, votes));
         } else {
-            collection.add_cell(cell, &votes).map_err(refused)?;
+            collection.add_cell(cell, &votes)?;
             check(&collection, place)?;
         }
     }
@@ -50,7 +50,7 @@ fn get_match_geojson(
             pgrx::check_for_interrupts!();
         });
         for (place, territory) in area.iter().enumerate() {
-            collection.add_territory(territory, cells).map_err(refused)?;
+            collection.add_territory(territory, cells)?;
             check(&collection, place)?;
         }
     }
@@ -77,14 +77,14 @@ fn get_match_tile(
     y: Option<i32>,
     layer: Option<&[u8]>,
 ) -> Result<Vec<u8>> {
-    let (match_id, place) = (named(match_id)?, Place::parse(z, x, y).map_err(refused)?);
-    let layer = parse_name("layer", layer).map_err(refused)?;
-    let resolution = place.resolution().map_err(refused)?;
+    let (match_id, place) = (named(match_id)?, Place::parse(z, x, y)?);
+    let layer = parse_name("layer", layer)?;
+    let resolution = place.resolution()?;
     let (teams, cells) = spi::connect(|spi| {
         let moment = Moment::of(spi, match_id)?;
         Ok((moment.teams().to_vec(), moment.cells_near(spi, match_id, Some(resolution), Some(&place.bbox()), 0)?))
     })?;
-    tile::encode(place, layer, &teams, &cells).map_err(refused)
+    Ok(tile::encode(place, layer, &teams, &cells)?)
 }
 
 /// The same in the order of arguments that tile servers ask for.

@@ -1,6 +1,6 @@
 //! Reading: the folded totals plus what is pending, both in the snapshot of the statement that asks.
 
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::fold::feed::Head;
 use crate::fold::history::History;
 use crate::pending::fold_log::FoldLog;
@@ -10,6 +10,7 @@ use crate::pg::clock::now;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::snapshot::statement_snapshot;
 use crate::pg::spi::{Plan, Sees, Spi};
+use crate::read::collected::{COUNTRIES, CellCounts, Collected, Countries};
 use crate::session::match_row::{self, Match};
 use crate::session::{launch, memory};
 use pgrx::datum::TimestampWithTimeZone;
@@ -17,16 +18,17 @@ use pgrx::{IntoDatum, pg_sys};
 use std::collections::{BTreeMap, BTreeSet};
 use vote_agg_core::feed::message::Votes;
 use vote_agg_core::feed::timeline::Recent;
-use vote_agg_core::vote::cell::{cell_from_bits, roll_up};
+use vote_agg_core::vote::cell::cell_from_bits;
+use vote_agg_core::vote::change;
 use vote_agg_core::vote::name::parse_name;
 use vote_agg_core::vote::tally::{self, Tally};
-use vote_agg_core::{CellIndex, Country, Resolution, parse_resolution};
+use vote_agg_core::{Country, Resolution, parse_resolution};
 
 thread_local! {
     static CELLS: Plan = const { Plan::new(
         "SELECT h3_index, votes FROM vote_agg.h3_aggregate WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
-    static COUNTRIES: Plan = const { Plan::new(
+    static COUNTRY_VOTES: Plan = const { Plan::new(
         "SELECT country_code, votes FROM vote_agg.country_aggregate WHERE match_id = $1",
         &[pg_sys::TEXTOID]) };
 }
@@ -50,20 +52,21 @@ impl Moment {
             if row.match_id == match_id.as_bytes()
                 && let Some(vote) = row.vote()?
             {
-                moment.pending.add(&vote).map_err(refused)?;
+                moment.pending.add(&vote)?;
             }
             Ok(())
         })?;
         Ok(moment)
     }
 
-    /// All matches at once, those of `names` and those that have pending votes: `None` for one that cannot be read.
+    /// Shows all matches one by one, those of `names` and those that have pending votes: `None` for one that cannot be read.
+    /// Only those with pending votes are held together.
     ///
     /// # Errors
-    /// Those of the server.
-    pub fn of_all(spi: &Spi, names: BTreeSet<String>) -> Result<BTreeMap<String, Option<Self>>> {
+    /// Those of `see` and of the server.
+    pub fn each(spi: &Spi, mut names: BTreeSet<String>, mut see: impl FnMut(String, Option<Self>) -> Result<()>) -> Result<()> {
         let begin = |match_id: &str| Self::folded(spi, match_id).ok();
-        let mut matches: BTreeMap<String, Option<Self>> = names.into_iter().map(|name| (name.clone(), begin(&name))).collect();
+        let mut matches: BTreeMap<String, Option<Self>> = BTreeMap::new();
         each_pending(|row| {
             if row.match_id.is_empty() {
                 return Ok(());
@@ -82,7 +85,11 @@ impl Moment {
             matches.insert(name.into_owned(), None);
             Ok(())
         })?;
-        Ok(matches)
+        names.extend(matches.keys().cloned());
+        names.into_iter().try_for_each(|name| {
+            let moment = matches.remove(&name).unwrap_or_else(|| begin(&name));
+            see(name, moment)
+        })
     }
 
     /// The same without what is pending.
@@ -120,7 +127,7 @@ impl Moment {
 
     /// The votes that are pending.
     pub fn totals_pending(&self) -> Result<i64> {
-        self.pending.totals().and_then(|totals| tally::total(&totals)).map_err(refused)
+        Ok(self.pending.totals().and_then(|totals| tally::total(&totals))?)
     }
 
     /// The votes by team.
@@ -130,7 +137,7 @@ impl Moment {
     pub fn totals(&self) -> Result<tally::Counts> {
         let mut totals = self.head.votes.clone();
         let pending = self.pending.totals().and_then(|more| tally::add_all(&mut totals, &more));
-        pending.map_err(refused)?;
+        pending?;
         totals.resize(self.teams().len(), 0);
         Ok(totals)
     }
@@ -143,34 +150,35 @@ impl Moment {
 
     /// The votes of the newest minutes.
     pub fn recent(&self, now: i64) -> Result<Recent> {
-        self.head.recent.after(&self.pending.minutes(), now).map_err(refused)
+        Ok(self.head.recent.after(&self.pending.minute_changes(), now)?)
     }
 
     /// Every cell's votes, rolled up, in order of cells.
-    pub fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<Vec<(CellIndex, tally::Counts)>> {
-        let mut cells = self.pending.cells().map_err(refused)?;
+    ///
+    /// # Errors
+    /// Those of [`Collected`].
+    pub fn cells(&self, spi: &Spi, match_id: &str, resolution: Option<Resolution>) -> Result<CellCounts> {
+        let mut cells = Collected::new(resolution, &self.pending)?;
         spi.each(&CELLS, &[match_id.into_datum()], |row| {
-            let cell = cell_from_bits(row.need(1)?).map_err(refused)?;
-            cells.push((cell, row.need::<Bigints>(2)?.0));
-            Ok(())
+            cells.add(cell_from_bits(row.need("h3_index")?)?, row.need::<Bigints>("votes")?.0)
         })?;
-        if let Some(resolution) = resolution {
-            cells.iter_mut().for_each(|(cell, _)| *cell = roll_up(*cell, resolution));
-        }
-        tally::merged(cells).map_err(refused)
+        cells.in_order()
     }
 
+    /// Every country's votes, in order of codes.
+    ///
+    /// # Errors
+    /// Those of [`Countries`].
     pub fn countries(&self, spi: &Spi, match_id: &str) -> Result<BTreeMap<Country, tally::Counts>> {
-        let mut countries: BTreeMap<Country, tally::Counts> = BTreeMap::new();
-        for row in spi.run(&COUNTRIES, &[match_id.into_datum()], Sees::TheCallersMoment)?.iter() {
-            let country = Country::parse(row.need::<String>(1)?.as_bytes()).map_err(refused)?;
-            countries.insert(country, row.need::<Bigints>(2)?.0);
+        let mut countries = Countries::new(&COUNTRIES);
+        spi.each(&COUNTRY_VOTES, &[match_id.into_datum()], |row| {
+            let country = Country::parse(row.need::<String>("country_code")?.as_bytes())?;
+            countries.add(country, row.need::<Bigints>("votes")?.0)
+        })?;
+        for (country, change) in self.pending.country_changes()? {
+            countries.add(country, change::counts(&change))?;
         }
-        for (country, votes) in self.pending.countries().map_err(refused)? {
-            tally::add_all(countries.entry(country).or_default(), &votes).map_err(refused)?;
-        }
-        countries.retain(|_, votes| votes.iter().any(|votes| *votes != 0));
-        Ok(countries)
+        Ok(countries.all().filter(|(_, votes)| votes.iter().any(|votes| *votes != 0)).collect())
     }
 }
 
@@ -197,12 +205,12 @@ pub fn each_pending(mut see: impl FnMut(&crate::pending::row::PendingRow) -> Res
 /// # Errors
 /// 22023 when it is none.
 pub fn named(match_id: Option<&[u8]>) -> Result<&str> {
-    parse_name("match_id", match_id).map_err(refused)
+    Ok(parse_name("match_id", match_id)?)
 }
 
 /// Parses a resolution that may be missing.
 pub fn resolution_of(value: Option<i32>) -> Result<Option<Resolution>> {
-    value.map(|value| parse_resolution(value.into())).transpose().map_err(refused)
+    Ok(value.map(|value| parse_resolution(value.into())).transpose()?)
 }
 
 /// A time as SQL has it.
@@ -229,7 +237,7 @@ pub fn ranked<K>(
 ) -> Result<Vec<(K, i64, tally::Counts)>> {
     let mut rows = Vec::new();
     for (place, votes) in places {
-        let total = tally::total(&votes).map_err(refused)?;
+        let total = tally::total(&votes)?;
         if total >= min_votes.unwrap_or(1) {
             rows.push((place, total, votes));
         }

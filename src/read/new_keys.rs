@@ -4,7 +4,7 @@
 //! A cell that has votes keeps them, with two exceptions. A ballot takes the last one away: the feed counts that (`emptied`).
 //! The match is purged: then its history has another beginning (`born`).
 
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::fold::aggregate::Aggregate;
 use crate::fold::feed::Head;
 use crate::pg::bigints::Bigints;
@@ -13,6 +13,7 @@ use crate::pg::transaction;
 use foldhash::{HashMap, HashSet};
 use pgrx::{IntoDatum, pg_sys};
 use std::cell::RefCell;
+use std::collections::hash_map::Entry;
 use vote_agg_core::vote::tally;
 
 /// How many keys a session remembers, of all matches together, before it starts again: some 5 MB.
@@ -24,17 +25,25 @@ thread_local! {
     static FIND_CELLS: Plan = const { Plan::new(
         "SELECT k.key, (
             SELECT a.votes FROM vote_agg.h3_aggregate a WHERE a.match_id = $1 AND a.h3_index >= k.key AND a.h3_index <= k.key
-            ORDER BY a.h3_index DESC LIMIT 1) FROM pg_catalog.unnest($2) AS k(key)",
+            ORDER BY a.h3_index DESC LIMIT 1) AS votes FROM pg_catalog.unnest($2) AS k(key)",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
     static FIND_COUNTRIES: Plan = const { Plan::new(
         "SELECT c.key, (
             SELECT a.votes FROM vote_agg.country_aggregate a
-            WHERE a.match_id = $1 AND a.country_code >= c.code AND a.country_code <= c.code ORDER BY a.country_code DESC LIMIT 1)
+            WHERE a.match_id = $1 AND a.country_code >= c.code AND a.country_code <= c.code ORDER BY a.country_code DESC LIMIT 1) AS votes
          FROM (
             SELECT k.key, pg_catalog.chr((k.key / 256)::integer) || pg_catalog.chr((k.key % 256)::integer) AS code
             FROM pg_catalog.unnest($2) AS k(key)) c",
         &[pg_sys::TEXTOID, pg_sys::INT8ARRAYOID]) };
-    static SEEN: RefCell<HashMap<(Aggregate, String), SeenKeys>> = RefCell::new(HashMap::with_hasher(foldhash::fast::RandomState::default()));
+    static SEEN: RefCell<Seen> = RefCell::new(Seen::default());
+}
+
+/// What a session remembers.
+#[derive(Default)]
+struct Seen {
+    matches: HashMap<(Aggregate, String), SeenKeys>,
+    /// How many keys they have, and matches: counted as they come, for a read of all matches would add them up for each one.
+    size: usize,
 }
 
 #[derive(Default)]
@@ -53,16 +62,26 @@ struct SeenKeys {
 /// # Errors
 /// Those of the server; 22003 when a sum leaves 64 bits.
 pub fn count(spi: &Spi, table: Aggregate, match_id: &str, head: &Head, pending: HashMap<i64, i64>) -> Result<i64> {
-    // Taken out while in use, so that an error that passes through leaves nothing borrowed.
-    let mut matches = SEEN.take();
-    if matches.values().map(|known| known.keys.len()).sum::<usize>() > MAX_KEYS {
-        matches.clear();
+    if pending.is_empty() {
+        return Ok(0);
     }
-    let known = matches.entry((table, match_id.to_owned())).or_default();
+    // Taken out while in use, so that an error that passes through leaves nothing borrowed.
+    let mut seen = SEEN.take();
+    if seen.size > MAX_KEYS {
+        seen = Seen::default();
+    }
+    let known = match seen.matches.entry((table, match_id.to_owned())) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(none) => {
+            seen.size += 1;
+            none.insert(SeenKeys::default())
+        }
+    };
     if known.born != head.born || head.seq < known.seq || known.emptied != head.emptied {
+        seen.size -= known.keys.len();
         *known = SeenKeys { born: head.born, emptied: head.emptied, ..SeenKeys::default() };
     }
-    // What this transaction itself folded may never be.
+    // A fold of this very transaction may be rolled back.
     let may_remember = !transaction::has_id();
     if may_remember {
         known.seq = head.seq;
@@ -76,15 +95,15 @@ pub fn count(spi: &Spi, table: Aggregate, match_id: &str, head: &Head, pending: 
         let find = if table == Aggregate::Cells { &FIND_CELLS } else { &FIND_COUNTRIES };
         let keys = Bigints(open.keys().copied().collect());
         for row in spi.run(find, &[match_id.into_datum(), keys.into_datum()], Sees::TheCallersMoment)?.iter() {
-            let key = row.need(1)?;
-            let folded = row.get::<Bigints>(2).map_or(Ok(0), |votes| tally::total(&votes.0)).map_err(refused)?;
-            let total = tally::total(&[folded, open[&key]]).map_err(refused)?;
+            let key = row.need("key")?;
+            let folded = row.get::<Bigints>("votes")?.map_or(Ok(0), |votes| tally::total(&votes.0))?;
+            let total = tally::total(&[folded, open[&key]])?;
             new += i64::from(total > 0) - i64::from(folded > 0);
             if may_remember && folded > 0 {
-                known.keys.insert(key);
+                seen.size += usize::from(known.keys.insert(key));
             }
         }
     }
-    SEEN.set(matches);
+    SEEN.set(seen);
     Ok(new)
 }

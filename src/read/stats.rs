@@ -1,6 +1,6 @@
 //! Numbers of a match, of its countries, of all matches and of pending.
 
-use crate::error::{Result, invalid, refused};
+use crate::error::{Result, invalid};
 use crate::fold::aggregate::Aggregate;
 use crate::pending::fold_log::FoldLog;
 use crate::pending::heap::{Next, OpenHeap};
@@ -10,6 +10,7 @@ use crate::pg::jsonb_in;
 use crate::pg::jsonb_out::Jsonb;
 use crate::pg::snapshot::statement_snapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
+use crate::read::collected::MATCHES;
 use crate::read::moment::{Moment, each_pending, named, ranked, time, votes_json};
 use crate::read::new_keys;
 use crate::session::memory;
@@ -24,7 +25,7 @@ use vote_agg_core::vote::{dominance, tally};
 
 thread_local! {
     // From one name of the feed's key to the next, instead of over all its rows.
-    static MATCHES: Plan = const { Plan::new(
+    static NAMES: Plan = const { Plan::new(
         "WITH RECURSIVE fed(id) AS (
             SELECT (SELECT f.match_id FROM vote_agg.feed f ORDER BY f.match_id LIMIT 1)
             UNION ALL
@@ -50,14 +51,14 @@ struct Stats {
 impl Stats {
     fn of(spi: &Spi, match_id: &str, moment: &Moment, now: i64) -> Result<Self> {
         let (teams, totals) = (moment.teams(), moment.totals()?);
-        let cells = moment.pending.totals_by(|vote| vote.cell.map(cell_to_bits)).map_err(refused)?;
+        let cells = moment.pending.totals_by(|vote| vote.cell.map(cell_to_bits))?;
         let countries = moment.pending.totals_by(|vote| vote.country.map(|country| country.number().into()));
-        let countries = countries.map_err(refused)?;
+        let countries = countries?;
         let new_cells = new_keys::count(spi, Aggregate::Cells, match_id, &moment.head, cells)?;
         let new_countries = new_keys::count(spi, Aggregate::Countries, match_id, &moment.head, countries)?;
         Ok(Self {
             status: moment.status().to_owned(),
-            total: tally::total(&totals).map_err(refused)?,
+            total: tally::total(&totals)?,
             votes: Jsonb::of(&Votes::all(teams, &totals))?,
             leader: dominance::leader(&totals).and_then(|place| teams.get(place).cloned()),
             dominance: dominance::dominance(&totals),
@@ -102,7 +103,7 @@ fn get_realtime_stats(
         let moment = Moment::of(spi, match_id)?;
         let now = now();
         let (recent, lead, teams) = (moment.recent(now)?, moment.head.lead, moment.teams());
-        let last = |minutes| recent.last(minutes, now).map_err(refused);
+        let last = |minutes| recent.last(minutes, now);
         let stats = Stats::of(spi, match_id, &moment, now)?;
         Ok(TableIterator::once((
             stats.status,
@@ -145,9 +146,11 @@ fn live_stats() -> Result<
         ),
     >,
 > {
-    let (mut rows, now) = (Vec::new(), now());
+    let (mut rows, mut numbers, now) = (Vec::new(), 0, now());
     spi::connect(|spi| {
-        for (match_id, moment) in Moment::of_all(spi, names(spi)?)? {
+        Moment::each(spi, names(spi)?, |match_id, moment| {
+            numbers += moment.as_ref().map_or(0, |moment| moment.teams().len());
+            MATCHES.check(numbers)?;
             // One that cannot be read hides none of the others.
             let (status, stats) = match moment {
                 Some(moment) => (moment.status(), Stats::of(spi, &match_id, &moment, now).ok()),
@@ -169,15 +172,15 @@ fn live_stats() -> Result<
             if let (Some(row), Some(stats)) = (rows.last_mut(), stats) {
                 row.3 = Some(stats.votes);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     })?;
     Ok(TableIterator::new(rows))
 }
 
 /// The matches that were opened or folded.
 fn names(spi: &Spi) -> Result<BTreeSet<String>> {
-    spi.run(&MATCHES, &[], Sees::TheCallersMoment)?.iter().map(|row| row.need(1)).collect()
+    Ok(spi.run(&NAMES, &[], Sees::TheCallersMoment)?.values()?.into_iter().collect())
 }
 
 /// See the COMMENT in sql/40-read.sql.
@@ -270,7 +273,7 @@ fn pending_stats() -> Result<
 /// See the COMMENT in sql/40-read.sql.
 #[pg_extern(sql = false)]
 fn calculate_dominance(votes: jsonb_in::Jsonb<'_>) -> Result<f64> {
-    let votes = votes.numbers().map_err(refused)?;
+    let votes = votes.numbers()?;
     match votes.iter().find(|votes| **votes < 0) {
         Some(negative) => Err(invalid(format!("votes must not be negative, not {negative}"), "Pass numbers of votes from 0 up.")),
         None => Ok(dominance::dominance(&votes)),

@@ -1,7 +1,7 @@
 //! Counting a match again from what remembers its votes: its ballots and attached tables.
 
 use crate::attached::recount;
-use crate::error::{Result, not_now, quoted, refused, unknown};
+use crate::error::{Result, not_now, quoted, unknown};
 use crate::fold::aggregate::{self, Aggregate, Target};
 use crate::fold::feed::Change;
 use crate::fold::once;
@@ -33,7 +33,7 @@ thread_local! {
 fn rebuild_match(match_id: Option<&[u8]>) -> Result<i64> {
     transaction::prevent_read_only(c"rebuild_match()");
     transaction::require_read_committed("rebuild_match")?;
-    let match_id = parse_name("match_id", match_id).map_err(refused)?;
+    let match_id = parse_name("match_id", match_id)?;
     // Locks first, then the snapshot. Those of tables come before that of folds, which must not wait for somebody's TRUNCATE.
     extension::hold();
     recount::lock()?;
@@ -65,15 +65,15 @@ impl Recount {
         let mut tally = Tally::new(moment.head.teams.clone());
         let of_match = [match_id.into_datum()];
         spi.each(&RECOUNT, &of_match, |row| {
-            let (source, team): (i16, String) = (row.need(1)?, row.need(2)?);
+            let (source, team): (i16, String) = (row.need("source")?, row.need("team_choice")?);
+            let (cell, country): (Option<i64>, Option<String>) = (row.get("h3_index")?, row.get("country_code")?);
             let parse = || -> std::result::Result<(Option<CellIndex>, Option<Country>), Error> {
-                let country: Option<String> = row.get(4);
                 let country = country.map(|code| Country::parse(code.as_bytes())).transpose()?;
-                Ok((row.get(3).map(cell_from_bits).transpose()?, country))
+                Ok((cell.map(cell_from_bits).transpose()?, country))
             };
-            let votes = row.need(5)?;
+            let votes = row.need("votes")?;
             let added = parse().and_then(|(cell, country)| tally.add(&vote(&team, cell, country, votes, Source(source))));
-            added.map_err(refused)
+            Ok(added?)
         })?;
         let mut sources = tally.sources().clone();
         for (source, votes) in moment.pending.sources() {
@@ -81,7 +81,7 @@ impl Recount {
         }
         for (arrival, votes) in moment.pending.arrivals() {
             let team = &moment.pending.teams()[arrival.team];
-            tally.add(&vote(team, arrival.cell, arrival.country, -votes, Source::CALL)).map_err(refused)?;
+            tally.add(&vote(team, arrival.cell, arrival.country, -votes, Source::CALL))?;
         }
         Ok(Self { moment, tally, sources, lines: Timelines::read(spi, match_id)? })
     }
@@ -89,17 +89,16 @@ impl Recount {
     /// Replaces the aggregates, and tells the followers to start again.
     fn write(mut self, spi: &Spi, match_id: &str, at: i64) -> Result<i64> {
         spi.run(&CLEAR, &[match_id.into_datum()], Sees::Now)?;
-        let error = refused;
         let target = Target { match_id, teams: self.tally.teams().len(), wants_names: false, seq: self.moment.head.seq + 1 };
-        let cells = non_zero(self.tally.cells().map_err(error)?);
-        let countries = non_zero(self.tally.countries().map_err(error)?);
+        let cells = non_zero(self.tally.cells()?);
+        let countries = non_zero(self.tally.countries()?);
         let keyed =
             |cells: &[(CellIndex, tally::Counts)]| cells.iter().map(|(c, v)| (cell_to_bits(*c), v.clone())).collect::<Vec<_>>();
         aggregate::add_counts(spi, Aggregate::Cells, target, &keyed(&cells))?;
         let by_number: Vec<_> = countries.iter().map(|(c, v)| (i64::from(c.number()), v.clone())).collect();
         aggregate::add_counts(spi, Aggregate::Countries, target, &by_number)?;
 
-        let totals = self.tally.totals().map_err(error)?;
+        let totals = self.tally.totals()?;
         let by_country = countries.iter().map(|(country, votes)| (Some(*country), votes.clone()));
         self.lines.complete(by_country.chain([(None, totals.clone())]).collect(), target.teams, at)?;
         self.lines.write(spi, target)?;
@@ -109,8 +108,8 @@ impl Recount {
         let mut head = self.moment.head;
         head.cells = with_votes(cells.iter().filter(|(_, votes)| votes.iter().sum::<i64>() > 0).count());
         head.countries = with_votes(countries.iter().filter(|(_, votes)| votes.iter().sum::<i64>() > 0).count());
-        head.unplaced = self.tally.unplaced().map_err(error)?;
-        head.recent = Recent::default().after(&self.lines.minutes(), at).map_err(error)?;
+        head.unplaced = self.tally.unplaced()?;
+        head.recent = Recent::default().after(&self.lines.minute_changes(), at)?;
         head.sources = self.sources;
         head.votes = totals.clone();
         let nothing = Tally::new(self.tally.teams().to_vec());
@@ -128,7 +127,7 @@ impl Recount {
             is_rebuilt: true,
         };
         change.publish(spi, &once::begin(spi, at)?)?;
-        tally::total(&totals).and_then(|votes| tally::total(&[votes, pending])).map_err(error)
+        Ok(tally::total(&totals).and_then(|votes| tally::total(&[votes, pending]))?)
     }
 }
 
@@ -150,9 +149,8 @@ fn refuse_lost(spi: &Spi, match_id: &str, moment: &Moment) -> Result<()> {
     for (source, more) in moment.pending.sources() {
         *votes.entry(*source).or_insert(0) += more;
     }
-    let rows = spi.run(&RECOUNTABLE, &[match_id.into_datum()], Sees::TheCallersMoment)?;
-    let recountable: Vec<Source> = rows.iter().map(|row| row.need(1).map(Source)).collect::<Result<_>>()?;
-    let Some((source, votes)) = votes.into_iter().find(|(source, votes)| *votes != 0 && !recountable.contains(source)) else {
+    let recountable: Vec<i16> = spi.run(&RECOUNTABLE, &[match_id.into_datum()], Sees::TheCallersMoment)?.values()?;
+    let Some((source, votes)) = votes.into_iter().find(|(source, votes)| *votes != 0 && !recountable.contains(&source.0)) else {
         return Ok(());
     };
     let what = match source {

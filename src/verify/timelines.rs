@@ -1,20 +1,20 @@
 //! The time lines of a match put right. No source knows when its votes came. So the minutes that are there stay, and the votes
 //! that they lack come in the minute of the rebuild.
 
-use crate::error::{Result, refused};
+use crate::error::Result;
 use crate::fold::aggregate::{self, Aggregate, Target};
 use crate::fold::retention;
 use crate::pg::bigints::Bigints;
 use crate::pg::spi::{Plan, Sees, Spi};
-use pgrx::datum::TimestampWithTimeZone;
 use pgrx::{IntoDatum, pg_sys};
 use std::collections::BTreeMap;
 use vote_agg_core::Country;
+use vote_agg_core::vote::change;
 use vote_agg_core::vote::tally::{self, MINUTE};
 
 thread_local! {
     static LINES: Plan = const { Plan::new(
-        "SELECT NULL, CASE WHEN pg_catalog.isfinite(bucket) THEN bucket END, votes, kept_from FROM vote_agg.timeline WHERE match_id = $1
+        "SELECT NULL AS country_code, CASE WHEN pg_catalog.isfinite(bucket) THEN bucket END AS bucket, votes, kept_from FROM vote_agg.timeline WHERE match_id = $1
          UNION ALL
          SELECT country_code, CASE WHEN pg_catalog.isfinite(bucket) THEN bucket END, votes, NULL
          FROM vote_agg.country_timeline WHERE match_id = $1", &[pg_sys::TEXTOID]) };
@@ -43,16 +43,16 @@ impl Timelines {
     pub fn read(spi: &Spi, match_id: &str) -> Result<Self> {
         let mut lines = Self::default();
         for row in spi.run(&LINES, &[match_id.into_datum()], Sees::TheCallersMoment)?.iter() {
-            let country: Option<String> = row.get(1);
+            let country: Option<String> = row.get("country_code")?;
             let Ok(country) = country.map(|code| Country::parse(code.as_bytes())).transpose() else { continue };
-            let start = row.get::<TimestampWithTimeZone>(2).map(i64::from);
+            let start = row.time("bucket")?;
             let line = match start {
                 None => &mut lines.opening,
                 Some(start) => lines.minutes.entry(start - start.rem_euclid(MINUTE)).or_default(),
             };
-            let votes = row.need::<Bigints>(3)?.0;
-            tally::add_all(line.entry(country).or_default(), &votes).map_err(refused)?;
-            lines.kept_from = lines.kept_from.max(row.get::<TimestampWithTimeZone>(4).map(i64::from));
+            let votes = row.need::<Bigints>("votes")?.0;
+            tally::add_all(line.entry(country).or_default(), &votes)?;
+            lines.kept_from = lines.kept_from.max(row.time("kept_from")?);
         }
         if lines.kept_from.is_none() {
             lines.opening.clear();
@@ -70,20 +70,20 @@ impl Timelines {
             for (country, votes) in line {
                 votes.truncate(teams);
                 let less: tally::Counts = votes.iter().map(|votes| votes.wrapping_neg()).collect();
-                tally::add_all(lacking.entry(*country).or_default(), &less).map_err(refused)?;
+                tally::add_all(lacking.entry(*country).or_default(), &less)?;
             }
         }
         lacking.retain(|_, votes| votes.iter().any(|votes| *votes != 0));
         for (country, votes) in lacking {
             let minute = self.minutes.entry(at - at.rem_euclid(MINUTE)).or_default();
-            tally::add_all(minute.entry(country).or_default(), &votes).map_err(refused)?;
+            tally::add_all(minute.entry(country).or_default(), &votes)?;
         }
         Ok(())
     }
 
     /// The votes of the whole match by minute, in order of time.
-    pub fn minutes(&self) -> Vec<(i64, tally::Counts)> {
-        self.whole().map(|(start, votes)| (start, votes.clone())).collect()
+    pub fn minute_changes(&self) -> Vec<(i64, change::Change)> {
+        self.whole().map(|(start, votes)| (start, change::of(votes))).collect()
     }
 
     /// Replaces the rows.
