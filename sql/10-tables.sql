@@ -22,7 +22,9 @@ CREATE TABLE vote_agg.match (
     waiting text[] COLLATE "C",
     changes_allowed boolean NOT NULL DEFAULT true,
     ballots text COLLATE "C" NOT NULL DEFAULT 'kept'
-        CHECK (ballots OPERATOR(pg_catalog.=) ANY ('{kept,leaving,erased}'))
+        CHECK (ballots OPERATOR(pg_catalog.=) ANY ('{kept,leaving,erased}')),
+    shard integer,
+    shards integer
 ) USING heap;
 COMMENT ON TABLE vote_agg.match IS 'Matches that were opened or closed by name';
 COMMENT ON COLUMN vote_agg.match.teams IS 'The only teams that can be voted for; NULL: any';
@@ -32,11 +34,16 @@ COMMENT ON COLUMN vote_agg.match.finalized_at IS
 COMMENT ON COLUMN vote_agg.match.ended_at IS
 'When a fold found that closes_at is past: from its commit on the match is closed, whatever a clock says';
 COMMENT ON COLUMN vote_agg.match.waiting IS
-'Virtual ids of the transactions that may hold votes from before the end; the totals are final once they are gone';
+'Virtual ids of the transactions that may hold votes from before the end; the totals are final once they are gone. '
+'Before them the name of the history that they are of: what a dump carries is of another one';
 COMMENT ON COLUMN vote_agg.match.changes_allowed IS 'May voters change their ballots?';
 COMMENT ON COLUMN vote_agg.match.ballots IS
 'kept, or being erased or erased after vote_agg.ballot_retention: '
 'what they counted can be verified and rebuilt no more';
+COMMENT ON COLUMN vote_agg.match.shard IS
+'Where the match is on many shards: which one this is, from 0; one past the last takes calls and no ballots';
+COMMENT ON COLUMN vote_agg.match.shards IS
+'Where the match is on many shards: how many have its ballots. Neither ever changes';
 CREATE INDEX match_ending ON vote_agg.match (match_id)
     WHERE finalized_at IS NULL AND (closed_at IS NOT NULL OR closes_at IS NOT NULL);
 COMMENT ON INDEX vote_agg.match_ending IS 'Matches that a fold may have to finalise';
@@ -59,7 +66,8 @@ CREATE TABLE vote_agg.pending_2 (LIKE vote_agg.pending_1) USING heap;
 ALTER TABLE vote_agg.pending_2 REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.pending_2 IS 'Votes that are not folded yet: the second of two heaps that take turns';
 
--- Where the votes of a match wait that could not be folded, so that they are in nobody's way. Reads count them all the same.
+-- The votes of a match that could not be folded wait here, so that they are in nobody's way. Reads count them all the
+-- same.
 CREATE TABLE vote_agg.pending_aside (LIKE vote_agg.pending_1) USING heap;
 ALTER TABLE vote_agg.pending_aside REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.pending_aside IS 'Votes that are not folded yet: those of matches that are set aside';
@@ -73,22 +81,37 @@ CREATE TABLE vote_agg.aside (
 COMMENT ON TABLE vote_agg.aside IS 'Matches that could not be folded: they are set aside, and tried again';
 COMMENT ON COLUMN vote_agg.aside.reason IS 'Why the last try failed';
 
--- Written below SQL (src/ballot_box.rs): the key is the only arbiter of one voter, one vote. fillfactor: as below.
+-- Written below SQL (src/write/ballot_box.rs): the key is the only arbiter of one voter, one vote. fillfactor: as
+-- below.
 CREATE TABLE vote_agg.ballot (
     h3_index bigint,
     match_id text COLLATE "C" NOT NULL,
     voter_id text COLLATE "C" NOT NULL,
-    team_choice text COLLATE "C" NOT NULL,
+    team_choice text COLLATE "C",
     country_code text COLLATE "C",
+    turn bigint,
     PRIMARY KEY (match_id, voter_id)
 ) USING heap WITH (fillfactor = 90);
 COMMENT ON TABLE vote_agg.ballot IS
 'Where the vote of each voter counts: what is needed to move or retract it, no more';
+COMMENT ON COLUMN vote_agg.ballot.team_choice IS 'NULL: the vote was retracted, and counts nothing; the turn is kept';
+COMMENT ON COLUMN vote_agg.ballot.turn IS
+'The highest turn of this voter: a vote or retraction with a lower one comes late and changes nothing';
+
+-- One row, made by the first door. A dump carries it: restored ballots are of the same voters.
+CREATE TABLE vote_agg.door (
+    is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+    fingerprint text COLLATE "C" NOT NULL
+) USING heap;
+COMMENT ON TABLE vote_agg.door IS
+'The secret that made the names of voters in ballots taken by a relay: with another one each could vote once more';
+COMMENT ON COLUMN vote_agg.door.fingerprint IS 'Tells two secrets apart, and nothing else of them';
 
 -- Numbers first: nothing is lost to alignment, and a row is 8 bytes shorter.
--- fillfactor: room on its page for each row's next version, and for those that an old snapshot keeps: what moves to
--- another page costs an index entry. Beside such a snapshot a fold took 1.29 times as long with 50 as without, 1.12
--- with 25.
+--
+-- fillfactor: each row's next version has room on its page, and so have those that an old snapshot keeps. A version
+-- that moves to another page costs an index entry. Beside such a snapshot a fold took 1.29 times as long with 50 as
+-- without, 1.12 with 25.
 CREATE TABLE vote_agg.h3_aggregate (
     h3_index bigint NOT NULL,
     seq bigint NOT NULL,
@@ -103,9 +126,9 @@ COMMENT ON COLUMN vote_agg.h3_aggregate.seq IS
 'The fold that changed this row last. In no index, so that updates '
 'stay HOT: who asks what changed reads the match''s rows';
 COMMENT ON COLUMN vote_agg.h3_aggregate.leader IS
-'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
+'The leader that was announced last, by its place in the list of teams from 0; NULL: nobody';
 COMMENT ON COLUMN vote_agg.h3_aggregate.leader_before IS
-'The same before the last fold that changed this row: where they differ, that fold told of it';
+'The same before the last fold that changed this row: where they differ, that fold announced it';
 CREATE INDEX h3_aggregate_key ON vote_agg.h3_aggregate (match_id, h3_index);
 COMMENT ON INDEX vote_agg.h3_aggregate_key IS
 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
@@ -122,9 +145,9 @@ ALTER TABLE vote_agg.country_aggregate REPLICA IDENTITY FULL;
 COMMENT ON TABLE vote_agg.country_aggregate IS 'Folded votes by match and country';
 COMMENT ON COLUMN vote_agg.country_aggregate.seq IS 'The fold that changed this row last';
 COMMENT ON COLUMN vote_agg.country_aggregate.leader IS
-'The leader that was told last, by its place in the list of teams from 0; NULL: nobody';
+'The leader that was announced last, by its place in the list of teams from 0; NULL: nobody';
 COMMENT ON COLUMN vote_agg.country_aggregate.leader_before IS
-'The same before the last fold that changed this row: where they differ, that fold told of it';
+'The same before the last fold that changed this row: where they differ, that fold announced it';
 CREATE INDEX country_aggregate_key ON vote_agg.country_aggregate (match_id, country_code);
 COMMENT ON INDEX vote_agg.country_aggregate_key IS
 'Not UNIQUE: one folds at a time, and a unique index looks at every dead version again (see aggregate.rs)';
@@ -190,6 +213,8 @@ CREATE TABLE vote_agg.feed (
     lead_changed_to integer,
     body text NOT NULL,
     doorbell text,
+    number bigint NOT NULL,
+    first_minute timestamptz,
     PRIMARY KEY (match_id, seq)
 ) USING heap;
 COMMENT ON TABLE vote_agg.feed IS 'One row a match a fold: the match''s totals and the message that tells what changed';
@@ -207,12 +232,31 @@ COMMENT ON COLUMN vote_agg.feed.rebuilt IS
 'The seq of the last rebuild, which may have removed rows that nothing remembers; 0: none';
 COMMENT ON COLUMN vote_agg.feed.minute IS 'The newest minute with votes';
 COMMENT ON COLUMN vote_agg.feed.minute_votes IS 'Votes of that minute and of the five before it, newest first';
-COMMENT ON COLUMN vote_agg.feed.leader IS 'The leader that was told last, by its place in teams from 0; NULL: nobody';
+COMMENT ON COLUMN vote_agg.feed.leader IS
+'The leader that was announced last, by its place in teams from 0; NULL: nobody';
 COMMENT ON COLUMN vote_agg.feed.lead_changes IS
 'How often one team took the lead from another; when it last did, from whom and to whom are the columns after it';
 COMMENT ON COLUMN vote_agg.feed.doorbell IS 'What NOTIFY carries where the body has no room';
+COMMENT ON COLUMN vote_agg.feed.number IS
+'Counts the folds, rebuilds and purges of all matches in commit order: where a root goes on';
+COMMENT ON COLUMN vote_agg.feed.first_minute IS
+'The first minute that this fold changed; a root reads the minutes from there on. NULL: none';
+CREATE INDEX feed_number ON vote_agg.feed (number);
+COMMENT ON INDEX vote_agg.feed_number IS 'Finds the matches that were folded after a number';
 CREATE INDEX feed_at ON vote_agg.feed USING brin (at);
 COMMENT ON INDEX vote_agg.feed_at IS 'Finds rows older than vote_agg.feed_retention';
+
+CREATE TABLE vote_agg.purged (
+    match_id text COLLATE "C" PRIMARY KEY,
+    number bigint NOT NULL,
+    at timestamptz NOT NULL
+) USING heap;
+COMMENT ON TABLE vote_agg.purged IS
+'Matches that were purged, for a day, so that a root hears of it. '
+'A row without a match is the newest that was forgotten';
+COMMENT ON COLUMN vote_agg.purged.number IS 'As feed.number';
+CREATE INDEX purged_number ON vote_agg.purged (number);
+COMMENT ON INDEX vote_agg.purged_number IS 'Finds the matches that were purged after a number';
 
 CREATE TABLE vote_agg.fold_log (
     id bigint PRIMARY KEY,
@@ -247,10 +291,11 @@ COMMENT ON COLUMN vote_agg.fold_log.mark_1 IS 'Low water: no row below this bloc
 COMMENT ON COLUMN vote_agg.fold_log.sized IS
 'Blocks of the current heap when the transactions of waiting held it: the next mark, once they are gone';
 COMMENT ON COLUMN vote_agg.fold_log.waiting IS 'Virtual ids of those transactions';
-COMMENT ON COLUMN vote_agg.fold_log.aside IS 'How many matches are set aside; where it is 0, pending_aside holds nothing';
+COMMENT ON COLUMN vote_agg.fold_log.aside IS
+'How many matches are set aside; where it is 0, pending_aside holds nothing';
 
--- What makes epochs. A dump carries no row of it: a restored database, which may take the place of the dumped one, draws an
--- id of its own here.
+-- What makes epochs. A dump carries no row of it: a restored database, which may take the place of the dumped one,
+-- draws an id of its own here.
 CREATE TABLE vote_agg.history (
     id uuid PRIMARY KEY DEFAULT pg_catalog.gen_random_uuid(),
     place text COLLATE "C"
@@ -261,6 +306,10 @@ COMMENT ON COLUMN vote_agg.history.place IS
 'Where the last fold was: cluster, timeline, database, when the data directory was made';
 INSERT INTO vote_agg.history DEFAULT VALUES;
 
+CREATE SEQUENCE vote_agg.whole;
+COMMENT ON SEQUENCE vote_agg.whole IS
+'Set by the first fold. A dump sets it after all tables: totals without it are those of a dump that is being restored';
+
 -- Data that a dump carries. fold_log is about this cluster's files, so its rows stay behind.
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.match', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_1', '');
@@ -268,10 +317,13 @@ SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_2', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.pending_aside', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.aside', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.ballot', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.door', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.h3_aggregate', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_aggregate', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.feed', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.purged', 'WHERE false');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.fold_log', 'WHERE false');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.history', 'WHERE false');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.whole', '');

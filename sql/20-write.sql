@@ -8,7 +8,7 @@ COMMENT ON FUNCTION @extschema@.record_vote(text, text, text, text, bigint) IS
 REVOKE ALL ON FUNCTION @extschema@.record_vote(text, text, text, text, bigint) FROM PUBLIC;
 CREATE FUNCTION @extschema@.record_vote(match_id text, team_choice text, h3_index bigint,
     country_code text DEFAULT NULL, votes bigint DEFAULT 1)
-RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'record_vote_bigint_wrapper';
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'record_vote_wrapper';
 COMMENT ON FUNCTION @extschema@.record_vote(text, text, bigint, text, bigint) IS
 'Counts votes (1 to 10^12) for a team in the match''s total, time line, cell and country; cell and country may be NULL';
 REVOKE ALL ON FUNCTION @extschema@.record_vote(text, text, bigint, text, bigint) FROM PUBLIC;
@@ -21,7 +21,7 @@ COMMENT ON FUNCTION @extschema@.increment_h3_aggregate(text, text, integer, text
 REVOKE ALL ON FUNCTION @extschema@.increment_h3_aggregate(text, text, integer, text, bigint) FROM PUBLIC;
 CREATE FUNCTION @extschema@.increment_h3_aggregate(match_id text, h3_index bigint, resolution integer,
     team_choice text, votes bigint DEFAULT 1)
-RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'increment_h3_aggregate_bigint_wrapper';
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'increment_h3_aggregate_wrapper';
 COMMENT ON FUNCTION @extschema@.increment_h3_aggregate(text, bigint, integer, text, bigint) IS
 'Counts votes at the cell, coarsened to resolution (NULL: the cell''s own), and in the match''s total';
 REVOKE ALL ON FUNCTION @extschema@.increment_h3_aggregate(text, bigint, integer, text, bigint) FROM PUBLIC;
@@ -33,7 +33,7 @@ COMMENT ON FUNCTION @extschema@.update_h3_aggregate(text, text, integer, text, b
 REVOKE ALL ON FUNCTION @extschema@.update_h3_aggregate(text, text, integer, text, bigint) FROM PUBLIC;
 CREATE FUNCTION @extschema@.update_h3_aggregate(match_id text, h3_index bigint, resolution integer, team_choice text,
     votes bigint DEFAULT 1)
-RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'increment_h3_aggregate_bigint_wrapper';
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'increment_h3_aggregate_wrapper';
 COMMENT ON FUNCTION @extschema@.update_h3_aggregate(text, bigint, integer, text, bigint) IS
 'The older name of increment_h3_aggregate';
 REVOKE ALL ON FUNCTION @extschema@.update_h3_aggregate(text, bigint, integer, text, bigint) FROM PUBLIC;
@@ -74,3 +74,11 @@ RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'bulk_i
 COMMENT ON FUNCTION @extschema@.bulk_update_aggregates(text, text[], bigint[], text[], bigint[]) IS
 'The older name of bulk_increment';
 REVOKE ALL ON FUNCTION @extschema@.bulk_update_aggregates(text, text[], bigint[], text[], bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.record_votes(match_ids text[], team_choices text[], h3_indexes bigint[] DEFAULT NULL,
+    country_codes text[] DEFAULT NULL, votes bigint[] DEFAULT NULL)
+RETURNS TABLE (element integer, outcome text, sqlstate text, message text, hint text)
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1000 AS 'MODULE_PATHNAME', 'record_votes_wrapper';
+COMMENT ON FUNCTION @extschema@.record_votes(text[], text[], bigint[], text[], bigint[]) IS
+'Counts up to 10,000 votes of any matches, each with its own outcome: counted or refused';
+REVOKE ALL ON FUNCTION @extschema@.record_votes(text[], text[], bigint[], text[], bigint[]) FROM PUBLIC;

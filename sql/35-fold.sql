@@ -3,22 +3,24 @@
 -- A change is pairs of a team's number and its votes: of many teams most have none in a cell.
 CREATE FUNCTION vote_agg.add_votes(votes bigint[], change bigint[])
 RETURNS bigint[] LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'add_votes_wrapper';
-COMMENT ON FUNCTION vote_agg.add_votes(bigint[], bigint[]) IS 'A list of counts once a change is added to it (internal)';
+COMMENT ON FUNCTION vote_agg.add_votes(bigint[], bigint[]) IS
+'A list of counts once a change is added to it (internal)';
 
 CREATE FUNCTION vote_agg.leader_after(votes bigint[], change bigint[], leader integer, margin double precision)
 RETURNS integer LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'leader_after_wrapper';
 COMMENT ON FUNCTION vote_agg.leader_after(bigint[], bigint[], integer, double precision) IS
-'The leader that is told once change is added to votes; leader: the one told before (internal)';
+'The announced leader once change is added to votes; leader: the one announced before (internal)';
 
 CREATE FUNCTION vote_agg.unpack(packed bytea)
-RETURNS TABLE (key bigint, place tid, change bigint[]) LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10
+RETURNS TABLE (match_id text, seq bigint, number bigint, key bigint, place tid, change bigint[])
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 10
 AS 'MODULE_PATHNAME', 'unpack_wrapper';
 COMMENT ON FUNCTION vote_agg.unpack(bytea) IS
 'The changes that a fold passes to its statements in one value (internal)';
 
 CREATE FUNCTION vote_agg.fold()
 RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
--- What a fold needs is tried: it waits for nobody's lock for longer.
+-- A fold tries locks: it waits for no other lock for longer.
 SET lock_timeout = '100ms'
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS 'MODULE_PATHNAME', 'fold_wrapper';
@@ -42,5 +44,5 @@ CREATE FUNCTION vote_agg.new_history()
 RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'new_history_wrapper';
 COMMENT ON FUNCTION vote_agg.new_history() IS
-'Begins new histories: every epoch changes, and followers start from a snapshot. For data that went back in a way that the server '
-'cannot tell: a snapshot of its disks that was brought back, rows restored into tables that were there';
+'Begins new histories: every epoch changes, and followers start from a snapshot. For data that went back in a way '
+'that the server cannot tell: a snapshot of its disks that was brought back, rows restored into tables that were there';

@@ -12,7 +12,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'get_realtime_stats_wrapper';
 COMMENT ON FUNCTION @extschema@.get_realtime_stats(text) IS
 'The match at this moment, one row, at a cost that does not grow with its votes or cells; votes_last_minute and '
-'votes_last_5_minutes are those of the last whole minutes, lead changes those told by the last fold';
+'votes_last_5_minutes are those of the last whole minutes, lead changes those announced by the last fold';
 REVOKE ALL ON FUNCTION @extschema@.get_realtime_stats(text) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.get_match_aggregates(match_id text, resolution integer DEFAULT NULL,

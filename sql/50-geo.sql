@@ -7,7 +7,7 @@ COMMENT ON FUNCTION @extschema@.h3_neighbors(text, integer) IS
 'The cells up to k steps (0 to 500) away, nearest first, without the cell itself; a pentagon has five neighbours';
 
 CREATE FUNCTION @extschema@.h3_neighbors(h3_index bigint, k integer DEFAULT 1)
-RETURNS SETOF bigint LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 6 AS 'MODULE_PATHNAME', 'h3_neighbors_bits_wrapper';
+RETURNS SETOF bigint LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 6 AS 'MODULE_PATHNAME', 'h3_neighbors_wrapper';
 COMMENT ON FUNCTION @extschema@.h3_neighbors(bigint, integer) IS
 'The cells up to k steps (0 to 500) away, nearest first, without the cell itself; a pentagon has five neighbours';
 
@@ -17,7 +17,7 @@ COMMENT ON FUNCTION @extschema@.h3_parent(text, integer) IS
 'The cell of a resolution (0 up to the cell''s own) that the cell belongs to';
 
 CREATE FUNCTION @extschema@.h3_parent(h3_index bigint, resolution integer)
-RETURNS bigint LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'h3_parent_bits_wrapper';
+RETURNS bigint LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'h3_parent_wrapper';
 COMMENT ON FUNCTION @extschema@.h3_parent(bigint, integer) IS
 'The cell of a resolution (0 up to the cell''s own) that the cell belongs to';
 
@@ -32,6 +32,6 @@ COMMENT ON FUNCTION @extschema@.h3_to_geojson(text) IS
 'The cell as a GeoJSON geometry (RFC 7946): a Polygon, or a MultiPolygon where the antimeridian cuts it';
 
 CREATE FUNCTION @extschema@.h3_to_geojson(h3_index bigint)
-RETURNS json LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'h3_to_geojson_bits_wrapper';
+RETURNS json LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'h3_to_geojson_wrapper';
 COMMENT ON FUNCTION @extschema@.h3_to_geojson(bigint) IS
 'The cell as a GeoJSON geometry (RFC 7946): a Polygon, or a MultiPolygon where the antimeridian cuts it';

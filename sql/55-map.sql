@@ -24,7 +24,7 @@ CREATE FUNCTION @extschema@.get_cell(match_id text, h3_index bigint)
 RETURNS TABLE (relation text, h3_index text, resolution integer, total_votes bigint, votes jsonb, leader text,
     dominance double precision)
 LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 14 COST 1000 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS 'MODULE_PATHNAME', 'get_cell_bits_wrapper';
+AS 'MODULE_PATHNAME', 'get_cell_wrapper';
 COMMENT ON FUNCTION @extschema@.get_cell(text, bigint) IS
 'A cell (relation self), its parents up to resolution 0 (parent) and its '
 'neighbours (neighbor), each with the votes of all cells in it';
@@ -65,5 +65,6 @@ BEGIN ATOMIC
         coalesce(pg_catalog.json_extract_path_text($4, 'layer'), 'votes'));
 END;
 COMMENT ON FUNCTION @extschema@.match_tile_query(integer, integer, integer, json) IS
-'match_tile for tile servers that pass the query of an address as json (Martin): match_id, and layer unless it is votes';
+'match_tile for tile servers that pass the query of an address as json (Martin): match_id, and layer unless it is '
+'votes';
 REVOKE ALL ON FUNCTION @extschema@.match_tile_query(integer, integer, integer, json) FROM PUBLIC;

@@ -3,7 +3,7 @@
 CREATE TABLE vote_agg.source (
     relation regclass PRIMARY KEY,
     number smallint NOT NULL UNIQUE,
-    state text COLLATE "C" NOT NULL CHECK (state OPERATOR(pg_catalog.=) ANY ('{filling,counting,detached}')),
+    state text COLLATE "C" NOT NULL CHECK (state OPERATOR(pg_catalog.=) ANY ('{filling,live,detached}')),
     match_column name NOT NULL,
     team_column name NOT NULL,
     cell_column name,
@@ -18,7 +18,7 @@ CREATE TABLE vote_agg.source (
 COMMENT ON TABLE vote_agg.source IS 'Tables that are or were attached';
 COMMENT ON COLUMN vote_agg.source.number IS 'What feed.sources calls it; no other table gets the same';
 COMMENT ON COLUMN vote_agg.source.state IS
-'filling: what was in it before is not counted yet; counting; detached: what was counted stays so';
+'filling: what was in it before is not counted yet; live; detached: what was counted stays so';
 COMMENT ON COLUMN vote_agg.source.last_error IS 'Why the last fill failed';
 
 CREATE SEQUENCE vote_agg.source_number AS smallint MINVALUE 2;
@@ -51,8 +51,14 @@ COMMENT ON COLUMN vote_agg.source_part.blocks IS
 'How many from the first on are counted; 4294967295: all, and those to come';
 COMMENT ON COLUMN vote_agg.source_part.rows IS 'The rows that were in them';
 
+CREATE TABLE vote_agg.erased (LIKE vote_agg.pending_1) USING heap;
+ALTER TABLE vote_agg.erased REPLICA IDENTITY FULL;
+COMMENT ON TABLE vote_agg.erased IS
+'What rows of final matches said that were erased from attached tables, in sums: their votes stay counted';
+
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.source', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_number', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.erased', '');
 -- How far fills are is about files, and so is what changed meanwhile: in another database they begin again.
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_delta', 'WHERE false');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.source_sum', 'WHERE false');
@@ -67,7 +73,7 @@ RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, p
 AS 'MODULE_PATHNAME', 'attach_votes_wrapper';
 COMMENT ON FUNCTION @extschema@.attach_votes(regclass, name, name, name, name, name, name, name, integer) IS
 'Counts a table of the caller''s, each row one vote: what is in it, and from '
-'now on every change of it; the names are those of its columns';
+'now on every change of it; the names are those of its columns, resolution is 0 to 15';
 REVOKE ALL ON FUNCTION
     @extschema@.attach_votes(regclass, name, name, name, name, name, name, name, integer) FROM PUBLIC;
 
@@ -77,6 +83,76 @@ AS 'MODULE_PATHNAME', 'detach_votes_wrapper';
 COMMENT ON FUNCTION @extschema@.detach_votes(regclass) IS
 'Stops counting a table of the caller''s; what was counted stays counted';
 REVOKE ALL ON FUNCTION @extschema@.detach_votes(regclass) FROM PUBLIC;
+
+CREATE FUNCTION vote_agg.erasure(source regclass, keys jsonb)
+RETURNS text LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    form text := 'Pass an object of columns and values, such as {"id": 7}, or an array of such objects.';
+    listed jsonb := CASE jsonb_typeof(keys) WHEN 'object' THEN jsonb_build_array(keys) ELSE keys END;
+    one record;
+    names text[];
+    missing text;
+    definition text;
+    condition text;
+BEGIN
+    IF jsonb_typeof(listed) <> 'array' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = form,
+            MESSAGE = format('keys must be an object or an array of objects, not a %s', jsonb_typeof(keys));
+    ELSIF jsonb_array_length(listed) > 10000 THEN
+        RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', HINT = 'Call it again for the rest.',
+            MESSAGE = format('%s keys are too many: a call takes at most 10000', jsonb_array_length(listed));
+    END IF;
+    FOR one IN
+        SELECT k.number, wrong.key AS wrong, jsonb_typeof(wrong.value) AS given, ARRAY(
+                   SELECT o FROM jsonb_object_keys(CASE jsonb_typeof(k.value) WHEN 'object' THEN k.value END) AS o
+                   ORDER BY o COLLATE "C") AS names
+        FROM jsonb_array_elements(listed) WITH ORDINALITY AS k(value, number)
+        LEFT JOIN LATERAL (
+            SELECT e.key, e.value FROM jsonb_each(CASE jsonb_typeof(k.value) WHEN 'object' THEN k.value END) AS e
+            WHERE jsonb_typeof(e.value) NOT IN ('string', 'number', 'boolean')
+            LIMIT 1) AS wrong ON true
+        ORDER BY k.number
+    LOOP
+        names := coalesce(names, one.names);
+        IF one.names = '{}' THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = form,
+                MESSAGE = format('key %s names no column', one.number);
+        ELSIF one.names <> names THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                HINT = 'Erase by other columns in a call of its own.',
+                MESSAGE = format('key %s names other columns than key 1', one.number);
+        ELSIF one.wrong IS NOT NULL THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'Pass text, a number or a boolean.',
+                MESSAGE = format('key %s: the value of column %s is %s', one.number, to_json(one.wrong),
+                    CASE one.given WHEN 'null' THEN 'null' ELSE 'an ' || one.given END);
+        END IF;
+    END LOOP;
+    IF names IS NULL THEN
+        RETURN NULL;
+    END IF;
+    SELECT min(c.name) FILTER (WHERE a.attname IS NULL),
+           string_agg(format('%I %s', c.name, format_type(a.atttypid, -1)), ', '),
+           string_agg(format('t.%1$I = k.%1$I', c.name), ' AND ')
+    INTO missing, definition, condition
+    FROM unnest(names) AS c(name)
+    LEFT JOIN pg_attribute a ON a.attrelid = source AND a.attname = c.name AND a.attnum > 0 AND NOT a.attisdropped;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_column', HINT = 'Name columns of the table.',
+            MESSAGE = format('column %s of table %s does not exist', to_json(missing), source);
+    END IF;
+    RETURN format('DELETE FROM %s AS t USING jsonb_to_recordset(CASE jsonb_typeof($1) WHEN ''object'' '
+        'THEN jsonb_build_array($1) ELSE $1 END) AS k(%s) WHERE %s', source, definition, condition);
+END
+$$;
+COMMENT ON FUNCTION vote_agg.erasure(regclass, jsonb) IS
+'The statement that deletes the rows of these keys, which are its parameter; NULL: there is no key (internal)';
+
+CREATE FUNCTION vote_agg.erase_rows(source regclass, keys jsonb)
+RETURNS bigint LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'erase_rows_wrapper';
+COMMENT ON FUNCTION vote_agg.erase_rows(regclass, jsonb) IS
+'Deletes rows of an attached table of the caller''s that are votes of final matches, whose numbers stay; a key is an '
+'object of columns and values, keys are one or an array of them; returns how many rows were deleted';
 
 -- It runs no SQL, and needs no rights but to be called: by triggers that attach_votes made, or it refuses.
 CREATE FUNCTION vote_agg.count_rows()
@@ -153,12 +229,14 @@ COMMENT ON FUNCTION vote_agg.watch_tables() IS
 CREATE EVENT TRIGGER vote_agg_watch_tables ON ddl_command_end
     WHEN TAG IN ('CREATE TABLE', 'CREATE FOREIGN TABLE', 'CREATE SCHEMA', 'ALTER TABLE', 'ALTER TYPE', 'CREATE CAST')
     EXECUTE FUNCTION vote_agg.watch_tables();
-COMMENT ON EVENT TRIGGER vote_agg_watch_tables IS 'Keeps up with partitions of attached tables, and with the types of their columns';
+COMMENT ON EVENT TRIGGER vote_agg_watch_tables IS
+'Keeps up with partitions of attached tables, and with the types of their columns';
 
 CREATE FUNCTION vote_agg.watch_rewrites()
 RETURNS event_trigger LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'watch_rewrites_wrapper';
-COMMENT ON FUNCTION vote_agg.watch_rewrites() IS 'Refuses that counted columns of attached tables get other values unseen';
+COMMENT ON FUNCTION vote_agg.watch_rewrites() IS
+'Refuses that counted columns of attached tables get other values unseen';
 CREATE EVENT TRIGGER vote_agg_watch_rewrites ON table_rewrite EXECUTE FUNCTION vote_agg.watch_rewrites();
 COMMENT ON EVENT TRIGGER vote_agg_watch_rewrites IS 'Keeps the values of counted columns as they were counted';
 
@@ -191,6 +269,7 @@ BEGIN
             WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = s.relation) RETURNING s.number)
         , delta AS (DELETE FROM vote_agg.source_delta d USING gone WHERE d.source = gone.number)
         , part AS (DELETE FROM vote_agg.source_part p USING gone WHERE p.source = gone.number)
+        , erased AS (DELETE FROM vote_agg.erased e USING gone WHERE e.source = gone.number)
         DELETE FROM vote_agg.source_sum s USING gone WHERE s.source = gone.number;
     END IF;
 END

@@ -16,17 +16,49 @@ LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS
         SELECT FROM vote_agg.match m
         WHERE m.match_id OPERATOR(pg_catalog.=) $1 AND m.ballots OPERATOR(pg_catalog.<>) 'kept')
     UNION ALL
-    SELECT s.number, s.relation::pg_catalog.text FROM vote_agg.source s WHERE s.state OPERATOR(pg_catalog.=) 'counting'
+    SELECT s.number, s.relation::pg_catalog.text FROM vote_agg.source s WHERE s.state OPERATOR(pg_catalog.=) 'live'
+    UNION ALL
+    SELECT s.number, pg_catalog.concat('shard ', s.name) FROM vote_agg.shard s
 $$;
 COMMENT ON FUNCTION vote_agg.recountable(text) IS 'The sources whose votes in a match can be counted again (internal)';
+
+-- A shard tells cells and countries apart. So rows of countries are taken out again without one.
+CREATE FUNCTION vote_agg.recount_shards(match_id text)
+RETURNS TABLE (source smallint, team_choice text, h3_index bigint, country_code text, votes bigint)
+LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
+    WITH held AS (
+        SELECT m.shard, m.kind, m.key, h.teams[v.number] AS team, v.votes
+        FROM vote_agg.shard_head h JOIN vote_agg.mirror m ON m.match_id = h.match_id AND m.shard = h.shard
+        CROSS JOIN LATERAL unnest(m.votes) WITH ORDINALITY AS v(votes, number)
+        WHERE h.match_id = $1 AND m.kind IN (0, 1) AND v.votes <> 0
+    )
+    SELECT l.shard, l.team, l.key, NULL::text, l.votes FROM held l WHERE l.kind = 0
+    UNION ALL
+    SELECT l.shard, l.team, NULL, chr((l.key / 256)::integer) || chr((l.key % 256)::integer), l.votes
+    FROM held l WHERE l.kind = 1
+    UNION ALL
+    SELECT l.shard, l.team, NULL, NULL, -l.votes FROM held l WHERE l.kind = 1
+    UNION ALL
+    SELECT h.shard, h.teams[v.number], NULL, NULL, v.votes
+    FROM vote_agg.shard_head h CROSS JOIN LATERAL unnest(h.unplaced) WITH ORDINALITY AS v(votes, number)
+    WHERE h.match_id = $1 AND v.votes <> 0
+$$;
+COMMENT ON FUNCTION vote_agg.recount_shards(text) IS 'What the shards said of a match last, as votes (internal)';
 
 CREATE FUNCTION vote_agg.recount(match_id text)
 RETURNS TABLE (source smallint, team_choice text, h3_index bigint, country_code text, votes bigint)
 LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp AS $$
     SELECT 1::smallint, b.team_choice, b.h3_index, b.country_code, pg_catalog.count(*)
-    FROM vote_agg.ballot b WHERE b.match_id OPERATOR(pg_catalog.=) $1 GROUP BY 2, 3, 4
+    FROM vote_agg.ballot b
+    WHERE b.match_id OPERATOR(pg_catalog.=) $1 AND b.team_choice IS NOT NULL GROUP BY 2, 3, 4
     UNION ALL
     SELECT s.source, s.team_choice, s.h3_index, s.country_code, s.votes FROM vote_agg.recount_sources($1) s
+    UNION ALL
+    SELECT e.source, e.team_choice, e.h3_index, e.country_code, pg_catalog.sum(e.votes)::bigint
+    FROM vote_agg.erased e JOIN vote_agg.source l ON l.number = e.source AND l.state = 'live'
+    WHERE e.match_id OPERATOR(pg_catalog.=) $1 GROUP BY 1, 2, 3, 4
+    UNION ALL
+    SELECT s.source, s.team_choice, s.h3_index, s.country_code, s.votes FROM vote_agg.recount_shards($1) s
 $$;
 COMMENT ON FUNCTION vote_agg.recount(text) IS 'What the sources of a match add up to (internal)';
 
@@ -93,7 +125,7 @@ WITH head AS (
         ('team', ''), ('no cell', CASE WHEN r.h3_index IS NULL THEN '' END),
         ('cell', r.h3_index::text), ('country', r.country_code)
     ) AS k(kind, key) WHERE k.key IS NOT NULL
-    GROUP BY 1, 2, 3
+    GROUP BY 1, 2, 3 HAVING sum(r.votes) <> 0
 ), difference AS (
     SELECT kind, count(*) AS keys,
            min(concat_ws(' ', kind, CASE kind WHEN 'cell' THEN to_hex(key::bigint) ELSE nullif(key, '') END, team)
@@ -193,6 +225,12 @@ WITH head AS (
     LEFT JOIN source s USING (source)
     WHERE x.votes IS NOT NULL OR s.votes IS NOT NULL
     UNION ALL
+    SELECT 40 + r.source, r.name || ' erased', NULL, e.votes, true,
+           'Their rows were deleted by vote_agg.erase_rows. Their votes stay counted.'
+    FROM recountable r
+    JOIN (SELECT e.source, sum(e.votes) AS votes FROM vote_agg.erased e WHERE e.match_id = $1 GROUP BY 1) AS e
+        USING (source)
+    UNION ALL
     SELECT 40000, 'votes that nothing remembers', NULL, l.votes, true,
            'They cannot be recounted, nor the match rebuilt.'
     FROM lost l WHERE l.votes <> 0
@@ -208,7 +246,7 @@ SELECT c.check_name, c.expected::bigint, c.found::bigint, c.ok, c.detail FROM ch
 $$;
 COMMENT ON FUNCTION @extschema@.verify_match(text) IS
 'Checks that a match adds up, one row a check: totals, time line, cells at every '
-'resolution, countries, and a recount of ballots and attached tables';
+'resolution, countries, and a recount of ballots, attached tables and shards';
 REVOKE ALL ON FUNCTION @extschema@.verify_match(text) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.rebuild_match(match_id text)

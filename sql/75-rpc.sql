@@ -1,5 +1,6 @@
--- One name each for callers that tell functions apart by their names and those of their arguments only (PostgREST): functions
--- that take a cell as text or as 64 bits have a twin, these have none. A cell is text here.
+-- One name each, for callers that tell functions apart by their names and those of their arguments only (PostgREST).
+-- A function that takes a cell as text has a twin of the same name that takes 64 bits. These have none: a cell is text
+-- here.
 
 CREATE FUNCTION @extschema@.rpc_record_vote(match_id text, team_choice text, h3_index text DEFAULT NULL,
     country_code text DEFAULT NULL, votes bigint DEFAULT 1)

@@ -7,15 +7,17 @@
 //!    of the feed a match, and notifies.
 //! 4. `verify` counts again from ballots and attached tables, and rebuilds.
 //!
-//! Imports point from the later station to the earlier one, and from all of them to `pg`, the server behind safe functions.
+//! The folders import each other without a circle. `pg`, the server behind safe functions, is below all of them.
 
 mod attached; // attached tables: their rows are counted like votes
 mod error; // errors as SQL sees them
 mod fold; // pending votes become totals and messages
+mod front; // what a front needs of the library: a database without our tables
 mod matches; // open_match, close_match, purge_match
 mod pending; // the two heaps of votes that no fold has counted yet
 mod pg; // the server's parts, behind safe functions
 mod read; // every function that reads
+mod root; // what shards have counted is counted here too
 mod session; // the memory of a session: tables, the current heap, matches
 mod settings; // vote_agg.…
 mod verify; // counting again
@@ -32,13 +34,23 @@ const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_V
 
 pgrx::pg_module_magic!(name = c"vote_agg", version = VERSION);
 
+/// See the COMMENT in sql/72-status.sql.
+#[pgrx::pg_extern(sql = false)]
+fn library_version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
 /// Called when a process loads the library.
 #[pgrx::pg_guard]
 extern "C-unwind" fn _PG_init() {
     settings::define();
     pg::lock::watch();
+    pg::wake::watch();
     session::memory::watch();
     attached::registry::watch();
-    attached::moves::watch();
+    pg::merge::watch(attached::triggers::OF_ROWS);
+    pg::process::define(session::launch::WORKER, worker::process::main);
+    pg::process::define(attached::fill_process::FILLER, attached::fill_process::main);
+    pg::process::define(worker::launcher::LAUNCHER, worker::launcher::main);
     worker::launcher::preload();
 }

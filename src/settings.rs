@@ -1,7 +1,7 @@
 //! Settings, all named `vote_agg.…`.
 
-use crate::pg::database;
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_sys};
+use crate::pg::{database, extension};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::CString;
 use std::time::Duration;
 use vote_agg_core::vote::tally::MINUTE;
@@ -15,9 +15,11 @@ static WORKER_IDLE_EXIT: GucSetting<i32> = GucSetting::<i32>::new(60);
 static DATABASES: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c"*"));
 static AUTO_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 static MAX_TEAMS: GucSetting<i32> = GucSetting::<i32>::new(1_000);
+static MAX_READ: GucSetting<i32> = GucSetting::<i32>::new(20_000_000);
 static TURN_SIZE: GucSetting<i32> = GucSetting::<i32>::new(8192);
 static TIMELINE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(-1);
 static FLIP_MARGIN: GucSetting<f64> = GucSetting::<f64>::new(1.0);
+static WRITE_IN_BLOCK: GucSetting<bool> = GucSetting::<bool>::new(false);
 static TEST_FILL_PART: GucSetting<i32> = GucSetting::<i32>::new(131_072);
 static TEST_PAUSE: GucSetting<Pause> = GucSetting::<Pause>::new(Pause::Off);
 
@@ -53,7 +55,7 @@ pub enum Pause {
 pub fn define() {
     GucRegistry::define_int_guc(
         c"vote_agg.fold_interval",
-        c"Time between two folds of the background worker.",
+        c"Longest time between two folds of the background worker while votes come in.",
         c"A committed vote is in the feed after at most this time plus one fold.",
         &FOLD_INTERVAL,
         10,
@@ -93,8 +95,8 @@ pub fn define() {
     );
     GucRegistry::define_float_guc(
         c"vote_agg.flip_margin",
-        c"How clear a lead is before its change is told, in square roots of the votes.",
-        c"A team takes over when it is ahead of the leader told before by this times the square root of all votes. 0 tells of each change. Taken by the session that folds.",
+        c"How clear a lead is before its change is announced, in square roots of the votes.",
+        c"A team takes over when it is ahead of the leader announced before by this times the square root of all votes. 0 announces each change. Taken by the session that folds.",
         &FLIP_MARGIN,
         0.0,
         1_000_000.0,
@@ -146,6 +148,16 @@ pub fn define() {
         GucFlags::empty(),
     );
     GucRegistry::define_int_guc(
+        c"vote_agg.max_read",
+        c"The most numbers of votes that a read holds, by cell, country, bucket or match and team.",
+        c"Each takes 8 bytes, and a multiple of that where it is shown. A read of more is refused.",
+        &MAX_READ,
+        1,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_int_guc(
         c"vote_agg.turn_size",
         c"Size from which a heap of pending votes gives way to the other, so that its disk space can be given back.",
         c"",
@@ -154,6 +166,14 @@ pub fn define() {
         i32::MAX / 2,
         GucContext::Suset,
         GucFlags::UNIT_BLOCKS,
+    );
+    GucRegistry::define_bool_guc(
+        c"vote_agg.write_in_block",
+        c"A front takes votes inside a transaction block.",
+        c"A ROLLBACK does not reach the shards: the votes stay counted.",
+        &WRITE_IN_BLOCK,
+        GucContext::Userset,
+        GucFlags::empty(),
     );
     GucRegistry::define_int_guc(
         c"vote_agg.test_fill_part",
@@ -183,11 +203,7 @@ pub fn define() {
             GucFlags::empty(),
         );
     }
-    // SAFETY: a call with a constant.
-    #[allow(unsafe_code, reason = "pgrx has no safe function for it")]
-    unsafe {
-        pg_sys::MarkGUCPrefixReserved(c"vote_agg".as_ptr());
-    }
+    extension::reserve_settings();
 }
 
 /// Time between two folds.
@@ -210,7 +226,7 @@ pub fn timeline_retention() -> Option<i64> {
     u32::try_from(TIMELINE_RETENTION.get()).ok().map(|minutes| i64::from(minutes) * MINUTE)
 }
 
-/// How clear a lead is before its change is told, in square roots of the votes.
+/// How clear a lead is before its change is announced, in square roots of the votes.
 pub fn flip_margin() -> f64 {
     FLIP_MARGIN.get()
 }
@@ -242,9 +258,19 @@ pub fn max_teams() -> usize {
     usize::try_from(MAX_TEAMS.get()).unwrap_or(0)
 }
 
+/// The most numbers of votes that a read holds, by place and team.
+pub fn max_read() -> usize {
+    usize::try_from(MAX_READ.get()).unwrap_or(0)
+}
+
 /// The blocks from which a heap of pending gives way to the other.
 pub fn turn_size() -> u32 {
     TURN_SIZE.get().unsigned_abs()
+}
+
+/// Does the caller of a front know that a ROLLBACK takes back none of its votes?
+pub fn write_in_block() -> bool {
+    WRITE_IN_BLOCK.get()
 }
 
 /// The blocks of an attached table that are counted in one transaction, at least.
