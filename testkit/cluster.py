@@ -6,6 +6,7 @@ or `testkit/cluster.py run -- COMMAND…` for a cluster that lasts as long as th
 """
 
 import argparse
+import contextlib
 import os
 import pathlib
 import pwd
@@ -110,17 +111,39 @@ class Cluster:
         """The process id of the running postmaster."""
         return int((self.data / "postmaster.pid").read_text().split("\n", 1)[0])
 
-    def kill(self):
-        """SIGKILL to the postmaster, then waits until its children have noticed and gone."""
+    def processes(self):
+        """The process ids of the postmaster and its children."""
         pid = self.postmaster()
         children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+        return [pid, *map(int, children)]
+
+    @contextlib.contextmanager
+    def silence(self):
+        """Until the block ends nothing of it runs: who is connected, or connects, hears neither an answer nor an end."""
+        stopped = []
+        try:
+            # The postmaster first: it starts no other child then.
+            for pid in self.processes():
+                os.kill(pid, signal.SIGSTOP)
+                stopped.append(pid)
+            yield
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+    def kill(self):
+        """SIGKILL to the postmaster, then waits until its children have noticed and gone."""
+        # Stopped first: it starts no other child then.
+        os.kill(self.postmaster(), signal.SIGSTOP)
+        pid, *children = self.processes()
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 30
         while not all(has_ended(p) for p in [pid, *children]):
             if time.monotonic() > deadline:
                 for child in children:
                     try:
-                        os.kill(int(child), signal.SIGKILL)
+                        os.kill(child, signal.SIGKILL)
                     except ProcessLookupError:
                         pass
             time.sleep(0.02)

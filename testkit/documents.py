@@ -1,8 +1,9 @@
 """README.md and the pages of docs/: their blocks of code, which the suites run so that no page grows old.
 
 A block runs as it stands. A word after its language says otherwise: `fails` is SQL that is refused with the text of the next block,
-`elsewhere` marks commands that no test can run. pg_test/proof/test_readme.py runs the SQL of every page, relay/e2e/test_documents.py
-the commands and the JavaScript, client/test/readme.test.tsx the TypeScript.
+`elsewhere` marks commands that no test can run, `relay` a program that serves, `kubernetes` a manifest. pg_test/proof/test_readme.py runs the SQL of every
+page. relay/e2e/test_documents.py runs the commands and the JavaScript, test_thin.py the programs, test_proxies.py the configurations
+of proxies, client/test/readme.test.tsx the TypeScript.
 """
 
 import pathlib
@@ -13,8 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = ROOT / "docs" / "reference.md"
 
-LANGUAGES = {"", "js", "json", "nginx", "sh", "sql", "tsx"}
-MARKS = {"", "elsewhere", "fails"}
+LANGUAGES = {"", "haproxy", "js", "json", "nginx", "python", "sh", "sql", "tsx", "yaml"}
+MARKS = {"", "elsewhere", "fails", "kubernetes", "relay"}
 
 
 class Block(NamedTuple):

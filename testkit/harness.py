@@ -19,14 +19,17 @@ from testkit.house import PLAIN, Guests
 from testkit.patrol import patrol
 
 SEED = int(os.environ.get("PROOF_SEED") or random.randrange(1_000_000))
+os.environ["PROOF_SEED"] = str(SEED)  # for the processes that share the tests
 SECONDS = float(os.environ.get("PROOF_SECONDS", 20))
 KILLS = int(os.environ.get("PROOF_KILLS", 5))
+CRASHES = int(os.environ.get("PROOF_CRASHES") or max(1, KILLS // 4))
 SESSIONS = int(os.environ.get("PROOF_SESSIONS", 16))
 VOTERS = int(os.environ.get("PROOF_VOTERS", 200))
 CELLS = int(os.environ.get("PROOF_CELLS", 1_000_000))
 STATEMENTS = int(os.environ.get("PROOF_STATEMENTS", 6_000))
 DAMAGES = int(os.environ.get("PROOF_DAMAGES", 60))
 ATTEMPTS = int(os.environ.get("PROOF_ATTEMPTS", 30))
+READS = int(os.environ.get("PROOF_READS", 300))
 PATIENCE = 120
 
 # A session that waits longer for a lock fails with 55P03: nothing here may hang.
@@ -45,6 +48,11 @@ def eventually(what, condition):
         assert time.monotonic() < deadline, f"did not happen in {PATIENCE} s: {what}"
         time.sleep(0.02)
     return value
+
+
+def all_come(stop, events, counters):
+    """Waits until each kind of event has come in one of the counters, which others fill meanwhile, or `stop` is set."""
+    eventually("each kind of event has come", lambda: stop.is_set() or all(any(seen[event] for seen in counters) for event in events))
 
 
 @contextlib.contextmanager
@@ -91,7 +99,9 @@ class Database:
         return self
 
     def connect(self, **options):
-        return self.cluster.connect(self.name, **{"options": PATIENT, **options})
+        # A clock that somebody sets ends waits that have a limit.
+        is_set = self.cluster.house and self.cluster.house.clock
+        return self.cluster.connect(self.name, **{"options": "" if is_set else PATIENT, **options})
 
     def sql(self, query, *params):
         return self.cluster.sql(query, *params, dbname=self.name)
@@ -107,14 +117,32 @@ class Database:
     def pending(self):
         return self.value("SELECT sum(rows) FROM vote_agg.stat_pending")
 
+    def fold(self):
+        """Folds as a superuser may by hand; returns the rows. A fold tries locks, and may find one of autovacuum's: then again."""
+
+        def folded():
+            with contextlib.suppress(psycopg.errors.LockNotAvailable):
+                return self.sql("SELECT vote_agg.fold()")
+            return None
+
+        return eventually("no lock is in the way of a fold", folded)[0][0]
+
     def settle(self):
         """Folds until nothing is pending, whoever else folds."""
 
         def settled():
-            self.sql("SELECT vote_agg.fold()")
+            self.fold()
             return self.pending() == 0
 
         eventually("nothing is pending", settled)
+
+    def failed_checks(self, match):
+        """What verify_match finds wrong, where calls are random.
+
+        A call that says from which country votes came may say so of more votes than there are: that check is left out.
+        """
+        query = "SELECT check_name, expected, found, detail FROM verify_match(%s) WHERE NOT ok AND check_name <> 'countries <= teams'"
+        return self.sql(query, match)
 
     def worker(self):
         """The process id of this database's worker, or None."""
@@ -136,15 +164,20 @@ class Database:
 def kill(cluster, pid):
     """SIGKILL to one process of the server, which ends all others and restarts by itself; returns when it has.
 
-    One that was at its own end already takes nobody along.
+    One that was at its own end already takes nobody along: then it returns false.
     """
     with cluster.connect() as witness:
-        os.kill(pid, signal.SIGKILL)
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return False
+        crashed = []
 
         def has_noticed():
             try:
                 witness.execute("SELECT 1")
             except psycopg.OperationalError:
+                crashed.append(True)
                 return True
             if pathlib.Path(f"/proc/{pid}").exists():
                 return False
@@ -160,6 +193,7 @@ def kill(cluster, pid):
             return False
 
     eventually("the server takes connections again", is_up)
+    return bool(crashed)
 
 
 def crash_a_child(cluster):
@@ -187,6 +221,7 @@ CALL_AGAIN = "was changed while it was about to be counted"
 FAULT = re.compile(
     r"PANIC:  "
     r"|\b(XX...|40001|40P01)\b.* (WARNING|ERROR|FATAL|LOG):  "
+    r"|(votes could not be folded|an attached table could not be counted): "
     r"|terminated by signal (4|6|7|8|11):"
 )
 

@@ -3,13 +3,13 @@
 import contextlib
 import dataclasses
 import itertools
-import pathlib
 import threading
 
 import psycopg
 
+from testkit.server_clock import SOON, ServerClock
+
 SUITES = ("regression", "isolation", "proof")
-FAKETIME = pathlib.Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 STEP_SECONDS = 3  # between two steps of a clock
 
 # An event trigger runs `after` at the end of each CREATE EXTENSION that makes ours, in whichever session.
@@ -36,10 +36,11 @@ class House:
     server: dict = dataclasses.field(default_factory=dict)  # postgresql.conf
     once: str = ""  # a statement, once a server
     create: str = ""  # options of CREATE DATABASE
+    arrives: str = ""  # how a database {old} with the extension and votes becomes {new}, for those that are not made as new ones
     before: str = ""  # statements in the new database
     after: str = ""  # one statement right after CREATE EXTENSION
     guests: tuple = ()  # sessions that stay as they are then, to the end; each the statements of one, apart by ;;
-    clock: tuple = ()  # offsets (libfaketime's) that the server's clock steps through, again and again
+    clock: tuple = ()  # seconds that the server's clock is ahead; of several it steps through all, again and again
     since: int = 15  # the first and the last version of PostgreSQL that has it
     until: int = 99
     only: tuple = ()  # the suites to run in it, where not those that it can make a difference to
@@ -60,28 +61,43 @@ class House:
         """Of the server's processes."""
         if not self.clock:
             return {}
-        clock = cluster.path / "clock"
-        clock.write_text(self.clock[0])
-        return {
-            "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_CACHE_DURATION": "1",
-            "FAKETIME_DISABLE_SHM": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        cluster.clock = ServerClock(cluster.path, self.clock[0], SOON)
+        return cluster.clock.variables()
 
     def furnish(self, cluster, database):
         """Makes the database, all but what happens after CREATE EXTENSION."""
         if self.once:
             with contextlib.suppress(psycopg.errors.DuplicateObject):
                 cluster.sql(self.once)
-        cluster.sql(f"CREATE DATABASE {database} {self.create}")
+        if self.arrives:
+            self.arrive(cluster, f"{database}_old", database)
+        else:
+            cluster.sql(f"CREATE DATABASE {database} {self.create}")
         if self.before:
             cluster.sql(self.before, dbname=database)
         if self.after:
             cluster.sql(AFTER.format(after=self.after), dbname=database)
         for name, value in {**self.database, **self.sessions}.items():
-            cluster.sql(f"ALTER DATABASE {database} SET {name} = '{value}'")
+            # In quotes several schemas would be one with a long name.
+            cluster.sql(f"ALTER DATABASE {database} SET {name} = " + (value if name == "search_path" else f"'{value}'"))
+
+    def arrive(self, cluster, old, new):
+        """A database that had another name, or is the copy of one: the extension in it has folded votes and a worker."""
+        cluster.sql(f"CREATE DATABASE {old}")
+        cluster.sql("CREATE EXTENSION vote_agg", dbname=old)
+        cluster.sql("SELECT record_vote('old', 'home')", dbname=old)
+        while not cluster.sql("SELECT worker_pid FROM vote_agg.stat_fold", dbname=old)[0][0]:
+            cluster.sql("SELECT record_vote('old', 'home')", dbname=old)
+        cluster.sql(f"ALTER DATABASE {old} SET vote_agg.worker = off")
+        cluster.sql("SELECT vote_agg.stop_worker()", dbname=old)
+        cluster.sql("SELECT vote_agg.fold(), purge_match('old')", dbname=old)
+        cluster.sql(f"ALTER DATABASE {old} RESET vote_agg.worker")
+        cluster.sql(self.arrives.format(old=old, new=new))
 
     def options(self, cluster):
         """What undoes the settings of the database in a session, as libpq's options want it."""
+        if self.clock:
+            return "-c lock_timeout=0"  # a clock that somebody sets ends waits that have a limit
         if not self.database:
             return ""
         with cluster.connect(options="") as session:
@@ -112,15 +128,15 @@ def combined(name, houses, **more):
 
 
 class Steps:
-    """Moves a clock of libfaketime through its offsets until the block ends."""
+    """Moves the clock of a server through its steps until the block ends."""
 
     def __init__(self, cluster):
         self.cluster, self.stop = cluster, threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
-        for offset in itertools.cycle(self.cluster.house.clock):
-            (self.cluster.path / "clock").write_text(offset)
+        for seconds in itertools.cycle(self.cluster.house.clock):
+            self.cluster.clock.set(seconds)
             if self.stop.wait(STEP_SECONDS):
                 return
 

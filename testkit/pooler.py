@@ -10,7 +10,7 @@ from testkit.cluster import as_postgres
 PORT = 6432  # names the socket file only
 CONFIG = """
 [databases]
-* = host={path} port={server}
+{databases}
 [pgbouncer]
 listen_addr =
 listen_port = {port}
@@ -21,16 +21,22 @@ pool_mode = transaction
 default_pool_size = 4
 max_client_conn = 200
 logfile = {path}/pgbouncer.log
+{settings}
 """
 
 
 @contextlib.contextmanager
-def bouncer(cluster, *users):
-    """Runs until the block ends; `users` may come in, without a password."""
+def bouncer(cluster, *users, databases=None, **settings):
+    """Runs until the block ends; `users` may come in, without a password.
+
+    It leads to all databases of the cluster; or to `databases`, by their names, wherever they are. `settings` are more of them.
+    """
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin")
     assert program, "pgbouncer is not installed: run scripts/setup"
     config, socket = cluster.path / "pgbouncer.ini", cluster.path / f".s.PGSQL.{PORT}"
-    config.write_text(CONFIG.format(path=cluster.path, server=cluster.port, port=PORT))
+    places = databases or {"*": f"host={cluster.path} port={cluster.port}"}
+    lines = ["\n".join(f"{name} = {value}" for name, value in all_of.items()) for all_of in (places, settings)]
+    config.write_text(CONFIG.format(path=cluster.path, port=PORT, databases=lines[0], settings=lines[1]))
     (cluster.path / "pgbouncer.users").write_text("".join(f'"{user}" ""\n' for user in users))
     running = subprocess.Popen([program, "-q", config], cwd="/", **as_postgres())
     try:

@@ -17,7 +17,7 @@ import psycopg
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BINARY = pathlib.Path(os.environ.get("RELAY") or ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "vote-agg-relay")
-PATIENCE = 180
+PATIENCE = float(os.environ.get("RIG_PATIENCE", 180))
 
 
 def eventually(what, condition, patience=PATIENCE):
@@ -29,10 +29,24 @@ def eventually(what, condition, patience=PATIENCE):
     return value
 
 
+PORTS = range(20_000, 32_000)
+given = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below those that the system gives to outgoing connections: one of these could have it before the server does.
+
+    Who asks binds it later. So none is given twice, and processes that share the tests (pytest-xdist) have ports of their own.
+    """
+    number, count = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 1))
+    while True:
+        port = random.SystemRandom().choice(PORTS[number::count])
+        if port in given:
+            continue
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("", port))
+            given.add(port)
+            return port
 
 
 def get(url, **headers):
@@ -258,6 +272,19 @@ def truth(session, match_id, resolution):
     }
 
 
+def within(session, cells, area):
+    """Those of the cells that are one of the area's, lie in one, or hold one, as SQL has parents; all of them without an area."""
+    if area is None:
+        return cells
+    found = session.execute(
+        """SELECT DISTINCT c FROM unnest(%s::text[]) c, unnest(%s::text[]) a,
+        LATERAL (SELECT least(('x' || substr(c, 2, 1))::bit(4)::int, ('x' || substr(a, 2, 1))::bit(4)::int)) r(least)
+        WHERE h3_parent(c, r.least) = h3_parent(a, r.least)""",
+        (list(cells), list(area)),
+    )
+    return {cell: cells[cell] for (cell,) in found}
+
+
 def tuple_of(pair):
     return pair[0], tuple(sorted(pair[1].items()))
 
@@ -297,7 +324,8 @@ def assert_knows(session, swarm, patience=PATIENCE):
     wanted = {name: [head["epoch"], head["seq"]] for name, head in heads.items()}
 
     def behind():
-        return [(match_id, epoch, seq) for match_id, epoch, seq, _ in swarm("heads") if [epoch, seq] != wanted[match_id]]
+        heads = enumerate(swarm("heads"))
+        return [(match_id, epoch, seq, f"client {n}") for n, (match_id, epoch, seq, _) in heads if [epoch, seq] != wanted[match_id]]
 
     deadline = time.monotonic() + patience
     while left := behind():
@@ -306,9 +334,11 @@ def assert_knows(session, swarm, patience=PATIENCE):
     truths = {}
     reports = swarm("reports")
     for number, report in enumerate(reports):
-        key = report["matchId"], report["resolution"]
+        area = report["state"].get("area")
+        key = report["matchId"], report["resolution"], area and tuple(area)
         if key not in truths:
-            truths[key] = truth(session, *key)
+            truths[key] = truth(session, *key[:2])
+            truths[key]["cells"] = within(session, truths[key]["cells"], area)
         assert not report["faults"], (number, report["faults"][:5], report["counts"])
         found, expected = known(report), truths[key]
         wrong = [name for name in expected if found[name] != expected[name]]

@@ -104,6 +104,12 @@ class Calls:
         with self.lock:
             self.states[state] += 1
 
+    def note(self, name, state):
+        """A call that stood alone. What was cancelled, or waited for a lock in vain, is no refusal."""
+        with self.lock:
+            self.states[state] += 1
+            self.refused[name] += state not in ("00000", "57014", "55P03")
+
     def succeeded(self):
         query = "SELECT funcname, sum(calls) FROM pg_stat_user_functions WHERE schemaname IN ('public', 'vote_agg') GROUP BY 1"
         return collections.Counter(dict(self.database.sql(query)))

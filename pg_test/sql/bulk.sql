@@ -44,6 +44,22 @@ SELECT bulk_increment('bulk', ARRAY['home', 'away'], NULL, ARRAY['fr', 'xx']);
 SELECT bulk_increment('bulk', ARRAY['home', 'away'], NULL, NULL, ARRAY[1, NULL]);
 SELECT bulk_increment('bulk', ARRAY['home', 'away'], ARRAY[608725951823478783, 1]);
 SELECT total_votes, votes FROM get_realtime_stats('bulk');
+-- a match that refuses a vote is named with the first element that it refuses, in either form
+SELECT open_match('listed', ARRAY['home', 'away']), open_match('over', NULL, '2000-01-01', '2001-01-01'), open_match('early', NULL, '2999-01-01');
+SELECT bulk_increment('[{"match_id": "bulk", "team_choice": "home"}, {"match_id": "over", "team_choice": "a"}, {"match_id": "listed", "team_choice": "third"}]');
+SELECT bulk_increment('[{"match_id": "listed", "team_choice": "home"}, {"match_id": "listed", "team_choice": "third"}, {"match_id": "early", "team_choice": "a"}]');
+SELECT bulk_increment('[{"match_id": "listed", "team_choice": "home"}, {"matchId": "early", "teamChoice": "a", "voterId": "ann"}]');
+SELECT bulk_increment('listed', ARRAY['home', 'away', 'third', 'fourth']);
+SELECT bulk_increment('over', ARRAY['home']);
+SET vote_agg.auto_open = off;
+SELECT bulk_increment('[{"match_id": "listed", "team_choice": "home"}, {"match_id": "unheard of", "team_choice": "a"}]');
+RESET vote_agg.auto_open;
+SET vote_agg.max_teams = 3;
+SELECT bulk_increment('free', ARRAY['a', 'b', 'a', 'c', 'd', 'e']);
+SELECT bulk_increment('free', ARRAY['a', 'b', 'a', 'c']);
+SELECT bulk_increment('[{"match_id": "listed", "team_choice": "home"}, {"match_id": "free", "team_choice": "a"}, {"match_id": "free", "team_choice": "d"}]');
+RESET vote_agg.max_teams;
+SELECT purge_match('free'), purge_match('listed'), purge_match('over'), purge_match('early');
 -- big: 100,000 votes over 7^4 cells, against a plain recount
 CREATE TEMP TABLE big AS
 SELECT CASE WHEN i % 3 = 0 THEN 'home' ELSE 'away' END AS team, 608725921037287423 + (i % 7)::bigint * (1::bigint << 33)

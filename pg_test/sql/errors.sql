@@ -64,4 +64,19 @@ DROP INDEX vote_agg.hurdle;
 VACUUM vote_agg.pending_1;
 SELECT record_vote('e', 'home');
 \echo :SQLSTATE
+-- or gave it, or the ballots, other columns: values are written below SQL by their places
+BEGIN;
+ALTER TABLE vote_agg.pending_1 ADD COLUMN more integer;
+ALTER TABLE vote_agg.pending_2 ADD COLUMN more integer;
+SELECT record_vote('e', 'home');
+ROLLBACK;
+BEGIN;
+ALTER TABLE vote_agg.pending_1 RENAME COLUMN votes TO weights;
+SELECT vote_agg.fold();
+\echo :SQLSTATE
+ROLLBACK;
+BEGIN;
+ALTER TABLE vote_agg.ballot RENAME COLUMN team_choice TO choice;
+SELECT cast_vote('e', 'ann', 'home');
+ROLLBACK;
 SELECT purge_match('e');

@@ -59,5 +59,44 @@ RESET search_path;
 DROP SCHEMA trap CASCADE;
 SELECT purge_match('p');
 DROP TABLE rights;
+-- what is granted is taken back, and nothing of the other set or given one by one
+CREATE ROLE vote_agg_both;
+SELECT vote_agg.grant_reader('vote_agg_both'), vote_agg.grant_writer('vote_agg_both');
+GRANT EXECUTE ON FUNCTION vote_agg.fold() TO vote_agg_both;
+CREATE FUNCTION left_to(name) RETURNS TABLE (functions bigint, views bigint, schemas text) LANGUAGE sql AS $$
+    SELECT (SELECT count(*) FROM pg_proc, aclexplode(proacl) a WHERE a.grantee = $1::regrole),
+           (SELECT count(*) FROM pg_class, aclexplode(relacl) a WHERE a.grantee = $1::regrole),
+           (SELECT string_agg(nspname, ' ' ORDER BY nspname) FROM pg_namespace, aclexplode(nspacl) a WHERE a.grantee = $1::regrole) $$;
+SELECT * FROM left_to('vote_agg_both');
+SELECT vote_agg.revoke_writer('vote_agg_both');
+SELECT * FROM left_to('vote_agg_both');
+SELECT vote_agg.grant_writer('vote_agg_both'), vote_agg.revoke_reader('vote_agg_both');
+SELECT * FROM left_to('vote_agg_both');
+REVOKE EXECUTE ON FUNCTION vote_agg.fold() FROM vote_agg_both;
+SELECT vote_agg.revoke_reader('vote_agg_both'), vote_agg.revoke_writer('vote_agg_both');
+SELECT * FROM left_to('vote_agg_both');
+DROP ROLE vote_agg_both;
+SELECT vote_agg.revoke_reader('no such role');
+SELECT vote_agg.revoke_writer(NULL);
+SET ROLE vote_agg_reader;
+SELECT vote_agg.revoke_writer('vote_agg_writer');
+SELECT vote_agg.set_rights('vote_agg_reader', 'writer', true);
+RESET ROLE;
+-- A puller hands on what shards say, and no more.
+CREATE ROLE vote_agg_puller;
+SELECT vote_agg.grant_puller('vote_agg_puller');
+SELECT * FROM left_to('vote_agg_puller');
+SET ROLE vote_agg_puller;
+SELECT * FROM vote_agg.get_shard('x');
+SELECT vote_agg.note_shard('x', now(), 0);
+SELECT vote_agg.apply_pull('x', 1, NULL, 0, '{}');
+SELECT vote_agg.follow('x');
+SELECT vote_agg.get_heads();
+SELECT * FROM vote_agg.stat_shards;
+RESET ROLE;
+SELECT vote_agg.revoke_puller('vote_agg_puller');
+SELECT * FROM left_to('vote_agg_puller');
+DROP ROLE vote_agg_puller;
+DROP FUNCTION left_to(name);
 DROP OWNED BY vote_agg_reader, vote_agg_writer;
 DROP ROLE vote_agg_nobody, vote_agg_reader, vote_agg_writer;

@@ -36,7 +36,7 @@ WHERE c.relkind IN ('r', 'S', 'p') AND NOT EXISTS (SELECT FROM pg_extension e WH
 
 -- Per-match tables can be sharded by match: the match is in every unique key.
 SELECT i.indexrelid::regclass FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'vote_agg' AND c.relname NOT IN ('fold_log', 'history', 'source', 'source_part') AND i.indisunique AND NOT EXISTS (
+WHERE n.nspname = 'vote_agg' AND c.relname NOT IN ('door', 'fold_log', 'history', 'shard', 'source', 'source_part') AND i.indisunique AND NOT EXISTS (
     SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum = ANY (i.indkey) AND a.attname = 'match_id');
 
 -- Settings.
