@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 import psycopg
 import pytest
 
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.harness import eventually, random_for
 
@@ -49,7 +49,7 @@ class Choice(NamedTuple):
 
 
 def any_choice(rng):
-    vote = calls.any_vote(rng, MATCH)
+    vote = vote_calls.any_vote(rng, MATCH)
     return Choice(vote.team, vote.cell, vote.country)
 
 

@@ -14,7 +14,7 @@ from testkit.house import PLAIN, Steps
 SETTINGS = {
     # %e is the SQLSTATE, which harness.faults looks for.
     "log_line_prefix": "'%m [%p] %e %b %d '",
-    "vote_agg.feed_retention": "'1h'",
+    "vote_agg.feed_retention": "'1d'",  # longer than any clock here steps
 }
 names = (f"proof_{n}" for n in itertools.count(1))
 
@@ -73,8 +73,18 @@ def still(db):
     return db
 
 
+@pytest.fixture
+def front(cluster, new_database):
+    """A front with two shards."""
+    from shards import Front
+
+    made = Front(new_database(cluster, extension=False), [new_database(cluster) for _ in range(2)])
+    yield made
+    made.close()
+
+
 def parameters():
-    names = ("SEED", "SECONDS", "KILLS", "SESSIONS", "VOTERS", "CELLS", "STATEMENTS", "DAMAGES", "ATTEMPTS")
+    names = ("SEED", "SECONDS", "KILLS", "CRASHES", "SESSIONS", "VOTERS", "CELLS", "STATEMENTS", "DAMAGES", "ATTEMPTS", "READS")
     return " ".join(f"PROOF_{name}={getattr(harness, name)}" for name in names)
 
 

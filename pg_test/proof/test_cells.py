@@ -7,22 +7,22 @@ import psycopg
 import pytest
 
 from testkit import harness
-from world import TEAMS, World, is_in, random_cell, standing
+from worldwide_match import TEAMS, WorldwideMatch, is_in, random_cell, standing
 
 BOX = ", %(resolution)s, bbox => %(box)s::float8[]"
 
 
 @pytest.fixture
-def world(still):
+def worldwide(still):
     """Folded votes on cells of many resolutions, and pending ones on some of the same cells and others."""
     rng = harness.random_for("cells")
-    world = World(still, "world")
+    worldwide = WorldwideMatch(still, "world")
     around = reference.grid_disk(reference.get_pentagons(5)[3], 6) + reference.grid_disk(reference.latlng_to_cell(-17, 180, 6), 8)
-    world.vote(rng, [random_cell(rng, 0, 9) for _ in range(6_000)] + around)
+    worldwide.vote(rng, [random_cell(rng, 0, 9) for _ in range(6_000)] + around)
     still.settle()
-    world.vote(rng, rng.sample(sorted(world.votes), 300) + [random_cell(rng, 0, 15) for _ in range(300)])
+    worldwide.vote(rng, rng.sample(sorted(worldwide.votes), 300) + [random_cell(rng, 0, 15) for _ in range(300)])
     assert still.pending() > 500
-    return world
+    return worldwide
 
 
 def random_box(rng):
@@ -36,14 +36,14 @@ def random_box(rng):
     ))
 
 
-def test_a_box_holds_the_cells_whose_centre_is_in_it(world):
+def test_a_box_holds_the_cells_whose_centre_is_in_it(worldwide):
     rng, found_any = harness.random_for("boxes"), 0
     for resolution in (None, 0, 1, 3, 5, 9, 15):
-        rolled = world.rolled_up(resolution)
+        rolled = worldwide.rolled_up(resolution)
         for _ in range(25):
             box = random_box(rng)
             expected = {cell: (votes.total(), dict(votes), *standing(votes)) for cell, votes in rolled.items() if is_in(box, cell)}
-            found = world.read(BOX, resolution=resolution, box=box)
+            found = worldwide.read(BOX, resolution=resolution, box=box)
             assert found.keys() == expected.keys(), (resolution, box)
             for cell, (total, votes, leader, dominance) in expected.items():
                 assert found[cell][:3] == [total, votes, leader] and abs(found[cell][3] - dominance) < 1e-12
@@ -51,28 +51,28 @@ def test_a_box_holds_the_cells_whose_centre_is_in_it(world):
     assert found_any > 10_000
 
 
-def test_boxes_side_by_side_add_up(world):
-    total = sum(votes.total() for votes in world.votes.values())
+def test_boxes_side_by_side_add_up(worldwide):
+    total = sum(votes.total() for votes in worldwide.votes.values())
     for resolution in (None, 2):
         boxes = [[w, s, w + 30, s + 30] for w in range(-180, 180, 30) for s in range(-90, 90, 30)]
-        assert sum(row[0] for box in boxes for row in world.read(BOX, resolution=resolution, box=box).values()) == total
+        assert sum(row[0] for box in boxes for row in worldwide.read(BOX, resolution=resolution, box=box).values()) == total
 
 
-def test_filters_after_each_other(world):
-    rolled = world.rolled_up(3)
+def test_filters_after_each_other(worldwide):
+    rolled = worldwide.rolled_up(3)
     for team in TEAMS:
-        found = world.read(", 3, 5, leader => %(team)s", team=team)
+        found = worldwide.read(", 3, 5, leader => %(team)s", team=team)
         assert found.keys() == {cell for cell, votes in rolled.items() if standing(votes)[0] == team and votes.total() >= 5}
-    assert world.read(", leader => 'nobody'") == {}
-    most = world.read(", 3, max_cells => 7")
+    assert worldwide.read(", leader => 'nobody'") == {}
+    most = worldwide.read(", 3, max_cells => 7")
     assert sorted((row[0] for row in most.values()), reverse=True) == sorted((v.total() for v in rolled.values()), reverse=True)[:7]
 
 
 @pytest.mark.parametrize("rings", (0, 1, 3))
-def test_neighbours_decide_who_leads(world, rings):
+def test_neighbours_decide_who_leads(worldwide, rings):
     for resolution, box in ((2, None), (5, [150, -60, -150, 60]), (None, [-180, -40, -160, 10])):
-        rolled = world.rolled_up(resolution)
-        found = world.read(BOX + ", smooth => %(rings)s", resolution=resolution, box=box, rings=rings)
+        rolled = worldwide.rolled_up(resolution)
+        found = worldwide.read(BOX + ", smooth => %(rings)s", resolution=resolution, box=box, rings=rings)
         assert found.keys() == {cell for cell in rolled if box is None or is_in(box, cell)} and found
         for cell, (total, votes, leader, dominance) in found.items():
             assert (total, votes) == (rolled[cell].total(), dict(rolled[cell])), "votes stay as they were counted"
@@ -84,33 +84,33 @@ def test_neighbours_decide_who_leads(world, rings):
             assert leader == expected[0] and abs(dominance - expected[1]) < 1e-12, cell
 
 
-def test_top_cells(world):
+def test_top_cells(worldwide):
     def top(arguments):
-        return world.db.sql(f"SELECT h3_index, total_votes, votes, leader, dominance FROM get_top_cells('world', {arguments})")
+        return worldwide.db.sql(f"SELECT h3_index, total_votes, votes, leader, dominance FROM get_top_cells('world', {arguments})")
 
-    by_votes = sorted(world.votes.items(), key=lambda item: (-item[1].total(), item[0]))
+    by_votes = sorted(worldwide.votes.items(), key=lambda item: (-item[1].total(), item[0]))
     assert [int(row[0], 16) for row in top("20")] == [cell for cell, _ in by_votes[:20]]
-    assert len(top("NULL")) == len(world.votes) and top("0") == []
+    assert len(top("NULL")) == len(worldwide.votes) and top("0") == []
     team = TEAMS[2].replace("'", "''")
-    by_team = sorted(((v[TEAMS[2]], c) for c, v in world.votes.items() if v[TEAMS[2]]), key=lambda item: (-item[0], item[1]))
+    by_team = sorted(((v[TEAMS[2]], c) for c, v in worldwide.votes.items() if v[TEAMS[2]]), key=lambda item: (-item[0], item[1]))
     assert [int(row[0], 16) for row in top(f"30, '{team}'")] == [cell for _, cell in by_team[:30]]
-    led = {c: v for c, v in world.votes.items() if standing(v)[0] == "home"}
+    led = {c: v for c, v in worldwide.votes.items() if standing(v)[0] == "home"}
     by_lead = sorted(led, key=lambda c: (-standing(led[c])[1], -led[c]["home"], c))
     assert [int(row[0], 16) for row in top("40, 'home', 'dominance'")] == by_lead[:40]
     assert top("5, 'nobody'") == [] and top("5, 'nobody', 'dominance'") == []
-    by_all = sorted(world.votes, key=lambda c: (-standing(world.votes[c])[1], -world.votes[c].total(), c))
+    by_all = sorted(worldwide.votes, key=lambda c: (-standing(worldwide.votes[c])[1], -worldwide.votes[c].total(), c))
     assert [int(row[0], 16) for row in top("40, by => 'dominance'")] == by_all[:40]
 
 
-def test_a_cell_in_its_surroundings(world):
+def test_a_cell_in_its_surroundings(worldwide):
     rng = harness.random_for("surroundings")
-    cells = rng.sample(sorted(world.votes), 40) + [reference.get_pentagons(5)[3], reference.latlng_to_cell(-17, 180, 6)]
+    cells = rng.sample(sorted(worldwide.votes), 40) + [reference.get_pentagons(5)[3], reference.latlng_to_cell(-17, 180, 6)]
     cells += [reference.get_pentagons(0)[0], reference.latlng_to_cell(10, 10, 15)]
     below = {r: {} for r in range(16)}
-    for cell, votes in world.votes.items():
+    for cell, votes in worldwide.votes.items():
         for r in range(reference.get_resolution(cell) + 1):
             below[r].setdefault(reference.cell_to_parent(cell, r), Counter()).update(votes)
-    with world.db.connect() as session:
+    with worldwide.db.connect() as session:
         for cell in cells:
             own = reference.get_resolution(cell)
             expected = [("self", cell)] + [("parent", reference.cell_to_parent(cell, r)) for r in range(own - 1, -1, -1)]

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-import calls
+import vote_calls
 from testkit.debugger import Debugger
 from testkit.harness import eventually
 from testkit.oracle import Vote
@@ -70,7 +70,7 @@ def test_no_rate_stands_still(session, clock, steps, folded):
 def test_no_vote_is_late(still, session, clock, folds):
     """A fold that finds the end writes it down. A clock that is set back then opens nothing, for no session that knew the match."""
     session.execute("SELECT open_match('m', closes_at => clock_timestamp() + '1 hour')")
-    session.execute(*calls.record(ONE))
+    session.execute(*vote_calls.record(ONE))
     clock.set(2 * HOUR)
     for _ in range(folds):
         session.execute(FOLD)
@@ -79,7 +79,7 @@ def test_no_vote_is_late(still, session, clock, folds):
     with still.connect(options="") as newcomer:
         for voter in (session, newcomer):
             with pytest.raises(REFUSED):
-                voter.execute(*calls.record(ONE))
+                voter.execute(*vote_calls.record(ONE))
     for _ in range(3):
         session.execute(FOLD)
     rows = session.execute("SELECT body::json->'final', body::json#>'{stats,total}' FROM vote_agg.feed ORDER BY seq").fetchall()
@@ -92,7 +92,7 @@ def test_a_match_that_ended_may_go_on(session, clock):
     clock.set(2 * HOUR)
     session.execute(FOLD)
     session.execute("SELECT open_match('m', closes_at => clock_timestamp() + '1 hour')")
-    session.execute(*calls.record(ONE))
+    session.execute(*vote_calls.record(ONE))
     for _ in range(5):
         session.execute(FOLD)
     assert one(session, "SELECT status FROM get_realtime_stats('m')") == "open"
@@ -109,7 +109,7 @@ def test_no_doorbell_is_missed(still, session, clock, step):
     with still.connect(options="") as listener, Debugger(still) as debugger:
         listener.add_notify_handler(lambda notification: heard.append(notification.payload))
         listener.execute("LISTEN vote_agg")
-        session.execute(*calls.record(ONE))
+        session.execute(*vote_calls.record(ONE))
         fold = debugger.stop_at("fold:drained", FOLD, session=session)
         clock.set(step)
         debugger.go_on()
@@ -119,7 +119,7 @@ def test_no_doorbell_is_missed(still, session, clock, step):
 
 def test_restored_rows_ring_nowhere(still, session):
     """A dump fills the feed row by row, and nobody is to be told."""
-    session.execute(*calls.record(ONE))
+    session.execute(*vote_calls.record(ONE))
     session.execute(FOLD)
     heard = []
     with still.connect(options="") as listener:
@@ -133,18 +133,33 @@ def test_restored_rows_ring_nowhere(still, session):
         assert heard == ["after it"]
 
 
+@pytest.mark.parametrize("folded", [True, False])
+def test_a_time_to_come_is_now_with_all_votes(session, clock, folded):
+    """A minute stays where the clock put it, also where that was ahead. The match as it stands has its votes all the same."""
+    for step in (HOUR, 0):
+        clock.set(step)
+        session.execute("SELECT record_vote('m', 'home', NULL::text, 'FR')")
+        if folded:
+            session.execute(FOLD)
+    standing = "SELECT country_code, total_votes FROM get_match_at('m', {}) ORDER BY 1"
+    assert session.execute(standing.format("'infinity'")).fetchall() == [("FR", 2), (None, 2)]
+    assert one(session, "SELECT as_of <= clock_timestamp() FROM get_match_at('m', 'infinity') LIMIT 1")
+    clock.set(3 * HOUR)
+    assert session.execute(standing.format("clock_timestamp() - interval '90 minutes'")).fetchall() == [("FR", 2), (None, 2)]
+
+
 def test_a_session_finds_that_no_worker_runs(still, clock):
     """It looks once a second, by a clock that is set back meanwhile."""
     still.configure(worker="on")
     with still.connect(options="") as session:
-        session.execute(*calls.record(ONE))
+        session.execute(*vote_calls.record(ONE))
         eventually("a worker runs", still.worker)
         session.execute("SELECT pg_terminate_backend(%s)", (still.worker(),))
         eventually("it is gone", lambda: still.worker() is None)
         clock.set(-HOUR)
 
         def is_folded():
-            session.execute(*calls.record(Vote("other", "home")))
+            session.execute(*vote_calls.record(Vote("other", "home")))
             return one(session, "SELECT count(*) FROM vote_agg.feed WHERE match_id = 'other'")
 
         eventually("a worker runs again", is_folded)
@@ -153,10 +168,10 @@ def test_a_session_finds_that_no_worker_runs(still, clock):
 def test_rows_past_their_time_go(session, clock):
     """Folds look for them every ten seconds, by a clock that was ahead when they last did."""
     clock.set(HOUR)
-    session.execute(*calls.record(ONE))
+    session.execute(*vote_calls.record(ONE))
     session.execute(FOLD)
     clock.set(0)
-    session.execute(*calls.record(ONE))
+    session.execute(*vote_calls.record(ONE))
     session.execute(FOLD)
     assert one(session, "SELECT pruned_at <= clock_timestamp() FROM vote_agg.fold_log ORDER BY id DESC LIMIT 1")
 

@@ -8,7 +8,7 @@ import time
 import psycopg
 import pytest
 
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.debugger import Debugger
 from testkit.follower import Follower
@@ -29,15 +29,15 @@ def test_closing_waits_for_voters_in_flight(still):
     journal = [Vote("m", "home", None, None, votes) for votes in (1, 10, 100, 1000)]
     with still.connect() as session, still.connect() as open_one, still.connect() as preparing, still.connect() as rolled_back:
         follower = Follower(session, "m")
-        session.execute(*calls.record(journal[0]))
+        session.execute(*vote_calls.record(journal[0]))
         for voter, vote in ((open_one, journal[1]), (preparing, journal[2]), (rolled_back, journal[3])):
             voter.execute("BEGIN")
-            voter.execute(*calls.record(vote))
+            voter.execute(*vote_calls.record(vote))
         preparing.execute("PREPARE TRANSACTION 'in time'")
         session.execute("SELECT close_match('m')")
         for late in (session, preparing):
             with pytest.raises(REFUSED):
-                late.execute(*calls.record(journal[0]))
+                late.execute(*vote_calls.record(journal[0]))
 
         def fold_and_look(expected):
             for _ in range(5):
@@ -74,13 +74,13 @@ def test_a_vote_in_time_outlives_the_server(new_cluster, new_database, end, how)
         return still.value("SELECT status FROM get_realtime_stats('m')")
 
     with still.connect() as session:
-        ends = "clock_timestamp() + '1 s'" if how == "closes_at" else "NULL"
-        session.execute(f"SELECT open_match('m', closes_at => {ends})")
+        # The end comes near only when the vote was taken, however long that takes.
+        opened = "SELECT open_match('m', closes_at => clock_timestamp() + %s::interval)"
+        session.execute(opened, ("1 day" if how == "closes_at" else None,))
         session.execute("BEGIN")
-        session.execute(*calls.record(ONE))
+        session.execute(*vote_calls.record(ONE))
         session.execute("PREPARE TRANSACTION 'in time'")
-    if how == "close_match":
-        still.sql("SELECT close_match('m')")
+        session.execute(*(("SELECT close_match('m')",) if how == "close_match" else (opened, ("1 s",))))
     eventually("the match is closed", lambda: still.value("SELECT status FROM get_realtime_stats('m')") == "closed")
     assert fold() == "closed"
     for _ in range(2):
@@ -95,12 +95,12 @@ def test_a_vote_in_time_outlives_the_server(new_cluster, new_database, end, how)
 def test_the_end_is_seen_before_anybody_is_told(still):
     """Folds in the transaction that closes a match know its end before other sessions do. They may vote until it commits."""
     with still.connect() as session, still.connect() as closing:
-        session.execute(*calls.record(ONE))
+        session.execute(*vote_calls.record(ONE))
         closing.execute("BEGIN")
         closing.execute("SELECT close_match('m')")
         for _ in range(5):
             closing.execute("SELECT vote_agg.fold()")
-        session.execute(*calls.record(ONE))
+        session.execute(*vote_calls.record(ONE))
         closing.execute("COMMIT")
         assert status(session) == "closed"
         for _ in range(3):
@@ -116,12 +116,12 @@ def test_a_vote_after_the_close_in_an_old_transaction_is_refused(still):
         match = f"m {level}"
         with still.connect() as session, still.connect() as other:
             session.execute(f"BEGIN ISOLATION LEVEL {level}")
-            session.execute(*calls.record(Vote(match, "home")))
-            other.execute(*calls.record(Vote(match, "home")))
+            session.execute(*vote_calls.record(Vote(match, "home")))
+            other.execute(*vote_calls.record(Vote(match, "home")))
             other.execute("SELECT close_match(%s)", (match,))
             session.execute("SAVEPOINT s")
             with pytest.raises(REFUSED):
-                session.execute(*calls.record(Vote(match, "home")))
+                session.execute(*vote_calls.record(Vote(match, "home")))
             session.execute("ROLLBACK TO SAVEPOINT s")
             session.execute("COMMIT")
             assert not oracle.differences(other, match, [Vote(match, "home")] * 2)
@@ -131,9 +131,9 @@ def test_a_vote_after_the_close_in_an_old_transaction_is_refused(still):
 def test_a_vote_stands_still_while_the_match_closes(still, point):
     """One that has not looked yet is refused. One that has looked counts, and the match is not final before that."""
     with still.connect() as session:
-        session.execute(*calls.record(ONE))
+        session.execute(*vote_calls.record(ONE))
         with Debugger(still) as debugger:
-            query, params = calls.record(ONE)
+            query, params = vote_calls.record(ONE)
             vote = debugger.stop_at(point, query, *params)
             session.execute("SELECT close_match('m')")
             for _ in range(5):
@@ -171,23 +171,27 @@ def test_the_time_is_up_during_a_long_call(still, part):
             seconds = (time.monotonic() - began) * part
             slow.execute("ROLLBACK")
         session.execute("SELECT open_match('m', closes_at => clock_timestamp() + %s * '1 s'::interval)", (seconds + 0.03,))
-        slow.execute(*calls.record(ONE))  # now this session remembers until when the match is open
+        counted = 0
         pid = slow.info.backend_pid
         signals = ((seconds, signal.SIGSTOP), (seconds + 1, signal.SIGCONT))
         timers = [threading.Timer(after, os.kill, (pid, what)) for after, what in signals]
-        for timer in timers:
-            timer.start()
+        # The time may be up before either of them begins.
         try:
-            taken = slow.execute(call).fetchone()[0]
+            slow.execute(*vote_calls.record(ONE))  # now this session remembers until when the match is open
+            counted = 1
+            for timer in timers:
+                timer.start()
+            counted += slow.execute(call).fetchone()[0]
         except REFUSED:
-            taken = 0
+            pass
         for timer in timers:
-            timer.join()
-        print(f"{taken} taken, stopped after {seconds:.3f} s")
+            if timer.ident:  # it was started
+                timer.join()
+        print(f"{counted} taken, stopped after {seconds:.3f} s")
         eventually("the match is final", lambda: status(session) == "final")
         still.settle()
         follower = Follower(session, "m")
         follower.seq = 0
         assert follower.catch_up()
-        assert [message["stats"]["total"] for message in follower.messages if message.get("final")] == [1 + taken]
+        assert [message["stats"]["total"] for message in follower.messages if message.get("final")] == [counted]
         assert follower.messages[-1]["final"], "votes were added to final totals"

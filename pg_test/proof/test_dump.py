@@ -1,10 +1,12 @@
 """pg_dump and restore keep everything, folded and pending, taken at rest or under load; the feed goes on."""
 
+import contextlib
+
 import pytest
 
 import ballots
-import calls
-import heaps
+import pending_heaps
+import vote_calls
 from test_standby import READS
 from testkit import oracle
 from testkit.harness import eventually, random_for, running
@@ -26,6 +28,7 @@ def target(cluster, new_database):
     """Where a dump goes: an empty database whose worker leaves what was pending to the test."""
     database = new_database(cluster, extension=False)
     database.configure(worker="off")
+    database.is_patrolled = False  # halfway through a restore nothing adds up
     return database
 
 
@@ -37,7 +40,7 @@ def test_restored_at_rest(still, target, way):
     def vote(db, times):
         with db.connect() as session:
             for _ in range(times):
-                statements, votes = calls.some(rng, "m", calls.any_vote)
+                statements, votes = vote_calls.some(rng, "m", vote_calls.any_vote)
                 for statement in statements:
                     session.execute(*statement)
                 journal.extend(votes)
@@ -69,22 +72,22 @@ def test_restored_at_rest(still, target, way):
 
 def test_pending_votes_of_either_heap_are_restored(still, target):
     """The marks and whose turn it is stay behind: they are about files."""
-    still.configure(turn_size=heaps.TURN_SIZE)
+    still.configure(turn_size=pending_heaps.TURN_SIZE)
     journal = []
     with still.connect() as late:
         late.execute("BEGIN")
-        late.execute(heaps.LATE_CALL[0], heaps.LATE_CALL[1:])
-        heaps.turn(still, journal)
+        late.execute(pending_heaps.LATE_CALL[0], pending_heaps.LATE_CALL[1:])
+        pending_heaps.turn(still, journal)
         late.execute("COMMIT")
-    journal += [heaps.LATE, heaps.grow(still, 100)]
+    journal += [pending_heaps.LATE, pending_heaps.grow(still, 100)]
     pending = dict(still.sql("SELECT heap, rows FROM vote_agg.stat_pending WHERE heap <> 'pending_aside'"))
     assert min(pending.values()) > 0, "both heaps have votes that are not folded"
     restore(still, target, "custom")
-    heaps.equals(target, journal)
-    heaps.fold_on(target, journal, rounds=3)
-    heaps.fold_until_the_mark_moves(target, journal)
+    pending_heaps.equals(target, journal)
+    pending_heaps.fold_on(target, journal, rounds=3)
+    pending_heaps.fold_until_the_mark_moves(target, journal)
     target.settle()
-    heaps.equals(target, journal)
+    pending_heaps.equals(target, journal)
 
 
 def test_restored_from_a_dump_under_load(db, target):
@@ -96,7 +99,7 @@ def test_restored_from_a_dump_under_load(db, target):
             rng = random_for("dump", number)
             with db.connect() as session:
                 while not stop.is_set():
-                    statements, votes = calls.some(rng, "m", calls.any_vote)
+                    statements, votes = vote_calls.some(rng, "m", vote_calls.any_vote)
                     with session.transaction():
                         for statement in statements:
                             session.execute(*statement)
@@ -116,6 +119,87 @@ def test_restored_from_a_dump_under_load(db, target):
         target.settle()
         assert not oracle.differences(session, "m", journal, folded=True)
         assert not ballots.differences(session, "ballots", folded=True)
+
+
+def test_a_restored_end_waits_for_voters_of_its_own(still, target):
+    """Which writers a match waits for is about the server that was dumped. Where it is restored, others may still write."""
+    still.sql("SELECT record_vote('m', 'home'), open_match('m')")
+    with still.connect() as voter:
+        voter.execute("BEGIN")
+        voter.execute("SELECT record_vote('m', 'home')")
+        still.sql("SELECT close_match('m')")
+        for _ in range(3):
+            still.sql("SELECT vote_agg.fold()")
+        assert still.value("SELECT waiting IS NOT NULL FROM vote_agg.match")
+        path = still.cluster.path / "waiting.dump"
+        server = ("-h", still.cluster.path, "-U", "postgres")
+        still.cluster.run("pg_dump", *server, "-d", still.name, "--format=custom", "-f", path)
+
+    def restore_section(name):
+        still.cluster.run("pg_restore", *server, "-d", target.name, "--exit-on-error", f"--section={name}", path)
+
+    restore_section("pre-data")
+    with target.connect() as voter:
+        voter.execute("BEGIN")
+        voter.execute("SELECT record_vote('m', 'home')")
+        restore_section("data")
+        restore_section("post-data")
+        status = "SELECT status, total_votes FROM get_realtime_stats('m')"
+        for _ in range(5):
+            target.sql("SELECT vote_agg.fold()")
+        assert target.sql(status) == [("closed", 1)]
+        voter.execute("COMMIT")
+    eventually("it is final", lambda: target.sql("SELECT vote_agg.fold()") and target.sql(status)[0][0] == "final")
+    assert target.sql(status) == [("final", 2)]
+
+
+@pytest.mark.parametrize("order", ["dumped", "any"])
+def test_folds_between_the_steps_of_a_restore(still, target, order):
+    """Somebody folds, or a worker does, while tables are restored one by one: what is read at the end is right all the same."""
+    rng, journal = random_for("dump", "folds"), []
+    with still.connect() as session:
+        for folded in (True, True, False):
+            for _ in range(20):
+                statements, votes = vote_calls.some(rng, "m", vote_calls.any_vote)
+                for statement in statements:
+                    session.execute(*statement)
+                journal.extend(votes)
+            if folded:
+                session.execute("SELECT vote_agg.fold()")
+    path, server = still.cluster.path / "steps.dump", ("-h", still.cluster.path, "-U", "postgres")
+    still.cluster.run("pg_dump", *server, "-d", still.name, "--format=custom", "-f", path)
+    chosen = still.cluster.path / "steps.list"
+    entries = [line for line in still.cluster.run("pg_restore", "-l", path).splitlines() if line and not line.startswith(";")]
+    tables = [entry for entry in entries if "TABLE DATA vote_agg" in entry]
+    start, end = entries.index(tables[0]), entries.index(tables[-1]) + 1
+    assert end - start == len(tables) > 10, "sequences are set after them"
+    if order == "any":  # as several jobs restore them
+        rng.shuffle(tables)
+        entries[start:end] = tables
+    held_by = []
+    # The other jobs, which are there all the time.
+    jobs = target.connect(application_name="pg_restore") if order == "any" else contextlib.nullcontext()
+    with jobs:
+        restore_one_by_one(still.cluster, target, entries, path, chosen, held_by)
+    with target.connect() as session:
+        assert not oracle.differences(session, "m", journal, folded=order == "dumped")
+        session.execute(*vote_calls.record(journal[0]))
+        session.execute("SELECT vote_agg.fold()")
+        assert not oracle.differences(session, "m", [*journal, journal[0]], folded=True)
+        rows = session.execute("SELECT count(*), max(seq) FROM vote_agg.feed WHERE match_id = 'm'").fetchone()
+        assert rows[0] == rows[1]
+    assert "a dump that is being restored" in held_by and held_by[-1] is None
+
+
+def restore_one_by_one(cluster, target, entries, path, chosen, held_by):
+    """Restores each entry of a dump by itself, and folds after it. `held_by`: what holds folds up then."""
+    for entry in entries:
+        chosen.write_text(entry + "\n")
+        chosen.chmod(0o644)
+        cluster.run("pg_restore", "-h", cluster.path, "-U", "postgres", "-d", target.name, "--exit-on-error", "-L", chosen, path)
+        if target.sql("SELECT 1 FROM pg_extension WHERE extname = 'vote_agg'"):
+            target.sql("SELECT vote_agg.fold()")
+            held_by.append(target.value("SELECT held_by FROM vote_agg.stat_fold"))
 
 
 def test_what_is_set_aside_is_restored(still, target):

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.follower import Follower
 from testkit.harness import SECONDS, eventually, random_for, running
@@ -19,7 +19,7 @@ MANY_CELLS = [oracle.cell(30, *(n // 7**digit % 7 for digit in range(5))) for n 
 def vote_in(session, match, cells):
     """One vote in each of the cells, in one transaction; returns them."""
     votes = [Vote(match, "home", cell) for cell in cells]
-    session.execute(*calls.bulk_arrays(votes))
+    session.execute(*vote_calls.bulk_arrays(votes))
     return votes
 
 
@@ -32,7 +32,7 @@ def test_followers_that_come_late_and_stay_away(db):
             rng = random_for("feed", number)
             with db.connect() as session:
                 while not stop.is_set():
-                    statements, votes = calls.some(rng, "m", calls.any_vote)
+                    statements, votes = vote_calls.some(rng, "m", vote_calls.any_vote)
                     with session.transaction():
                         for statement in statements:
                             session.execute(*statement)
@@ -75,8 +75,8 @@ def test_arrivals_are_told_once(still):
     with still.connect() as session:
         follower = Follower(session, "m")
         for _ in range(20):
-            vote = calls.any_vote(rng, "m")
-            session.execute(*calls.record(vote))
+            vote = vote_calls.any_vote(rng, "m")
+            session.execute(*vote_calls.record(vote))
             journal.append(vote)
             if rng.random() < 0.5:
                 session.execute("SELECT vote_agg.fold()")

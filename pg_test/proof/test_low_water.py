@@ -7,9 +7,9 @@ import contextlib
 
 import pytest
 
-from heaps import FOLD, LATE, LATE_CALL, ROUNDS, ROWS, TURN_SIZE
-from heaps import current, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn
-from late import WHERE, Late
+from late_writer import WHERE, LateWriter
+from pending_heaps import FOLD, LATE, LATE_CALL, ROUNDS, ROWS, TURN_SIZE
+from pending_heaps import current, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn
 from testkit.debugger import FOLD_POINTS, VOTE_POINTS, Debugger
 
 
@@ -19,11 +19,11 @@ def test_a_late_writer(still, where, how):
     """Folds go on and the heap grows far past the place where the late vote will be, or already is."""
     journal = []
     fold_until_the_mark_moves(still, journal)
-    with Late(still, where) as late:
+    with LateWriter(still, where) as writer:
         fold_on(still, journal, rounds=ROUNDS // 2)
-        late.half_way()
+        writer.half_way()
         fold_on(still, journal, rounds=ROUNDS // 2)
-        late.end(how)
+        writer.end(how)
         if how == "COMMIT":
             journal.append(LATE)
         equals(still, journal)
@@ -37,12 +37,12 @@ def test_a_late_writer_while_heaps_take_turns(still, where):
     journal = []
     turn(still, journal)
     empty(still)
-    with Late(still, where) as late:
+    with LateWriter(still, where) as writer:
         turn(still, journal)
         equals(still, journal)
-        late.half_way()
+        writer.half_way()
         fold_on(still, journal, rounds=3)
-        late.end("COMMIT")
+        writer.end("COMMIT")
         journal.append(LATE)
         equals(still, journal)
     for _ in range(2):
@@ -58,10 +58,10 @@ def test_a_fold_stands_still(still, point):
     journal = []
     fold_until_the_mark_moves(still, journal)
     journal.append(grow(still, ROWS))
-    with still.connect() as late, Debugger(still) as debugger:
+    with still.connect() as writer, Debugger(still) as debugger:
         fold = debugger.stop_at(point, FOLD)
-        late.execute("BEGIN")
-        late.execute(LATE_CALL[0], LATE_CALL[1:])
+        writer.execute("BEGIN")
+        writer.execute(LATE_CALL[0], LATE_CALL[1:])
         for _ in range(3):
             journal.append(grow(still, ROWS))
             equals(still, journal)
@@ -70,7 +70,7 @@ def test_a_fold_stands_still(still, point):
         assert fold.result()[0][0] >= ROWS
         equals(still, journal)
         fold_on(still, journal)
-        late.execute("COMMIT")
+        writer.execute("COMMIT")
         journal.append(LATE)
         fold_until_the_mark_moves(still, journal)
 
@@ -142,7 +142,7 @@ def test_a_voter_folds_in_its_own_transaction(still, how):
     """It counts its own votes, and its lock on the heap is no reason to think that nobody writes."""
     journal = []
     fold_until_the_mark_moves(still, journal)
-    with still.connect() as session, Late(still, "idle") as late:
+    with still.connect() as session, LateWriter(still, "idle") as writer:
         session.execute("BEGIN")
         for own in (1, 2, 2):
             session.execute(LATE_CALL[0], LATE_CALL[1:])
@@ -154,7 +154,7 @@ def test_a_voter_folds_in_its_own_transaction(still, how):
             session.execute("ROLLBACK TO SAVEPOINT s")
             equals(still, journal)
         session.execute(how)
-        late.end("COMMIT")
+        writer.end("COMMIT")
         journal += [LATE] * (7 if how == "COMMIT" else 1)
         equals(still, journal)
         fold_on(still, journal)

@@ -11,8 +11,8 @@ import threading
 import psycopg
 import pytest
 
-import calls
-import heaps
+import pending_heaps
+import vote_calls
 from testkit import oracle
 from testkit.harness import SECONDS, eventually, random_for, running
 
@@ -67,13 +67,13 @@ def voter(db, number, tally):
         rng = random_for("voter", number)
         with db.connect() as session:
             while not stop.is_set():
-                vote = calls.placed_vote(rng, "a")._replace(votes=rng.randint(1, 5))
+                vote = vote_calls.placed_vote(rng, "a")._replace(votes=rng.randint(1, 5))
                 rows = rng.choice((1, 1, 1, 50, 2000))
                 in_total = vote._replace(votes=vote.votes * rows)
                 tally.begin(in_total.votes)
                 session.execute("BEGIN")
                 for match in "ab":
-                    query, params = calls.record(vote._replace(match=match))
+                    query, params = vote_calls.record(vote._replace(match=match))
                     query = f"{query} FROM generate_series(1, {rows})"
                     session.execute(f"WITH v AS MATERIALIZED ({query}) SELECT count(*) FROM v", params)
                     if rng.random() < 0.3:
@@ -145,8 +145,8 @@ def folder(db, heaps_seen):
             while not stop.wait(rng.random() / 10):
                 session.execute(f"SET vote_agg.turn_size = '{rng.choice(TURN_SIZES)}'")
                 with contextlib.suppress(psycopg.errors.LockNotAvailable):  # the vacuumer has a heap for itself
-                    session.execute(heaps.FOLD)
-                heaps_seen.add(heaps.current(db))
+                    session.execute(pending_heaps.FOLD)
+                heaps_seen.add(pending_heaps.current(db))
 
     return run
 
@@ -178,16 +178,16 @@ def test_the_disk_space_comes_back(db):
     with db.connect() as old:
         old.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         then = oracle.observed(old, "m")
-        journal = [heaps.grow(db, 40_000), heaps.grow(db, 40_000)]
-        eventually("the other heap has its turn", lambda: heaps.current(db) == 2)
-        journal.append(heaps.grow(db, 40_000))
+        journal = [pending_heaps.grow(db, 40_000), pending_heaps.grow(db, 40_000)]
+        eventually("the other heap has its turn", lambda: pending_heaps.current(db) == 2)
+        journal.append(pending_heaps.grow(db, 40_000))
         eventually("all is folded", lambda: db.pending() == 0)
         assert sizes()[0] > 0, "nothing was held back"
         assert then == oracle.observed(old, "m")
 
     def given_back():
-        journal.append(heaps.grow(db, 1))
+        journal.append(pending_heaps.grow(db, 1))
         return sizes()[0] == 0
 
     eventually("a heap is empty on disk", given_back)
-    heaps.equals(db, journal)
+    pending_heaps.equals(db, journal)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from heaps import LATE, ROUNDS, ROWS, TURN_SIZE, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn
-from late import Late
+from late_writer import LateWriter
+from pending_heaps import LATE, ROUNDS, ROWS, TURN_SIZE, empty, equals, fold_on, fold_until_the_mark_moves, grow, tend, turn
 
 
 @pytest.mark.parametrize("how", ["TRUNCATE", "FREEZE, TRUNCATE", "FULL"])
@@ -46,9 +46,9 @@ def test_the_other_heap_is_vacuumed_with_late_votes_in_it(still, how):
     """Votes that came late into the heap whose turn is over are neither lost nor read twice."""
     still.configure(turn_size=TURN_SIZE)
     journal = []
-    with Late(still, "idle") as late:
+    with LateWriter(still, "idle") as writer:
         turn(still, journal)
-        late.end("COMMIT")
+        writer.end("COMMIT")
         journal.append(LATE)
         tend(still, how)
         equals(still, journal)

@@ -11,7 +11,7 @@ from shapely import affinity
 from shapely.geometry import Polygon, box, shape
 
 from testkit import harness
-from world import World, all_cells, random_cell, standing
+from worldwide_match import WorldwideMatch, all_cells, random_cell, standing
 
 RESOLUTIONS = (1, 1, 2, 3, 3, 4, 5, 5, 6, 7, 8, 8, 9, 10, 10, 11, 12, 13, 13, 14, 15, 15, 15, 15, 15)  # by zoom, as documented
 TILES = 200
@@ -56,14 +56,14 @@ def test_every_cell_is_valid_and_has_its_area(still):
         "res 3": all_cells(3),
         "mixed": around + meridian + poles + [random_cell(rng, 0, 9) for _ in range(5_000)],
     }.items():
-        world = World(still, name).vote(rng, cells)
+        worldwide = WorldwideMatch(still, name).vote(rng, cells)
         still.settle()
         found = features(still, "get_match_geojson(%s)", name)
-        assert len(found) == len(world.votes)
+        assert len(found) == len(worldwide.votes)
         total = 0
         for feature in found:
             cell, properties = int(feature["id"], 16), feature["properties"]
-            votes = world.votes[cell]
+            votes = worldwide.votes[cell]
             leader, dominance = standing(votes)
             assert properties.pop("dominance") == pytest.approx(dominance)
             assert properties == {
@@ -79,10 +79,10 @@ def test_every_cell_is_valid_and_has_its_area(still):
 
 def test_geojson_takes_the_same_filters_as_the_rows(still):
     rng = harness.random_for("filters")
-    world = World(still, "filters").vote(rng, [random_cell(rng, 2, 9) for _ in range(3_000)])
+    worldwide = WorldwideMatch(still, "filters").vote(rng, [random_cell(rng, 2, 9) for _ in range(3_000)])
     for resolution, least, bbox in ((3, 1, None), (5, 4, None), (None, 1, [160.0, -50.0, -120.0, 60.0]), (2, 3, [-20.0, -90.0, 60.0, 30.0])):
         collection = features(still, "get_match_geojson('filters', %s, %s, %s::float8[])", resolution, least, bbox)
-        rows = world.read(", %(r)s, %(least)s, bbox => %(box)s::float8[]", r=resolution, least=least, box=bbox)
+        rows = worldwide.read(", %(r)s, %(least)s, bbox => %(box)s::float8[]", r=resolution, least=least, box=bbox)
         assert {int(f["id"], 16): f["properties"]["total"] for f in collection} == {cell: row[0] for cell, row in rows.items()}
         assert rows
     assert features(still, "get_match_geojson('filters', min_votes => 1000000)") == []
@@ -93,9 +93,9 @@ def test_territories(still):
     """They cover what their cells cover, hang together, touch no other of the same leader, and keep the sums."""
     rng = harness.random_for("territories")
     for name, cells in {"world": all_cells(2), "thin": rng.sample(sorted(all_cells(3)), 20_000)}.items():
-        world = World(still, name).vote(rng, cells)
+        worldwide = WorldwideMatch(still, name).vote(rng, cells)
         found = features(still, "get_match_geojson(%s, territories => true)", name)
-        leads = {cell: standing(votes)[0] for cell, votes in world.votes.items()}
+        leads = {cell: standing(votes)[0] for cell, votes in worldwide.votes.items()}
         groups, seen = [], set()
         for cell in leads:
             if cell not in seen:
@@ -107,7 +107,7 @@ def test_territories(still):
                 groups.append(group)
                 seen |= group
         expected = sorted(
-            (str(leads[next(iter(g))]), len(g), sum(world.votes[c].total() for c in g), sum(reference.cell_area(c, "rads^2") for c in g))
+            (str(leads[next(iter(g))]), len(g), sum(worldwide.votes[c].total() for c in g), sum(reference.cell_area(c, "rads^2") for c in g))
             for g in groups
         )
         shown = sorted(
@@ -118,7 +118,7 @@ def test_territories(still):
             assert a[:3] == b[:3] and a[3] == pytest.approx(b[3], rel=1e-6)
         areas = [shape(feature["geometry"]) for feature in found]
         assert shapely.area(areas).sum() == pytest.approx(shapely.unary_union(areas).area, rel=1e-9), "none overlap"
-        assert sum(p["total"] for p in (f["properties"] for f in found)) == sum(v.total() for v in world.votes.values())
+        assert sum(p["total"] for p in (f["properties"] for f in found)) == sum(v.total() for v in worldwide.votes.values())
 
 
 def project(lat, lng):
@@ -180,23 +180,23 @@ def compare_tile(tile, z, x, y, rows, drawn):
 
 def test_tiles_show_the_same_numbers(still):
     rng = harness.random_for("tiles")
-    world = World(still, "tiles")
+    worldwide = WorldwideMatch(still, "tiles")
     town = reference.grid_disk(reference.latlng_to_cell(48.85, 2.35, 9), 25)
     fiji = reference.grid_disk(reference.latlng_to_cell(-17, 180, 7), 15)
     poles = [reference.latlng_to_cell(lat, 0, r) for lat in (-90, 90) for r in (1, 3)]
-    world.vote(rng, [random_cell(rng, 2, 9) for _ in range(4_000)] + town + fiji + poles)
+    worldwide.vote(rng, [random_cell(rng, 2, 9) for _ in range(4_000)] + town + fiji + poles)
     still.settle()
-    world.vote(rng, rng.sample(town, 200))  # pending
+    worldwide.vote(rng, rng.sample(town, 200))  # pending
     rows, drawn, shown, empty = {}, {}, 0, 0
     for n in range(TILES):
         z = n % 15
         x, y = rng.randrange(2**z), rng.randrange(2**z)
         if n % 3:  # where somebody voted
-            lat, lng = reference.cell_to_latlng(rng.choice((rng.choice(town), rng.choice(fiji), rng.choice(sorted(world.votes)))))
+            lat, lng = reference.cell_to_latlng(rng.choice((rng.choice(town), rng.choice(fiji), rng.choice(sorted(worldwide.votes)))))
             x, y = (min(2**z - 1, int(share * 2**z)) for share in project(max(-85, min(85, lat)), lng))
         resolution = RESOLUTIONS[z]
         if resolution not in rows:
-            rows[resolution] = world.read(", %(resolution)s", resolution=resolution)
+            rows[resolution] = worldwide.read(", %(resolution)s", resolution=resolution)
             drawn[resolution] = Drawn(rows[resolution])
         tile = still.value("SELECT get_match_tile('tiles', %s, %s, %s)", z, x, y)
         count = compare_tile(tile, z, x, y, rows[resolution], drawn[resolution])

@@ -5,7 +5,7 @@ import itertools
 import psycopg
 import pytest
 
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.harness import eventually
 from testkit.oracle import Vote
@@ -44,7 +44,7 @@ SETTINGS = {
 
 def vote(db):
     with db.connect() as session:
-        session.execute(*calls.record(ONE))
+        session.execute(*vote_calls.record(ONE))
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +71,34 @@ def test_settings_of_the_database_are_for_the_application(cluster, db, neighbour
 
             def voted_and_folded():
                 nonlocal votes
-                session.execute(*calls.record(ONE))
+                session.execute(*vote_calls.record(ONE))
                 votes += 1
                 return eventually_pending(session) == 0
 
             eventually(f"the worker folds with {chosen}", voted_and_folded)
             assert not oracle.differences(session, "m", [ONE] * votes, folded=True), chosen
         cluster.sql(f"ALTER DATABASE {db.name} RESET ALL")
+
+
+def test_work_that_takes_longer_than_a_transaction_may(cluster, db):
+    """transaction_timeout of the database (17 and later) ends neither a fold of many cells nor the count of a table."""
+    if not db.sql("SELECT FROM pg_settings WHERE name = 'transaction_timeout'"):
+        pytest.skip("this server has no transaction_timeout")
+    options = "-c transaction_timeout=0"
+    with db.connect(options=options) as session:
+        session.execute("CREATE TABLE counted (match_id text, team_choice text)")
+        session.execute("INSERT INTO counted SELECT 't', 'home' FROM generate_series(1, 300000)")
+        cluster.sql(f"ALTER DATABASE {db.name} SET transaction_timeout = '50ms'")
+        session.execute(
+            "SELECT bulk_increment('m', array_agg('home'::text), array_agg(cell)) FROM"
+            " (SELECT cell FROM h3_neighbors(608725951823478783::bigint, 250) cell LIMIT 150000) c"
+        )
+        session.execute("SELECT attach_votes('counted')")
+        eventually("the votes are folded", lambda: eventually_pending(session) == 0)
+        eventually("the table is counted", lambda: session.execute("SELECT state FROM vote_agg.stat_attach").fetchone()[0] == "live")
+        eventually("its votes are folded", lambda: eventually_pending(session) == 0)
+        assert session.execute("SELECT total_votes, active_cells FROM get_realtime_stats('m')").fetchone() == (150_000, 150_000)
+        assert session.execute("SELECT total_votes FROM get_realtime_stats('t')").fetchone() == (300_000,)
 
 
 DEFAULTS = {
@@ -182,3 +203,52 @@ def test_no_voter_fails_because_of_others(still, ballot):
                 except psycopg.errors.SerializationFailure:
                     sessions[who].execute("ROLLBACK")
     assert still.value("SELECT total_votes FROM get_realtime_stats('m')") == votes
+
+
+def test_names_in_a_database_of_one_byte_a_character(cluster, new_database):
+    """LATIN1: names of ASCII characters count as ever. Others are refused, and change nothing."""
+    db = new_database(cluster, extension=False)
+    cluster.sql(f"DROP DATABASE {db.name}")
+    cluster.sql(f"CREATE DATABASE {db.name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    db.sql("CREATE EXTENSION vote_agg")
+    vote(db)
+    with db.connect() as session:
+        for match, team in (("été", "home"), ("m", "équipe")):
+            with pytest.raises(psycopg.Error) as refusal:
+                session.execute("SELECT record_vote(%s, %s)", (match, team))
+            assert refusal.value.sqlstate == "22023", refusal.value
+        db.settle()
+        assert not oracle.differences(session, "m", [ONE], folded=True)
+        assert session.execute("SELECT array_agg(m) FROM vote_agg.matches() m").fetchone()[0] == ["m"]
+
+
+@pytest.fixture(scope="module")
+def logical(new_cluster):
+    return new_cluster(wal_level="logical")
+
+
+def test_our_tables_are_replicated_into_another_database(logical, new_database):
+    """A publication of our schema and a subscription to it: votes and folds go on, and the copy has what is folded."""
+    db, copy = new_database(logical), new_database(logical)
+    copy.configure(worker="off")
+    tables = ("match", "feed", "h3_aggregate", "country_aggregate", "timeline", "country_timeline", "ballot")
+    db.sql("CREATE PUBLICATION ours FOR TABLE " + ", ".join(f"vote_agg.{table}" for table in tables))
+    db.sql(f"SELECT pg_create_logical_replication_slot('{db.name}', 'pgoutput')")
+    connection = f"host={logical.path} port={logical.port} user=postgres dbname={db.name}"
+    copy.sql(f"CREATE SUBSCRIPTION ours CONNECTION '{connection}' PUBLICATION ours WITH (create_slot = false, slot_name = '{db.name}', copy_data = false)")
+    try:
+        journal = [Vote("m", team, ONE.cell, "FR") for team in ("home", "away")] * 20
+        with db.connect() as session:
+            session.execute("SELECT cast_vote('ballots', 'ann', 'home')")
+            for one in journal:
+                session.execute(*vote_calls.record(one))
+            session.execute("SELECT cast_vote('ballots', 'ann', 'away')")
+        db.settle()
+        for table in tables:
+            rows = f"SELECT md5(string_agg(t::text, ' ' ORDER BY t::text)) FROM vote_agg.{table} t"
+            eventually(f"{table} is there", lambda rows=rows: copy.sql(rows) == db.sql(rows))
+        with db.connect() as session, copy.connect() as reader:
+            assert not oracle.differences(session, "m", journal, folded=True)
+            assert not oracle.differences(reader, "m", journal, folded=True)
+    finally:
+        copy.sql("DROP SUBSCRIPTION ours")

@@ -2,12 +2,12 @@
 
 import pytest
 
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.harness import running
 from testkit.patrol import broken, patrol
 
-VOTE = oracle.Vote("m", "home", calls.CELLS[7], "FR")
+VOTE = oracle.Vote("m", "home", vote_calls.CELLS[7], "FR")
 
 DAMAGE = [
     (1, "UPDATE vote_agg.h3_aggregate SET votes = votes || 1::bigint"),
@@ -29,7 +29,7 @@ def full(still):
     still.sql("CREATE TABLE t (match_id text, team_choice text); INSERT INTO t VALUES ('m', 'away')")
     still.sql("SELECT attach_votes('t'), vote_agg.fill()")
     for _ in range(3):
-        still.sql(*calls.record(VOTE)[:1], *calls.record(VOTE)[1])
+        still.sql(*vote_calls.record(VOTE)[:1], *vote_calls.record(VOTE)[1])
         still.sql("SELECT cast_vote('m', 'ann', CASE WHEN random() < 0.5 THEN 'home' ELSE 'away' END), record_vote('m', 'home')")
         still.settle()
     still.sql("SELECT record_vote('m', 'home')")

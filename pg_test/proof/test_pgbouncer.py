@@ -5,7 +5,7 @@ import collections
 import psycopg
 import pytest
 
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.harness import SECONDS, SESSIONS, eventually, random_for, running
 from testkit.pooler import PORT, bouncer
@@ -32,7 +32,7 @@ def test_every_vote_counts_once(db, through_bouncer):
             rng = random_for("client", number)
             with through_bouncer() as session:
                 while not stop.is_set():
-                    statements, votes = calls.some(rng, "m", calls.any_vote)
+                    statements, votes = vote_calls.some(rng, "m", vote_calls.any_vote)
                     if rng.random() < 0.3 and len(statements) == 1:
                         session.execute(*statements[0])
                         journals[number] += votes
@@ -44,7 +44,7 @@ def test_every_vote_counts_once(db, through_bouncer):
                     if rng.random() < 0.3:
                         session.execute("SAVEPOINT s")
                         with pytest.raises(psycopg.errors.InvalidParameterValue):
-                            session.execute(*calls.bad(rng, "m"))
+                            session.execute(*vote_calls.bad(rng, "m"))
                         session.execute("ROLLBACK TO SAVEPOINT s")
                     if rng.random() < 0.2:
                         session.execute("ROLLBACK")

@@ -8,17 +8,31 @@ import pytest
 from testkit import documents
 from testkit.documents import LANGUAGES, MARKS, PAGES, REFERENCE, blocks, makes, name, script
 
-MORE = [documents.ROOT / "ARCHITECTURE.md", documents.ROOT / "CONTRIBUTING.md"]
+MORE = [documents.ROOT / "ARCHITECTURE.md", documents.ROOT / "CONTRIBUTING.md", documents.ROOT / "SECURITY.md"]
 OF_SQL = [page for page in PAGES if script(page)[0].count("\n")]
 
 # Commands that no test can run. A command that is not here runs.
 ELSEWHERE = {
     ("README.md", "make demo"),
+    ("README.md", "make cluster"),
+    ("docs/scale.md", "make cluster"),
     ("README.md", "make test"),
     ("README.md", "make && sudo make install"),
-    ("docs/client.md", "npm install ./vote-agg-client-0.1.0.tgz react h3-js"),
-    ("docs/relay.md", "docker build -f relay/deploy/Dockerfile -t vote-agg-relay ."),
-    ("docs/relay.md", "docker run -p 3001:3001 -e DATABASE_URL=postgres://dashboard:secret@db.example.org/votes vote-agg-relay"),
+    ("README.md", "sudo apt install ./build/deb/*.deb"),
+    ("docs/client.md", "npm install ./vote-agg-client-0.2.0.tgz react h3-js"),
+    ("docs/monitoring.md", "DATA_SOURCE_NAME=postgres://dashboard:secret@localhost/votes prometheus-postgres-exporter --disable-default-metrics --extend.query-path=monitoring/queries.yaml"),
+    ("docs/proxies.md", "vote-agg-relay --trusted-proxies=10.0.0.10 --admin=10.0.0.11:9001"),
+    ("docs/root.md", "vote-agg-relay pull --root-url=postgres://puller:secret@root.example.org/votes --shards-file=/etc/vote-agg/shards"),
+    ("docs/relay.md", "curl --fail --silent --request DELETE 'http://127.0.0.1:9001/clients?sub=4711'"),
+    ("README.md", "docker compose up --build"),
+    ("docs/containers.md", "READER_PASSWORD=secret WRITER_PASSWORD='change me' docker compose up --build"),
+    ("docs/containers.md", "docker compose exec server psql votes -c \"SELECT record_vote('final', 'home', '872a1072bffffff', 'US')\""),
+    ("docs/kubernetes.md", "docker build -f packaging/images/extension.Dockerfile -t registry.example.org/vote-agg:18 ."),
+    ("docs/kubernetes.md", "kubectl cnpg psql votes -- votes -c \"SELECT vote_agg.grant_reader('dashboard')\""),
+    ("docs/kubernetes.md", "kubectl create secret generic vote-agg-relay --from-literal=DATABASE_URL=postgres://dashboard:secret@votes-ro/votes"),
+    ("docs/kubernetes.md", "kubectl apply -f packaging/kubernetes/relay.yaml"),
+    ("docs/relay.md", 'socket.emit("match:join", { matchId: "final", resolution: 7, bundle: true, area: ["841fb47ffffffff", "841fb41ffffffff"] });'),
+    ("docs/relay.md", 'socket.emit("match:join", { matchId: "final", resolution: 7, bundle: true, area: next, from: area, sinceSeq, epoch });'),
 }
 
 
@@ -27,7 +41,9 @@ def page_database(cluster):
     """A database named as in the pages. Roles are the cluster's, so they go with it."""
     cluster.sql("CREATE DATABASE votes")
     yield "votes"
-    cluster.sql("DROP DATABASE votes WITH (FORCE)")
+    # And those that a page makes beside it.
+    for (database,) in cluster.sql("SELECT quote_ident(datname) FROM pg_database WHERE NOT datistemplate AND datname <> 'postgres'"):
+        cluster.sql(f"DROP DATABASE {database} WITH (FORCE)")
     for (role,) in cluster.sql(r"SELECT quote_ident(rolname) FROM pg_roles WHERE rolname !~ '^(pg_|postgres$)'"):
         cluster.sql(f"DROP ROLE {role}")
 
@@ -82,7 +98,7 @@ def test_links_lead_somewhere():
 
 
 def test_files_that_are_named_exist():
-    kinds = "src|core|relay|client|sql|pg_test|testkit|bench|scripts|fixtures"
+    kinds = "src|core|relay|client|sql|pg_test|testkit|bench|scripts|fixtures|monitoring|packaging"
     for page in [*PAGES, *MORE]:
         for path in re.findall(rf"`((?:{kinds})/[\w/.-]+)`", page.read_text(encoding="utf-8")):
             assert (documents.ROOT / path).exists(), f"{name(page)}: {path}"
@@ -95,15 +111,20 @@ def short(text):
     return re.sub(r"::[\w\[\]]+", "", text)
 
 
-def test_the_reference_has_every_function(db):
-    rows = db.sql("""
-        SELECT CASE n.nspname WHEN 'vote_agg' THEN 'vote_agg.' ELSE '' END || p.proname, pg_get_function_arguments(p.oid),
-               pg_get_function_result(p.oid), p.proargnames[p.pronargs + 1:]
-        FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
-        JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'vote_agg' AND d.deptype = 'e'""")
+FUNCTIONS = """
+    SELECT CASE WHEN n.nspname LIKE 'vote\\_agg%' THEN n.nspname || '.' ELSE '' END || p.proname, pg_get_function_arguments(p.oid),
+           pg_get_function_result(p.oid), p.proargnames[p.pronargs + 1:]
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass
+    JOIN pg_extension e ON e.oid = d.refobjid AND e.extname IN ('vote_agg', 'vote_agg_front') AND d.deptype = 'e'"""
+
+
+def test_the_reference_has_every_function(cluster, db, new_database):
+    front = new_database(cluster, extension=False)
+    front.sql("CREATE EXTENSION vote_agg_front CASCADE")
+    rows = db.sql(FUNCTIONS) + front.sql(FUNCTIONS)
     text = REFERENCE.read_text(encoding="utf-8")
     signatures = {line for block in blocks(REFERENCE) for line in block.text.splitlines()}
-    internal = set(re.findall(r"`(vote_agg\.\w+)\(", text.split("### Internal")[1].split("\n## ")[0]))
+    internal = set(re.findall(r"`(vote_agg(?:_front)?\.\w+)\(", text.split("### Internal")[1].split("\n## ")[0]))
     assert internal < {function for function, *_ in rows}
     documented = set()
     for function, arguments, result, columns in rows:

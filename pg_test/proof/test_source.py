@@ -1,14 +1,15 @@
 """Attached tables: whatever is done to them, what is read equals a plain recount of their rows."""
 
 import collections
+import time
 
 import psycopg
 import pytest
 
-import dml
-from calls import CELLS
+import table_statements
 from test_dump import restore, target  # noqa: F401  (a fixture)
-from testkit.harness import SECONDS, STATEMENTS, random_for, running
+from testkit.harness import PATIENCE, SECONDS, STATEMENTS, random_for, running
+from vote_calls import CELLS
 
 REFUSALS = (
     psycopg.errors.ObjectNotInPrerequisiteState,
@@ -16,6 +17,7 @@ REFUSALS = (
     psycopg.errors.WrongObjectType,
     psycopg.errors.DatatypeMismatch,
 )
+KINDS = {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "ALTER", "CREATE", "DROP"}
 CHECK_EVERY = 250 if STATEMENTS < 50_000 else 1_000
 
 
@@ -37,38 +39,38 @@ def attempt(session, statements, seen=None):
         for sql, args in statements:
             done += 1
             run(session, sql, args)
-            assert not sql.startswith(dml.REFUSED), sql
+            assert not sql.startswith(table_statements.REFUSED), sql
             if seen is not None:
                 seen.add(sql.split()[0])
     except psycopg.errors.UniqueViolation:
         return done, True
     except (*REFUSALS,) as error:
-        assert sql.startswith(dml.REFUSED) and "detach_votes" in (error.diag.message_hint or ""), f"{sql}: {error}"
+        assert sql.startswith(table_statements.REFUSED) and "detach_votes" in (error.diag.message_hint or ""), f"{sql}: {error}"
         return done, True
     return done, False
 
 
 def check(session, done):
-    assert not session.execute(dml.DIFFERENCES.encode()).fetchall(), f"after {done} statements"
+    assert not session.execute(table_statements.DIFFERENCES.encode()).fetchall(), f"after {done} statements"
 
 
 def prepare(session):
     session.execute("SET jit = off")  # compiling the check takes longer than it does
     session.execute("CREATE ACCESS METHOD app_heap TYPE TABLE HANDLER heap_tableam_handler")
-    session.execute(dml.SCHEMA)
-    for table in (dml.PLAIN, dml.PARTED):
-        session.execute(dml.ATTACH, (table,))
+    session.execute(table_statements.SCHEMA)
+    for table in (table_statements.PLAIN, table_statements.PARTED):
+        session.execute(table_statements.ATTACH, (table,))
 
 
 def test_random_statements(still):
     """Alone, in transactions with savepoints that are rolled back, committed, or prepared and then one of both."""
     rng = random_for("source")
-    done, checked, kinds = 0, 0, set()
+    done, checked, kinds, until = 0, 0, set(), time.monotonic() + PATIENCE
     with still.connect() as session:
-        writer = dml.Writer(rng, session.info.server_version)
+        writer = table_statements.Writer(rng, session.info.server_version)
         session.execute("SET vote_agg.worker = off")
         prepare(session)
-        while done < STATEMENTS:
+        while done < STATEMENTS or (not kinds >= KINDS and time.monotonic() < until):
             in_block, partitions = rng.randrange(4) == 0, set(writer.made)
             if in_block:
                 session.execute("BEGIN")
@@ -99,7 +101,7 @@ def test_random_statements(still):
         check(session, done)
         session.execute("SELECT vote_agg.fold()")
         check(session, done)
-        assert kinds >= {"INSERT", "UPDATE", "DELETE", "MERGE", "COPY", "TRUNCATE", "WITH", "ALTER", "CREATE", "DROP"}
+        assert kinds >= KINDS
 
 
 # What happens to sessions that get in each other's way: they give up, or find a row, a table or a type gone.
@@ -117,7 +119,7 @@ def changes(db, number, choose, done):
     """Transactions of the statements that `choose` makes. Each is done as a whole or not at all; `done` counts the former."""
 
     def run_all(stop):
-        writer = dml.Writer(random_for("beside", number))
+        writer = table_statements.Writer(random_for("beside", number))
         writer.next_person = number * 1_000_000
         with db.connect() as session:
             # Shorter than deadlock_timeout: who waits in a circle lets go.
@@ -127,7 +129,7 @@ def changes(db, number, choose, done):
                 try:
                     with session.transaction():
                         for sql, args in choose(writer):
-                            if sql.startswith(dml.REFUSED):
+                            if sql.startswith(table_statements.REFUSED):
                                 with pytest.raises((*REFUSALS, *BESIDE)), session.transaction():
                                     run(session, sql, args)
                             else:
@@ -151,10 +153,15 @@ def test_statements_beside_each_other(cluster, still):
         kinds = (writer.insert, writer.upsert, writer.merge, writer.merge, writer.update, writer.update, writer.delete, writer.chain, writer.person, writer.copy)
         return writer.rng.choice(kinds)()
 
-    done = collections.Counter()
+    done, rounds, until = collections.Counter(), 0, time.monotonic() + PATIENCE
     with still.connect() as session:
         prepare(session)
-        for _ in range(max(2, int(SECONDS / 5))):
+
+        def is_enough():
+            return done["writes"] > 100 and done["defines"] > 5
+
+        while rounds < max(2, int(SECONDS / 5)) or (not is_enough() and time.monotonic() < until):
+            rounds += 1
             writers = [changes(still, n, writes, done) for n in range(1, 5)]
             with running(changes(still, 0, defines, done), *writers) as stop:
                 stop.wait(3)
@@ -166,7 +173,7 @@ def test_statements_beside_each_other(cluster, still):
                 if session.execute("SELECT to_regclass(%s)", (f"app.part_{k}",)).fetchone()[0]:
                     session.execute(f"TRUNCATE app.part_{k}")
                     session.execute(f"DROP TABLE app.part_{k}")
-    assert done["writes"] > 100 and done["defines"] > 5, done
+    assert is_enough(), done
 
 
 def hostile(rng):
@@ -223,7 +230,7 @@ def test_hostile_names(still):
 @pytest.mark.parametrize("way", ["plain", "custom"])
 def test_dump_and_restore(still, target, way):  # noqa: F811
     """A restored database counts on from where it was, exactly."""
-    writer = dml.Writer(random_for("restore", way))
+    writer = table_statements.Writer(random_for("restore", way))
     with still.connect() as session:
         prepare(session)
         for _ in range(60):
@@ -241,14 +248,14 @@ def test_dump_and_restore(still, target, way):  # noqa: F811
         session.execute("SELECT vote_agg.fold()")
         check(session, "folding")
         session.execute("DROP EXTENSION vote_agg")
-        session.execute(f"INSERT INTO {dml.PLAIN} (k) VALUES (1)")
+        session.execute(f"INSERT INTO {table_statements.PLAIN} (k) VALUES (1)")
 
 
 def test_invalid_rows_change_nothing(still):
     with still.connect() as session:
         prepare(session)
-        session.execute(f"INSERT INTO {dml.PLAIN} (k, match_id, team) VALUES (1, 'a', 'home')")
+        session.execute(f"INSERT INTO {table_statements.PLAIN} (k, match_id, team) VALUES (1, 'a', 'home')")
         for column, value in (("h3", 1), ("cc", "QQ"), ("team", ""), ("match_id", "x" * 201), ("match_id", "a\tb")):
             with pytest.raises(psycopg.errors.InvalidParameterValue, match=f'column "{column}"'):
-                session.execute(f"UPDATE {dml.PLAIN} SET {column} = %s", (value,))
+                session.execute(f"UPDATE {table_statements.PLAIN} SET {column} = %s", (value,))
         check(session, "refusals")

@@ -1,5 +1,6 @@
 """Attaching a big table while it is written to: counted exactly once, whoever writes, cancels or crashes meanwhile."""
 
+import re
 import threading
 
 import psycopg
@@ -50,7 +51,7 @@ def is_exact(db):
     with db.connect() as session:
         session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         current, total, rows, placed, cells = session.execute(MOMENT).fetchone()
-        assert (current, total, cells) == ("counting", rows, placed)
+        assert (current, total, cells) == ("live", rows, placed)
         assert set(session.execute(BY_TEAM)) == set(session.execute(RECOUNT))
 
 
@@ -96,14 +97,18 @@ def watcher(db, seen):
 
 @pytest.mark.parametrize("partitioned", [False, True])
 def test_attached_while_everybody_writes(db, partitioned):
+    db.configure(test_pause="fill:seen")
     make(db, partitioned)
     seen = set()
-    with running(*(writer(db, n, partitioned) for n in range(SESSIONS)), watcher(db, seen)) as stop:
+    with db.connect() as tester, running(*(writer(db, n, partitioned) for n in range(SESSIONS)), watcher(db, seen)) as stop:
         stop.wait(1)
+        tester.execute("SELECT pg_advisory_lock(%s)", (PAUSE,))
         attach(db)
-        eventually("the table is counted", lambda: stop.is_set() or state(db) == "counting")
+        eventually("somebody saw it while it was filled", lambda: stop.is_set() or "filling" in seen)
+        tester.execute("SELECT pg_advisory_unlock(%s)", (PAUSE,))
+        eventually("somebody saw it counted", lambda: stop.is_set() or "live" in seen)
         stop.wait(SECONDS / 10)
-    assert seen == {"filling", "counting"}
+    assert seen == {"filling", "live"}
     is_exact(db)
     assert db.value("SELECT count(*) FROM vote_agg.source_delta") == 0
     db.settle()
@@ -205,9 +210,31 @@ def test_a_fill_that_is_refused_says_why(cluster, db):
         db.sql("DELETE FROM big WHERE match_id = 'm2'")
     db.sql("UPDATE big SET pad = repeat('y', 300) WHERE match_id = 'm2'")  # it changes no vote
     db.sql("SELECT purge_match('m2')")
-    eventually("the table is counted", lambda: state(db) == "counting")
+    eventually("the table is counted", lambda: state(db) == "live")
     assert db.value(query) is None
     is_exact(db)
+
+
+@pytest.mark.parametrize("partitioned", [False, True])
+def test_a_bad_row_is_named_and_can_be_repaired_while_its_table_is_filled(still, partitioned):
+    """A change of a row that cannot be counted takes nothing back; the fill counts what the row has become."""
+    make(still, partitioned)
+    still.sql("UPDATE big SET cc = 'XX' WHERE id IN (1, 5000, 20000, 39999)")
+    attach(still)
+    for repair in ("UPDATE {} SET cc = 'FR', match_id = 'm1'", "DELETE FROM {}", "UPDATE {} SET cc = NULL, team = NULL", "UPDATE {} SET cc = 'DE', k = 0"):
+        with pytest.raises(psycopg.errors.InvalidParameterValue) as refused:
+            still.sql("SELECT vote_agg.fill('big')")
+        place, table = re.match(r'row (\(\d+,\d+\)) of table (\S+): column "cc": .*XX', str(refused.value)).groups()
+        where = f" WHERE ctid = '{place}'"
+        assert refused.value.diag.message_hint.startswith(f"Repair or delete the row{where}")
+        assert still.value(f"SELECT cc FROM {table}" + where) == "XX"
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            still.sql(f"UPDATE {table} SET cc = 'YY'" + where)
+        still.sql(repair.format(table if "k = 0" not in repair else "big") + where + (" AND cc = 'XX'" if "k = 0" in repair else ""))
+    assert still.value("SELECT count(*) FROM big WHERE cc = 'XX'") == 0
+    assert still.value("SELECT vote_agg.fill('big')") == ROWS - 1
+    assert set(still.sql(BY_TEAM)) == set(still.sql(RECOUNT + " HAVING team IS NOT NULL"))
+    assert still.sql("SELECT check_name FROM vote_agg.matches() AS m(match_id), verify_match(m.match_id) WHERE NOT ok") == []
 
 
 def test_detached_before_it_is_filled(still):

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 import ballots
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.cluster import Cluster
 from testkit.follower import Follower
@@ -58,7 +58,7 @@ def test_a_standby_reads_and_takes_over(cluster, still, standby):
 
         def vote(writer, times):
             for _ in range(times):
-                statements, votes = calls.some(rng, "m", calls.any_vote)
+                statements, votes = vote_calls.some(rng, "m", vote_calls.any_vote)
                 for statement in statements:
                     writer.execute(*statement)
                 journal.extend(votes)

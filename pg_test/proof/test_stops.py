@@ -8,6 +8,7 @@ import pytest
 from testkit import oracle
 from testkit.harness import eventually, running
 from testkit.oracle import Vote
+from testkit.poison import Poison
 
 VOTE = "SELECT record_vote('other', 'home')"
 WORKERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type LIKE 'vote_agg%'"
@@ -16,6 +17,12 @@ WORKERS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() A
 @pytest.fixture(scope="module")
 def cluster(new_cluster):
     return new_cluster(**{"vote_agg.worker_idle_exit": "'1s'", "vote_agg.ballot_retention": "'1s'"})
+
+
+@pytest.fixture(scope="module")
+def lasting(new_cluster):
+    """A server whose worker does not leave during a test."""
+    return new_cluster()
 
 
 def status(db, match):
@@ -98,6 +105,75 @@ def test_a_strangers_lock_sets_one_match_aside(db):
         assert not oracle.differences(session, "locked", [vote] * 2, True)
 
 
+# What a stranger does to a table of ours, and whether votes get through meanwhile.
+HOLDS = {
+    "totals": ("LOCK TABLE vote_agg.h3_aggregate IN SHARE MODE", "h3_aggregate"),
+    "feed": ("LOCK TABLE vote_agg.feed IN EXCLUSIVE MODE", "feed"),
+    "log": ("LOCK TABLE vote_agg.fold_log IN SHARE ROW EXCLUSIVE MODE", "fold_log"),
+    "heap": ("LOCK TABLE vote_agg.pending_2 IN SHARE MODE", "pending_2"),
+    "prepared": ("LOCK TABLE vote_agg.timeline IN SHARE MODE", "timeline"),
+    "rewrite": ("LOCK TABLE vote_agg.pending_1 IN ACCESS EXCLUSIVE MODE", "pending_1"),  # waits for a voter, all others for it
+}
+
+
+@pytest.mark.parametrize("how", HOLDS)
+def test_a_busy_fold_is_told_once(lasting, new_database, how):
+    """Somebody changes a table of ours: folds wait for him, and say so once. No match is set aside, and nothing has failed."""
+    statement, table = HOLDS[how]
+    db = new_database(lasting)
+    votes = "SELECT bulk_increment((SELECT jsonb_agg(jsonb_build_object('match_id', 'match ' || n, 'team_choice', 'home', "
+    votes += "'h3_index', '872a1072bffffff', 'country_code', 'US')) FROM generate_series(1, 5) n))"
+    db.sql(votes)
+    eventually("it is folded", lambda: db.pending() == 0)
+    worker = db.worker()
+
+    def told(text):
+        return [line for line in lasting.log_text().splitlines() if text in line and f"[{worker}]" in line]
+
+    waits = (
+        "SELECT waitstart FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE a.backend_type = 'vote_agg worker' AND a.datname = current_database() AND NOT l.granted AND waitstart IS NOT NULL"
+    )
+    with db.connect() as stranger, db.connect() as voter:
+        voter.execute("BEGIN")
+        voter.execute(votes)
+        stranger.execute("BEGIN")
+
+        def hold(_stop):
+            stranger.execute(statement)
+
+        with running(hold):
+            if how == "rewrite":
+                waiting = "SELECT count(*) FROM pg_locks WHERE pid = %s AND NOT granted"
+                eventually("it waits for the voter", lambda: db.value(waiting, stranger.info.backend_pid))
+            else:
+                holding = "SELECT count(*) FROM pg_locks WHERE pid = %s AND granted AND relation = %s::regclass"
+                eventually("it has the table", lambda: db.value(holding, stranger.info.backend_pid, f"vote_agg.{table}"))
+                voter.execute("COMMIT")
+                if how == "prepared":
+                    stranger.execute(f"PREPARE TRANSACTION '{db.name}'")
+            tries = set()
+            eventually("the worker tries again and again", lambda: tries.update(db.sql(waits)) or len(tries) >= 3)
+            # One try waits more than once, and the first is told when it is over.
+            eventually("it is told", lambda: told("votes wait to be folded"))
+            held_by, held_since, aside, error = db.sql("SELECT held_by, held_since < now(), set_aside, last_error FROM vote_agg.stat_fold")[0]
+            who = f"prepared transaction '{db.name}'" if how == "prepared" else f"process {stranger.info.backend_pid}"
+            assert held_by.startswith(who) and held_by.endswith(f" on {table}") and held_since
+            assert aside is None and error is None
+            if how == "rewrite":
+                voter.execute("COMMIT")
+            stranger.execute(f"ROLLBACK PREPARED '{db.name}'" if how == "prepared" else "ROLLBACK")
+    eventually("it is folded", lambda: db.pending() == 0)
+    (begun,) = told("votes wait to be folded")
+    assert " 55P03 " in begun and f"on {table}" in begun
+    assert len(eventually("the end is told", lambda: told("votes are folded again"))) == 1
+    assert db.sql("SELECT held_by, set_aside, last_error FROM vote_agg.stat_fold") == [(None, None, None)]
+    assert not told("set aside") and not told("could not be")
+    with db.connect() as session:
+        vote = Vote("match 1", "home", int("872a1072bffffff", 16), "US")
+        assert not oracle.differences(session, "match 1", [vote] * 2, True)
+
+
 def test_a_worker_that_fails_leaves(cluster, db):
     """While every fold fails there is one worker at most, and it goes; when the cause is gone the next one folds."""
     cluster.planted += ["votes could not be folded", "the failure could not be noted"]
@@ -134,9 +210,9 @@ def test_a_cancelled_vote_leaves_nothing(db):
         eventually("another session's vote is folded", lambda: (db.sql(VOTE), db.pending())[1] == 0)
 
 
-def test_stop_worker(cluster, new_database):
+def test_stop_worker(lasting, new_database):
     """Then the database can be copied, renamed and dropped."""
-    db = new_database(cluster)
+    db, cluster = new_database(lasting), lasting
     db.sql(VOTE)
     eventually("a worker runs", db.worker)
     cluster.sql(f"ALTER DATABASE {db.name} SET vote_agg.worker = off")
@@ -149,56 +225,93 @@ def test_stop_worker(cluster, new_database):
         assert not oracle.differences(session, "other", [Vote("other", "home")])
 
 
-KINDS = ("row", "sum", "trigger", "teams", "lock")
+def test_a_stranger_who_says_he_is_pg_restore(cluster, db):
+    """Before anything was folded a worker waits for jobs that restore a dump. Others that take their name are not waited for."""
+    cluster.sql("CREATE ROLE restorer LOGIN")
+    with db.connect(user="restorer", application_name="pg_restore"):
+        db.sql(VOTE)
+        eventually("the first vote is folded", lambda: db.pending() == 0)
+
+
+def test_strangers_who_notify_all_the_time(new_cluster, new_database):
+    """Who notifies takes turns at the commit, each until it is on disk. A fold waits for its turn among many slow ones."""
+    cluster = new_cluster(fsync="on")
+    db = new_database(cluster)
+    db.sql(VOTE)
+    eventually("it is folded", lambda: db.pending() == 0)
+
+    def notify(_stop):
+        with cluster.connect() as session:
+            # A slow disk: each flush of this session waits for others to join.
+            session.execute("SET commit_delay = 100000")
+            session.execute("SET commit_siblings = 0")
+            session.execute("CREATE TEMP TABLE t (n int)")
+            while not _stop.is_set():
+                with session.transaction():
+                    session.execute("INSERT INTO t VALUES (1)")
+                    session.execute("SELECT txid_current(), pg_notify('stranger', 'x')")
+
+    with running(*[notify] * 6):
+        db.sql(VOTE)
+        eventually("the vote is folded beside them", lambda: db.pending() == 0)
+    assert db.value("SELECT last_error IS NULL FROM vote_agg.stat_fold")
+
+
+def test_a_full_queue_of_notifications(new_cluster, new_database):
+    """Anybody who may connect can listen, take none, and fill the queue. Folds go on, notify nobody, and say so."""
+    cluster = new_cluster()
+    if not cluster.sql("SELECT FROM pg_settings WHERE name = 'max_notify_queue_pages'"):
+        pytest.skip("the queue of this server holds 8 GB")
+    cluster.configure(max_notify_queue_pages=64)
+    cluster.restart()
+    db = new_database(cluster)
+    db.sql(VOTE)
+    eventually("it is folded", lambda: db.pending() == 0)
+    with db.connect() as sleeper, db.connect() as filler:
+        sleeper.execute("LISTEN stranger")
+        sleeper.execute("BEGIN")
+        sleeper.execute("SELECT 1")
+        with pytest.raises(psycopg.errors.ProgramLimitExceeded):
+            for n in range(1_000):
+                filler.execute("SELECT pg_notify('stranger', %s)", (f"{n}" + "x" * 7_000,))
+        db.sql(VOTE)
+        eventually("the vote is folded all the same", lambda: db.pending() == 0)
+        assert "nobody was notified" in db.value("SELECT last_error FROM vote_agg.stat_fold")
+        sleeper.execute("COMMIT")
+    heard = []
+    with db.connect() as listener:
+        listener.add_notify_handler(lambda notification: heard.append(notification.payload))
+        listener.execute("LISTEN vote_agg")
+        eventually("the next fold rings", lambda: (db.sql(VOTE), listener.execute("SELECT 1"), heard)[2])
+    eventually("nothing is wrong any more", lambda: db.value("SELECT last_error IS NULL FROM vote_agg.stat_fold"))
 
 
 def test_twenty_of_a_thousand(cluster, new_database):
     """Matches poisoned in five ways, in the same folds as all others: the 980 are folded, the 20 named, and then they heal."""
     db = new_database(cluster)
     db.configure(worker="off", max_teams=10)
-    poisoned = [f"poison {kind} {n}" for kind in KINDS for n in range(4)]
-    healthy = [f"match {n}" for n in range(980)]
+    poison, healthy = Poison(db.connect, 4), [f"match {n}" for n in range(980)]
     with db.connect() as session, db.connect() as stranger:
 
         def vote(matches):
             elements = "SELECT jsonb_agg(jsonb_build_object('match_id', m, 'team_choice', 'home', 'country_code', 'FR')) FROM unnest(%s::text[]) m"
             session.execute(f"SELECT bulk_increment(({elements}))", (matches,))
 
-        vote(poisoned + healthy)
+        vote(poison.names + healthy)
         db.settle()
-        for n in range(4):
-            session.execute(
-                "INSERT INTO vote_agg.pending_1 (h3_index, votes, at, source, in_total, match_id, team_choice) VALUES"
-                " (1, 1, now(), 0, true, %s, 'home')", (f"poison row {n}",))
-            session.execute(
-                "INSERT INTO vote_agg.pending_1 (votes, at, source, in_total, match_id, team_choice)"
-                " SELECT 9000000000000000000, now(), 0, true, %s, 'home' FROM generate_series(1, 2)", (f"poison sum {n}",))
-            for half in (0, 60):
-                with db.connect() as crowd:
-                    teams = f"SELECT array_agg('team ' || i) FROM generate_series({half}, {half} + 59) i"
-                    crowd.execute("SET vote_agg.max_teams = 1000")
-                    crowd.execute(f"SELECT bulk_increment(%s, ({teams}))", (f"poison teams {n}",))
-        session.execute("CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'poison'; END $$")
-        session.execute(
-            "CREATE TRIGGER poison BEFORE UPDATE ON vote_agg.country_aggregate FOR EACH ROW"
-            " WHEN (NEW.match_id LIKE 'poison trigger %') EXECUTE FUNCTION poison()")
-        stranger.execute("BEGIN")
-        stranger.execute("SELECT FROM vote_agg.country_aggregate WHERE match_id LIKE 'poison lock%' FOR UPDATE")
+        poison.pour(session, stranger)
         db.sql(f"ALTER DATABASE {db.name} RESET vote_agg.worker")
         with db.connect() as waker:
             waker.execute("SELECT total_votes FROM get_realtime_stats('match 1')")
         for _ in range(3):
-            vote(poisoned + healthy)
+            vote(poison.names + healthy)
         folded = "SELECT count(*) FROM vote_agg.live_stats() WHERE match_id LIKE 'match %' AND total_votes = 4"
         pending = "SELECT sum(rows) FROM vote_agg.stat_pending WHERE heap <> 'pending_aside'"
         eventually("the others are folded", lambda: db.value(pending) == 0)
         assert db.value(folded) == 980
         named = "SELECT set_aside FROM vote_agg.stat_fold"
-        assert sorted(eventually("the poisoned are named", lambda: db.value(named))) == sorted(poisoned)
-        # The causes go.
-        stranger.execute("ROLLBACK")
-        session.execute("DROP TRIGGER poison ON vote_agg.country_aggregate")
-        session.execute("DELETE FROM vote_agg.pending_aside WHERE h3_index = 1 OR votes > 1000000000000000000")
+        assert sorted(eventually("the poisoned are named", lambda: db.value(named))) == sorted(poison.names)
+        poison.heal(session, stranger)
         cluster.sql(f"ALTER DATABASE {db.name} SET vote_agg.max_teams = 1000")
         db.sql("SELECT vote_agg.stop_worker()")
         # A read in a new session starts the worker that knows the new setting.

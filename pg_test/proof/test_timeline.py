@@ -5,13 +5,13 @@ import datetime
 import psycopg
 import pytest
 
-import calls
-import clock
-from clock import MINUTE, Timed
+import timed_votes
+import vote_calls
 from test_dump import restore, target  # noqa: F401  (a fixture)
 from testkit import oracle
 from testkit.harness import SECONDS, eventually, random_for, running
 from ticker import Ticker
+from timed_votes import MINUTE, Timed
 
 START = datetime.datetime(2024, 7, 14, 19, 0, 17, tzinfo=datetime.timezone.utc)
 WIDTHS = [n * MINUTE for n in (1, 2, 5, 7, 60, 1_440)]
@@ -23,13 +23,13 @@ def any_votes(rng, how_many, start=START, minutes=200):
     journal = []
     for _ in range(how_many):
         at = start + rng.random() * minutes * MINUTE
-        vote = Timed(at, rng.choice(calls.TEAMS), rng.choice((1, 1, 2, 9)), rng.choice((None, *calls.COUNTRIES)))
+        vote = Timed(at, rng.choice(vote_calls.TEAMS), rng.choice((1, 1, 2, 9)), rng.choice((None, *vote_calls.COUNTRIES)))
         journal.append(vote)
         kind = rng.randrange(6)
         if kind == 0:
             later = at + rng.random() * 5 * MINUTE
             journal.append(vote._replace(at=later, votes=-vote.votes))
-            journal.append(vote._replace(at=later, team=rng.choice(calls.TEAMS)))
+            journal.append(vote._replace(at=later, team=rng.choice(vote_calls.TEAMS)))
         elif kind == 1 and vote.country:
             journal[-1] = vote._replace(in_total=False)
     return journal
@@ -40,13 +40,13 @@ def equal_at_all_times(session, match, journal, rng, kept_from=None):
     moments = [START - 3 * MINUTE + rng.random() * 220 * MINUTE for _ in range(6)]
     with oracle.one_snapshot(session):
         for width in WIDTHS:
-            assert clock.read_buckets(session, match, width) == clock.buckets(journal, width, kept_from=kept_from), width
+            assert timed_votes.read_buckets(session, match, width) == timed_votes.buckets(journal, width, kept_from=kept_from), width
             cut = rng.sample(moments, 2)
-            assert clock.read_buckets(session, match, width, *cut) == clock.buckets(journal, width, *cut, kept_from), (width, cut)
+            assert timed_votes.read_buckets(session, match, width, *cut) == timed_votes.buckets(journal, width, *cut, kept_from), (width, cut)
         for moment in moments:
-            read, as_of = clock.read_standing(session, match, moment)
-            assert as_of == clock.floor(moment)
-            assert read == clock.standing(journal, as_of), moment
+            read, as_of = timed_votes.read_standing(session, match, moment)
+            assert as_of == timed_votes.floor(moment)
+            assert read == timed_votes.standing(journal, as_of), moment
 
 
 def test_every_bucket_and_moment_is_a_recount(still):
@@ -55,7 +55,7 @@ def test_every_bucket_and_moment_is_a_recount(still):
     with still.connect(**CLOCK) as session:
         for round_ in range(8):
             votes = any_votes(rng, 40)
-            clock.record(session, "m", votes)
+            timed_votes.record(session, "m", votes)
             journal += votes
             equal_at_all_times(session, "m", journal, rng)
             if round_ % 2 == 0:
@@ -77,10 +77,10 @@ def test_the_servers_clock_decides(db):
             session.execute("SELECT purge_match('m')")
             before = session.execute("SELECT clock_timestamp()").fetchone()[0]
             session.execute("SELECT record_vote('m', 'home', NULL::text, 'FR', 3)")
-            read = clock.read_buckets(session, "m", MINUTE)
-            standing = clock.read_standing(session, "m", before)[0]
+            read = timed_votes.read_buckets(session, "m", MINUTE)
+            standing = timed_votes.read_standing(session, "m", before)[0]
             after = session.execute("SELECT clock_timestamp()").fetchone()[0]
-            return clock.floor(before) == clock.floor(after) and (read, standing, clock.floor(before))
+            return timed_votes.floor(before) == timed_votes.floor(after) and (read, standing, timed_votes.floor(before))
 
         read, standing, minute = eventually("all in one minute", in_one_minute)
         assert read == {(minute, "home"): (3, 3)} and standing == {}
@@ -95,16 +95,16 @@ def test_a_ticker_follows_from_the_messages(still, margin):
         for fold in range(150):
             if fold % 15 == 0:  # a rally of the teams in turn, which overtakes by any margin
                 total = session.execute("SELECT total_votes FROM get_realtime_stats('m')").fetchone()[0]
-                team, cell = calls.TEAMS[fold // 15 % 3], calls.CELLS[fold // 15 % 2]
-                rally = calls.placed_vote(rng, "m")._replace(team=team, cell=cell, votes=2 * max(total, 0) + 100)
-                session.execute(*calls.record(rally))
+                team, cell = vote_calls.TEAMS[fold // 15 % 3], vote_calls.CELLS[fold // 15 % 2]
+                rally = vote_calls.placed_vote(rng, "m")._replace(team=team, cell=cell, votes=2 * max(total, 0) + 100)
+                session.execute(*vote_calls.record(rally))
             for _ in range(rng.choice((1, 1, 2, 30))):
-                vote = calls.any_vote(rng, "m")._replace(cell=rng.choice((None, *calls.CELLS[:4])))
-                session.execute(*calls.record(vote))
+                vote = vote_calls.any_vote(rng, "m")._replace(cell=rng.choice((None, *vote_calls.CELLS[:4])))
+                session.execute(*vote_calls.record(vote))
             if rng.random() < 0.2:
-                team, country = rng.choice(calls.TEAMS), rng.choice((None, *calls.COUNTRIES))
+                team, country = rng.choice(vote_calls.TEAMS), rng.choice((None, *vote_calls.COUNTRIES))
                 took = Timed(datetime.datetime.now(datetime.timezone.utc), team, -rng.choice((1, 40)), country)
-                clock.record(session, "m", [took])
+                timed_votes.record(session, "m", [took])
             session.execute("SELECT vote_agg.fold()")
         check_ticker(session, Ticker(margin), at_least=3)
 
@@ -129,8 +129,8 @@ def test_a_ticker_follows_under_load(db):
             rng = random_for("ticker", "load", number)
             with db.connect() as session:
                 while not stop.is_set():
-                    vote = calls.any_vote(rng, "m")._replace(cell=rng.choice(calls.CELLS), votes=rng.choice((1, 5, 50)))
-                    session.execute(*calls.record(vote))
+                    vote = vote_calls.any_vote(rng, "m")._replace(cell=rng.choice(vote_calls.CELLS), votes=rng.choice((1, 5, 50)))
+                    session.execute(*vote_calls.record(vote))
 
         return run
 
@@ -186,7 +186,7 @@ def test_what_is_erased_goes_on_counting(still, retention, target):  # noqa: F81
     journal = idle = any_votes(rng, 150, start, 190)
     with still.connect(**CLOCK) as session, still.connect(**CLOCK) as other:
         for match in ("m", "idle"):
-            clock.record(session, match, journal)
+            timed_votes.record(session, match, journal)
         session.execute("SELECT vote_agg.fold()")
         prune(session)
         assert horizon(session, "m") is None, "by default all is kept"
@@ -199,7 +199,7 @@ def test_what_is_erased_goes_on_counting(still, retention, target):  # noqa: F81
             prune(session)
             kept_from = horizon(session, "m")
             latest = datetime.datetime.now(datetime.timezone.utc)
-            assert clock.floor(before) <= kept_from + minutes * MINUTE <= clock.floor(latest)
+            assert timed_votes.floor(before) <= kept_from + minutes * MINUTE <= timed_votes.floor(latest)
             for table in ("timeline", "country_timeline"):
                 query = f"SELECT count(*) FROM vote_agg.{table} WHERE bucket > '-infinity' AND bucket < %s"
                 assert session.execute(query, (kept_from,)).fetchone()[0] == 0, table
@@ -209,7 +209,7 @@ def test_what_is_erased_goes_on_counting(still, retention, target):  # noqa: F81
 
             # Late votes, for minutes that are gone too, folded by a session that remembers where the erased rows were.
             late = any_votes(rng, 20, start, 190)
-            clock.record(other, "m", late)
+            timed_votes.record(other, "m", late)
             journal = journal + late
             check_after(session, "m", journal, rng)
             other.execute("SELECT vote_agg.fold()")
@@ -217,7 +217,7 @@ def test_what_is_erased_goes_on_counting(still, retention, target):  # noqa: F81
         retention(100)
         session.execute("SELECT 'a longer time brings nothing back'")
         late = Timed(start, "home", 5, "FR")
-        clock.record(session, "m", [late])
+        timed_votes.record(session, "m", [late])
         journal = [*journal, late]
         prune(session)
         assert horizon(session, "m") >= kept_from
@@ -236,11 +236,11 @@ def check_after(session, match, journal, rng):
     with oracle.one_snapshot(session):
         kept_from = horizon(session, match)
         for width in WIDTHS:
-            assert clock.read_buckets(session, match, width) == clock.buckets(journal, width, kept_from=kept_from), width
+            assert timed_votes.read_buckets(session, match, width) == timed_votes.buckets(journal, width, kept_from=kept_from), width
         now = datetime.datetime.now(datetime.timezone.utc)
         for moment in [kept_from, *(kept_from + rng.random() * (now - kept_from) for _ in range(4))]:
-            read, as_of = clock.read_standing(session, match, moment)
-            assert read == clock.standing(journal, as_of), moment
+            read, as_of = timed_votes.read_standing(session, match, moment)
+            assert read == timed_votes.standing(journal, as_of), moment
         # Everything read as of now, erased or not, is what the votes add up to.
         votes = [oracle.Vote(match, vote.team, None, vote.country, vote.votes, vote.in_total) for vote in journal]
         at = {key: n for key, n in oracle.expected(match, votes).items() if key[0] == "at" and n}
@@ -257,11 +257,11 @@ def test_the_worker_erases_and_a_reader_sees_one_moment(db, retention):
     now = datetime.datetime.now(datetime.timezone.utc)
     old = [Timed(now - n * MINUTE, "home", n, "FR") for n in range(5, 60)]
     with db.connect() as session, db.connect(**CLOCK) as reader:
-        clock.record(session, "m", old)
+        timed_votes.record(session, "m", old)
         session.execute("SELECT record_vote('m', 'home', NULL::text, 'FR')")
         eventually("the worker folds", lambda: db.pending() == 0)
         reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-        before = clock.read_buckets(reader, "m", MINUTE), clock.read_standing(reader, "m", now)
+        before = timed_votes.read_buckets(reader, "m", MINUTE), timed_votes.read_standing(reader, "m", now)
         retention(3)
 
         def erased():
@@ -269,8 +269,8 @@ def test_the_worker_erases_and_a_reader_sees_one_moment(db, retention):
             return horizon(session, "m")
 
         kept_from = eventually("the worker erases", erased)
-        assert before == (clock.read_buckets(reader, "m", MINUTE), clock.read_standing(reader, "m", now))
+        assert before == (timed_votes.read_buckets(reader, "m", MINUTE), timed_votes.read_standing(reader, "m", now))
         reader.execute("COMMIT")
-        assert min(bucket for bucket, _ in clock.read_buckets(reader, "m", MINUTE)) >= kept_from
+        assert min(bucket for bucket, _ in timed_votes.read_buckets(reader, "m", MINUTE)) >= kept_from
         total = reader.execute("SELECT votes -> 'home' FROM get_match_at('m', 'infinity') WHERE country_code = 'FR'").fetchone()[0]
         assert total == sum(vote.votes for vote in old) + 1

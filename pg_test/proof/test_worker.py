@@ -1,6 +1,7 @@
 """The background worker: started by votes, one a database, gone when told, and never needed for a vote to be safe."""
 
 import threading
+import time
 
 import psycopg
 import pytest
@@ -27,6 +28,11 @@ def workers(db):
     return [pid for (pid,) in db.sql(f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {IS_WORKER}")]
 
 
+def running_worker(db):
+    """The worker, which may come and go between two looks. Votes in another match start one then, as looks do not."""
+    return eventually("a worker runs", lambda: (db.sql("SELECT record_vote('another', 'home')"), db.worker())[1])
+
+
 def folded(db):
     return eventually("the worker has folded everything", lambda: db.pending() == 0 or None)
 
@@ -48,7 +54,7 @@ def test_64_sessions_start_one(cluster, db, new_database):
 
     with running(*[vote] * 64):
         pass
-    eventually("a worker runs", db.worker)
+    running_worker(db)
     eventually("one worker stays", lambda: len(workers(db)) <= 1)
     other = new_database(cluster)
     other.sql(VOTE)
@@ -81,12 +87,63 @@ def test_two_databases_have_a_worker_each(cluster, new_database):
 
 def test_it_leaves_when_idle_and_comes_back(db):
     db.sql(VOTE)
-    pid = eventually("a worker runs", db.worker)
+    pid = running_worker(db)
     eventually("it leaves", lambda: not workers(db) and db.worker() is None)
     db.sql(VOTE)
-    assert eventually("another one runs", db.worker) != pid
+    assert running_worker(db) != pid, "another one runs"
     folded(db)
     equals(db, 2, folded=True)
+
+
+@pytest.mark.parametrize("hold", ["LOCK TABLE vote_agg.feed IN EXCLUSIVE MODE", "SELECT rebuild_match('other')"], ids=["lock", "rebuild"])
+def test_votes_that_come_while_it_leaves_are_folded_in_the_end(db, hold):
+    """A session that saw the worker a moment ago looks for none. So a worker that gave its lock up, and cannot fold, stays."""
+    of_worker = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 21 AND granted AND database = %s"
+    number = db.value("SELECT oid FROM pg_database WHERE datname = current_database()")
+    # By plain SQL: who reads pending votes by a function starts a worker.
+    counted = "SELECT coalesce(max(votes[1]), 0) FROM vote_agg.feed WHERE match_id = 'm'"
+    db.sql(f"{VOTE}, cast_vote('other', 'ann', 'home')")
+    with db.connect() as voter, db.connect() as stranger, db.connect() as watcher:
+
+        def holders():
+            """Who has the worker's lock, while a session looks for it as often as one that votes does."""
+            voter.execute("BEGIN")
+            voter.execute(VOTE)
+            voter.execute("ROLLBACK")
+            return [pid for (pid,) in watcher.execute(of_worker, (number,)) if pid != voter.info.backend_pid]
+
+        # In one round the session may look just then, and start another worker.
+        for votes in range(2, 7):
+            eventually("a worker has its lock", holders)
+            eventually("it has given its lock up", lambda: not holders())
+            stranger.execute("BEGIN")
+            stranger.execute(hold)
+            voter.execute(VOTE)
+            time.sleep(3)  # for longer than a worker that has given up its lock stays
+            stranger.execute("ROLLBACK")
+            eventually("the vote is folded", lambda n=votes: watcher.execute(counted).fetchone()[0] == n)
+        equals(db, votes, folded=True)
+
+
+def test_the_first_vote_after_a_quiet_time_is_folded_at_once(new_cluster, new_database):
+    """The commit wakes the worker: by itself it would fold once a minute. A rolled back vote and a prepared one wake nobody, and
+    the next one that commits does."""
+    db = new_database(new_cluster(**{"vote_agg.fold_interval": "'1min'"}))
+    db.sql(VOTE)
+    folded(db)
+    with db.connect() as session:
+        started = time.monotonic()
+        for name in ("ROLLBACK", "PREPARE TRANSACTION 'later'"):
+            time.sleep(6)  # for longer than the gap after a fold of one vote: the worker listens
+            session.execute("BEGIN")
+            session.execute(VOTE)
+            session.execute(name)
+            if name != "ROLLBACK":
+                session.execute("ROLLBACK PREPARED 'later'")
+            session.execute(VOTE)
+            folded(db)
+        assert time.monotonic() - started < 60, "a vote waited for a fold of the worker's own"
+    equals(db, 3, folded=True)
 
 
 @pytest.mark.parametrize("point", ["fold:sized", "fold:drained", "fold:done"])
@@ -176,7 +233,7 @@ def test_a_broken_row(cluster, db):
 
 def test_drop_extension_while_it_runs(db):
     db.sql(VOTE)
-    eventually("a worker runs", db.worker)
+    running_worker(db)
     db.sql("DROP EXTENSION vote_agg")
     eventually("it has left", lambda: not workers(db))
     db.sql("CREATE EXTENSION vote_agg")
@@ -209,7 +266,7 @@ def test_drop_database_while_it_runs(cluster, new_database):
     forced, patient = new_database(cluster), new_database(cluster)
     for db in (forced, patient):
         db.sql(VOTE)
-        eventually("a worker runs", db.worker)
+        running_worker(db)
     cluster.sql(f"DROP DATABASE {forced.name} WITH (FORCE)")
 
     def dropped():

@@ -18,7 +18,7 @@ def all_cells(resolution):
     return reference.uncompact_cells(reference.get_res0_cells(), resolution)
 
 
-class World:
+class WorldwideMatch:
     """A match; `votes` is what was cast, by cell and team."""
 
     def __init__(self, db, match):

@@ -1,6 +1,6 @@
 """The two heaps of pending votes: fill them, fold them, tend them, and read everything through their marks."""
 
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.harness import eventually
 
@@ -8,8 +8,8 @@ TURN_SIZE = "3MB"  # small, but several times the slack that marks leave below t
 ROWS = 6_000  # about 45 blocks
 ROUNDS = 8  # of so many rows: enough to leave the slack behind
 
-LATE = oracle.Vote("m", "home", calls.CELLS[7], "BR", 1_000_000)
-LATE_CALL = (calls.record(LATE)[0], *calls.record(LATE)[1])
+LATE = oracle.Vote("m", "home", vote_calls.CELLS[7], "BR", 1_000_000)
+LATE_CALL = (vote_calls.record(LATE)[0], *vote_calls.record(LATE)[1])
 FOLD = "SELECT vote_agg.fold()"
 
 
@@ -32,7 +32,7 @@ def fold_on(db, journal, rounds=ROUNDS):
     for _ in range(rounds):
         journal.append(grow(db, ROWS))
         equals(db, journal)
-        db.sql(FOLD)
+        db.fold()
         equals(db, journal)
 
 
@@ -70,7 +70,7 @@ def turn(db, journal):
 
     def turned():
         journal.append(grow(db, 3 * ROWS))
-        db.sql(FOLD)
+        db.fold()
         return current(db) != before
 
     eventually("the other heap has its turn", turned)
@@ -80,7 +80,7 @@ def empty(db):
     """Folds and vacuums until the heap whose turn it is not holds no block."""
 
     def emptied():
-        db.sql(FOLD)
+        db.fold()
         tend(db)
         return db.value("SELECT pg_relation_size(%s::regclass)", f"vote_agg.pending_{3 - current(db)}") == 0
 

@@ -2,7 +2,7 @@
 
 import json
 
-from calls import CELLS, COUNTRIES, TEAMS
+from vote_calls import CELLS, COUNTRIES, TEAMS
 
 MATCHES = ("a", "b", "Ünïted; --")
 PLAIN, PARTED = "app.plain", "app.parted"

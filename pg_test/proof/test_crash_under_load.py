@@ -9,7 +9,7 @@ import time
 import psycopg
 import pytest
 
-import calls
+import vote_calls
 from testkit import oracle
 from testkit.harness import KILLS, eventually, kill, random_for, running
 
@@ -39,7 +39,7 @@ class Voter:
 
     def transaction(self, session):
         match = self.rng.choice(MATCHES)
-        statements, votes = calls.some(self.rng, match, calls.any_vote)
+        statements, votes = vote_calls.some(self.rng, match, vote_calls.any_vote)
         ids = []
         session.execute("BEGIN")
         for statement in statements:
@@ -124,12 +124,14 @@ def kill_postmaster(db):
 
 
 def kill_worker(db):
-    kill(db.cluster, eventually("a worker runs", db.worker))
+    while not kill(db.cluster, eventually("a worker runs", db.worker)):
+        pass  # it was at its end already
 
 
 def kill_voter(db):
     query = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ~ '^INSERT INTO journal'"
-    kill(db.cluster, eventually("somebody votes", lambda: db.sql(query))[0][0])
+    while not kill(db.cluster, eventually("somebody votes", lambda: db.sql(query))[0][0]):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -165,10 +167,10 @@ def test_prepared_votes_survive_the_crash_of_a_server_that_was_folding(own):
     """A vote prepared before, committed after; folds in both lives."""
     votes = []
     for life in range(3):
-        vote = oracle.Vote("final", "away", calls.CELLS[life], "BR", 10**life)
+        vote = oracle.Vote("final", "away", vote_calls.CELLS[life], "BR", 10**life)
         with own.connect() as session:
             session.execute("BEGIN")
-            session.execute(*calls.record(vote))
+            session.execute(*vote_calls.record(vote))
             session.execute(f"PREPARE TRANSACTION 'life {life}'")
         own.sql("SELECT record_vote('final', 'home')")
         votes.append(oracle.Vote("final", "home"))

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from heaps import FOLD, LATE, LATE_CALL, ROWS, TURN_SIZE, empty, equals, fold_on, fold_until_the_mark_moves, grow, turn
+from pending_heaps import FOLD, LATE, LATE_CALL, ROWS, TURN_SIZE, empty, equals, fold_on, fold_until_the_mark_moves, grow, turn
 from testkit.debugger import FOLD_POINTS, VOTE_POINTS, Debugger
 from testkit.harness import SERVER_ENDS, kill
 

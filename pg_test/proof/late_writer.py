@@ -1,12 +1,12 @@
 """A writer that has locked the heap, stands somewhere, and ends long after others went on."""
 
-from heaps import LATE_CALL
+from pending_heaps import LATE_CALL
 from testkit.debugger import VOTE_POINTS, Debugger
 
 WHERE = (*VOTE_POINTS, "idle", "savepoint", "prepared", "prepared late")
 
 
-class Late:
+class LateWriter:
     def __init__(self, db, where):
         self.where, self.name = where, f"late in {db.name}"
         self.session = db.connect()
