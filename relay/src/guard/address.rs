@@ -2,13 +2,22 @@
 
 use axum::http::HeaderMap;
 use ipnet::IpNet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 const FORWARDED_FOR: &str = "x-forwarded-for";
 
 /// The client's address, as the HTTP side puts it into a request.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientIp(pub IpAddr);
+
+/// What counts as one address: with IPv6 a /64, which is what one subscriber gets.
+#[must_use]
+pub fn prefix(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        ip => ip,
+    }
+}
 
 /// The client's address: the peer's, unless that is a proxy of ours; then the last one in X-Forwarded-For that is none.
 #[must_use]

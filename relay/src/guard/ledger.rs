@@ -1,6 +1,6 @@
 //! Amounts that addresses hold at the same time, such as unread bytes.
 
-use crate::guard::seats::prefix;
+use crate::guard::address::prefix;
 use foldhash::{HashMap, HashMapExt};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -71,10 +71,12 @@ mod tests {
     fn an_address_holds_up_to_its_limit() {
         let (ledger, one, other) = (Ledger::new(10, 15), IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::BROADCAST));
         let held = ledger.take(one, 10).expect("at the limit");
+        assert_eq!(held.amount(), 10);
         assert!(ledger.take(one, 1).is_none() && ledger.take(other, 6).is_none());
         let _five = ledger.take(other, 5).expect("at the limit of all");
         drop(held);
         assert!(ledger.take(one, 10).is_some());
-        assert_eq!(ledger.held.lock().expect("sound").1.len(), 1);
+        let held = ledger.held.lock().expect("sound");
+        assert_eq!((held.0, held.1.len()), (5, 1), "the other one's alone");
     }
 }

@@ -104,6 +104,17 @@ mod tests {
     }
 
     #[test]
+    fn a_browser_is_told_the_list_or_any() {
+        let list = |origins: &[&str]| {
+            let origins: Vec<_> = origins.iter().map(|origin| (*origin).to_owned()).collect();
+            Origins::new(&origins).expect("sound").list()
+        };
+        let both = ["https://a.example", "http://b.example"];
+        assert_eq!(list(&both), Some(both.map(HeaderValue::from_static).to_vec()));
+        assert_eq!(list(&["https://a.example", "*"]), None);
+    }
+
+    #[test]
     fn origins_are_compared_as_browsers_send_them() {
         for (written, sent) in [
             ("https://a.example:443", "https://a.example"),

@@ -34,3 +34,18 @@ impl Rates {
         self.joins.check().is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn a_connection_has_its_rates() {
+        let settings = ["relay", "--database-url=postgres://h/db", "--max-events=1", "--max-joins=1"];
+        let rates = Rates::new(&Config::try_parse_from(settings).expect("settings"));
+        assert!(rates.allow_event() && rates.allow_join() && rates.allow_join(), "a burst of twice as many");
+        // However slowly this runs, a million calls do not take a second each.
+        assert!((0..1_000_000).any(|_| !rates.allow_event()) && (0..1_000_000).any(|_| !rates.allow_join()));
+    }
+}

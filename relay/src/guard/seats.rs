@@ -3,27 +3,21 @@
 //! A seat belongs to a connection: an Engine.IO session or an event stream. It is free again when that is gone, whatever is
 //! said over it meanwhile. One that has left the namespace keeps its seat until somebody from its address needs it.
 
-use crate::connection::Transport;
+use crate::guard::address::prefix;
+use crate::guard::connection::Transport;
 use foldhash::{HashMap, HashMapExt};
+use socketioxide::socket::Sid;
 use std::collections::VecDeque;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 /// Connections above the limit that are let in only to be told so, from each address.
 const STANDING: usize = 16;
 
 /// The same in all.
 const ALL_STANDING: usize = 256;
-
-/// What counts as one address: with IPv6 a /64, which is what one subscriber gets.
-#[must_use]
-pub fn prefix(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
-        ip => ip,
-    }
-}
 
 /// All seats.
 pub struct Seats {
@@ -36,6 +30,8 @@ struct Taken {
     seats: usize,
     standing: usize,
     by_prefix: HashMap<IpAddr, Address>,
+    /// Sessions that began with polling. They use one connection after the other, and may end with a WebSocket.
+    polling: HashMap<Sid, Weak<Seat>>,
 }
 
 #[derive(Default)]
@@ -50,7 +46,11 @@ struct Address {
 pub struct Seat {
     seats: Arc<Seats>,
     prefix: IpAddr,
-    transport: Transport,
+    /// The connection that the session began with, or went over to.
+    transport: Mutex<Transport>,
+    /// Where it began with polling.
+    session: OnceLock<Sid>,
+    is_cut: AtomicBool,
     /// The limit that is met: there is no seat, and the connection may only be told so.
     pub refusal: Option<&'static str>,
     is_idle: AtomicBool,
@@ -60,7 +60,7 @@ pub struct Seat {
 impl Seats {
     #[must_use]
     pub fn new(all: usize, each: usize) -> Arc<Self> {
-        let taken = Taken { seats: 0, standing: 0, by_prefix: HashMap::new() };
+        let taken = Taken { seats: 0, standing: 0, by_prefix: HashMap::new(), polling: HashMap::new() };
         Arc::new(Self { all, each, taken: Mutex::new(taken) })
     }
 
@@ -99,8 +99,23 @@ impl Seats {
             address.standing += 1;
             taken.standing += 1;
         }
-        let (is_idle, is_evicted) = (AtomicBool::new(false), AtomicBool::new(false));
-        Some(Arc::new(Seat { seats: self.clone(), prefix, transport, refusal, is_idle, is_evicted }))
+        Some(Arc::new(Seat {
+            seats: self.clone(),
+            prefix,
+            transport: Mutex::new(transport),
+            session: OnceLock::new(),
+            is_cut: AtomicBool::new(false),
+            refusal,
+            is_idle: AtomicBool::new(false),
+            is_evicted: AtomicBool::new(false),
+        }))
+    }
+
+    /// The seat of a session that began with polling.
+    #[must_use]
+    pub fn of(&self, session: Sid) -> Option<Arc<Seat>> {
+        let seat = self.taken().polling.get(&session).cloned();
+        seat?.upgrade()
     }
 }
 
@@ -113,7 +128,7 @@ impl Address {
             looked_at.push(seat.clone());
             if gives_way {
                 self.seats -= 1;
-                seat.transport.cut();
+                seat.cut();
                 return true;
             }
         }
@@ -147,9 +162,47 @@ impl Seat {
         self.is_idle.load(Ordering::Relaxed)
     }
 
-    /// Ends the connection.
+    /// The session that has the seat, and polls.
+    pub fn name(self: &Arc<Self>, session: Sid) {
+        if self.session.set(session).is_ok() {
+            self.seats.taken().polling.insert(session, Arc::downgrade(self));
+        }
+    }
+
+    /// The session goes on over this connection alone.
+    pub fn move_to(&self, transport: Transport) {
+        let mut current = self.transport.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = transport;
+        if self.is_cut() {
+            current.cut();
+        }
+    }
+
+    /// The further requests of a session that polls are to be refused.
+    pub fn refuse(&self) {
+        self.is_cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the connection. A session that polls is to be refused from now on.
     pub fn cut(&self) {
-        self.transport.cut();
+        let current = self.transport.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_cut.store(true, Ordering::Relaxed);
+        current.cut();
+    }
+
+    /// Ends the connection. A client that was told why has a moment to read it.
+    pub fn cut_after(self: &Arc<Self>, moment: Duration) {
+        let seat = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(moment).await;
+            seat.cut();
+        });
+    }
+
+    /// Whether it was ended.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Relaxed)
     }
 }
 
@@ -157,6 +210,9 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut guard = self.seats.taken();
         let taken = &mut *guard;
+        if let Some(session) = self.session.get() {
+            taken.polling.remove(session);
+        }
         let Some(address) = taken.by_prefix.get_mut(&self.prefix) else { return };
         if self.refusal.is_some() {
             address.standing -= 1;
@@ -174,7 +230,11 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::guard::connection::Connection;
     use std::net::Ipv4Addr;
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
 
     const ONE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const OTHER: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -212,15 +272,18 @@ mod tests {
     fn a_connection_outside_the_namespace_gives_way() {
         let seats = Seats::new(2, 2);
         let (one, two) = (admit(&seats, ONE).expect("free"), admit(&seats, ONE).expect("free"));
+        let session = Sid::new();
+        two.name(session);
         one.leave();
         two.leave();
-        assert!(one.take());
+        assert!(one.take() && seats.of(session).is_some_and(|seat| !seat.is_cut()) && seats.of(Sid::new()).is_none());
         let three = admit(&seats, ONE).expect("two gives way");
         assert_eq!((three.refusal, one.take(), two.take()), (None, true, false));
+        assert!(two.is_cut() && seats.of(session).is_some_and(|seat| seat.is_cut()) && !one.is_cut());
         assert!(admit(&seats, ONE).expect("told").refusal.is_some());
         drop((one, two, three));
         let taken = seats.taken();
-        assert_eq!((taken.seats, taken.by_prefix.len()), (0, 0));
+        assert_eq!((taken.seats, taken.by_prefix.len(), taken.polling.len()), (0, 0, 0));
     }
 
     #[test]
@@ -244,5 +307,95 @@ mod tests {
         assert!(admit(&seats, ip("2001:db8::ffff:2")).expect("told").refusal.is_some());
         assert!(admit(&seats, ip("2001:db8:0:1::1")).expect("free").refusal.is_none());
         assert_eq!(prefix(ip("::ffff:10.0.0.1")), ip("10.0.0.1"));
+    }
+
+    #[test]
+    fn all_together_few_are_told_that_there_is_no_seat() {
+        let seats = Seats::new(0, 1);
+        let ip = |n: usize| IpAddr::from([10, 0, 0, u8::try_from(n).expect("small")]);
+        let told: Vec<_> = (0..ALL_STANDING).map(|n| admit(&seats, ip(n / STANDING)).expect("told")).collect();
+        assert!(told.iter().all(|seat| seat.refusal == Some("too_many_clients")));
+        assert!(admit(&seats, ip(200)).is_none() && admit(&seats, ip(0)).is_none());
+        assert_eq!(seats.taken().by_prefix.len(), ALL_STANDING / STANDING, "nothing is kept of one that was not let in");
+        drop(told);
+        let taken = seats.taken();
+        assert_eq!((taken.standing, taken.by_prefix.len()), (0, 0));
+    }
+
+    #[test]
+    fn only_those_outside_the_namespace_give_way() {
+        let seats = Seats::new(9, 2);
+        let (one, two) = (admit(&seats, ONE).expect("free"), admit(&seats, ONE).expect("free"));
+        assert!(!one.is_idle() && admit(&seats, ONE).expect("told").refusal.is_some(), "none is outside");
+        one.leave();
+        one.leave();
+        assert!(one.is_idle() && seats.taken().by_prefix[&ONE].idle.len() == 1, "noted once");
+        // There is a free seat for another address, so nobody gives way.
+        let _other = admit(&seats, OTHER).expect("free");
+        assert!(one.take() && !one.is_idle());
+        one.leave();
+        drop(two);
+        let _two = admit(&seats, ONE).expect("free");
+        assert!(one.take(), "two had gone");
+        let gone = admit(&Seats::new(1, 1), ONE).expect("free");
+        gone.leave();
+        assert_eq!(gone.seats.taken().by_prefix[&ONE].idle.iter().filter(|seat| seat.strong_count() > 0).count(), 1);
+    }
+
+    #[test]
+    fn a_seat_is_made_free_where_either_limit_is_met() {
+        for seats in [Seats::new(9, 1), Seats::new(1, 9)] {
+            let one = admit(&seats, ONE).expect("free");
+            one.leave();
+            let two = admit(&seats, ONE).expect("one gives way");
+            assert_eq!((two.refusal, one.take()), (None, false));
+        }
+    }
+
+    #[test]
+    fn a_session_that_polls_is_refused_from_now_on() {
+        let seat = admit(&Seats::new(9, 9), ONE).expect("free");
+        assert!(!seat.is_cut());
+        seat.refuse();
+        assert!(seat.is_cut());
+    }
+
+    /// A connection over loopback, and its other end.
+    async fn connected() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (Connection::new(accepted.expect("accepted").0, Duration::from_secs(9), None), client.expect("connected"))
+    }
+
+    #[tokio::test]
+    async fn the_connection_that_a_session_moved_to_is_the_one_that_ends() {
+        let ((first, mut first_end), (second, mut second_end)) = (connected().await, connected().await);
+        let seat = Seats::new(9, 9).admit(ONE, first.transport()).expect("free");
+        seat.move_to(second.transport());
+        seat.cut();
+        assert!(seat.is_cut());
+        let (mut one, mut other) = ([0], [0]);
+        let ended = tokio::select! {
+            read = first_end.read(&mut one) => ("first", read.ok()),
+            read = second_end.read(&mut other) => ("second", read.ok()),
+        };
+        assert_eq!(ended, ("second", Some(0)));
+        let (late, mut late_end) = connected().await;
+        seat.move_to(late.transport());
+        assert_eq!(late_end.read(&mut other).await.ok(), Some(0), "after it was ended");
+    }
+
+    #[test]
+    fn those_that_have_gone_are_not_remembered() {
+        let seats = Seats::new(9, 9);
+        let stays = admit(&seats, ONE).expect("free");
+        stays.leave();
+        for _ in 0..5 {
+            admit(&seats, ONE).expect("free").leave();
+        }
+        let last = admit(&seats, ONE).expect("free");
+        last.leave();
+        assert_eq!(seats.taken().by_prefix[&ONE].idle.len(), 2);
     }
 }

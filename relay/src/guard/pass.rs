@@ -5,7 +5,7 @@ use crate::guard::seats::Seat;
 use std::sync::Arc;
 
 /// A seat, and rates that no new session over the same transport renews.
-pub struct Admission {
+pub struct Pass {
     pub seat: Arc<Seat>,
     pub rates: Rates,
 }

@@ -1,5 +1,8 @@
-//! What can be set: flags with twins in the environment, parsed at the edge.
+//! All flags but those of votes.
 
+#[cfg(feature = "door")]
+use crate::config::door::DoorConfig;
+use crate::config::parse::{frame_ancestor, network, path_prefix, seconds};
 use clap::{Parser, ValueEnum};
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -73,7 +76,12 @@ pub struct Config {
     #[arg(long, env = "WS_PORT", default_value_t = 3001)]
     pub port: u16,
 
-    /// An address of its own for /metrics, /cache and the probes, such as 127.0.0.1:9001: the first two are served there alone then
+    /// The path that the relay is served below, such as /live, where a proxy passes it on; one that takes it off needs no setting
+    #[arg(long, env = "PATH_PREFIX", value_name = "PATH", default_value = "", value_parser = path_prefix)]
+    pub path_prefix: String,
+
+    /// An address of its own for /metrics, /cache and the probes, such as 127.0.0.1:9001: the first two are served there alone then. There
+    /// alone is DELETE /clients
     #[arg(long, env = "ADMIN", value_name = "ADDRESS:PORT")]
     pub admin: Option<SocketAddr>,
 
@@ -92,7 +100,7 @@ pub struct Config {
     pub auth: Auth,
 
     /// The one algorithm that tokens are signed with; in a JWKS each key says its own
-    #[arg(long, env = "JWT_ALGORITHM", value_enum, default_value_t = Algorithm::Hs256)]
+    #[arg(long, env = "JWT_ALGORITHM", value_enum, ignore_case = true, default_value_t = Algorithm::Hs256)]
     pub jwt_algorithm: Algorithm,
 
     /// The key that tokens are checked with: the secret for hs256 (at least 32 bytes), else the public key in PEM
@@ -172,27 +180,66 @@ pub struct Config {
     #[arg(long, env = "LINGER", default_value = "60", value_parser = seconds)]
     pub linger: Duration,
 
+    #[cfg(feature = "door")]
+    #[command(flatten)]
+    pub door: DoorConfig,
+
     /// The folder of the live map, served at `/`: what `make map` builds in client/map/dist
     #[arg(long, env = "MAP_DIR", value_name = "FOLDER")]
     pub map_dir: Option<PathBuf>,
+
+    /// Pages that may show the live map in a frame, separated by commas: origins, `self`, `none`, or `*` for any
+    #[arg(long, env = "FRAME_ANCESTORS", value_delimiter = ',', default_value = "self", value_parser = frame_ancestor)]
+    pub frame_ancestors: Vec<String>,
 
     /// How logs are written
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
     pub log_format: LogFormat,
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let text = text.trim();
-    let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| IpNet::from(ip.to_canonical())));
-    net.map_err(|_| "give an address such as 10.0.0.1 or a network such as 10.0.0.0/8".to_owned())
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "give a number of seconds".to_owned())?;
-    if !(0.001..=86_400.0).contains(&seconds) {
-        return Err("give 0.001 to 86400 seconds".to_owned());
+impl Config {
+    /// The header in which a trusted proxy says from which country a request comes.
+    #[cfg(feature = "door")]
+    #[must_use]
+    pub const fn country_header(&self) -> Option<&axum::http::HeaderName> {
+        self.door.country_header.as_ref()
     }
-    Ok(Duration::from_secs_f64(seconds))
+
+    /// Without votes there is none.
+    #[cfg(not(feature = "door"))]
+    #[must_use]
+    pub const fn country_header(&self) -> Option<&axum::http::HeaderName> {
+        None
+    }
+
+    /// The word of the setting for those who may vote. None: votes are not taken.
+    #[cfg(feature = "door")]
+    #[must_use]
+    pub fn voters(&self) -> Option<&'static str> {
+        let takes_votes = self.door.votes_url.is_some() || self.door.votes_url_file.is_some();
+        takes_votes.then(|| self.door.votes.word())
+    }
+
+    /// Without votes nobody.
+    #[cfg(not(feature = "door"))]
+    #[must_use]
+    pub const fn voters(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Votes a second that one address may send: none where votes are not taken.
+    #[cfg(feature = "door")]
+    #[must_use]
+    pub fn votes_of_one_address(&self) -> u32 {
+        self.voters().map_or(0, |_| self.door.max_votes_per_ip)
+    }
+
+    /// Without votes there are none.
+    #[cfg(not(feature = "door"))]
+    #[must_use]
+    pub const fn votes_of_one_address(&self) -> u32 {
+        0
+    }
 }
 
 #[cfg(test)]
@@ -213,6 +260,25 @@ mod tests {
         }
         for bad in ["", "10.0.0.0/33", "10.0.0", "proxy.example"] {
             assert!(network(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_a_path() {
+        for (given, meant) in [("", ""), ("/", ""), ("/live", "/live"), ("/a/b.c/", "/a/b.c")] {
+            assert_eq!(path_prefix(given).as_deref(), Ok(meant));
+        }
+        for bad in ["live", "/live?x", "/a b", "/a//b", "/%2e", "https://example.org/live"] {
+            assert!(path_prefix(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn frames_are_of_origins() {
+        assert_eq!(frame_ancestor(" self").as_deref(), Ok("'self'"));
+        assert_eq!(frame_ancestor("https://*.example.org:8443").as_deref(), Ok("https://*.example.org:8443"));
+        for bad in ["", "'self'", "example.org", "https://a; script-src *", "https://a b", "https://", "https://a/path"] {
+            assert!(frame_ancestor(bad).is_err(), "{bad}");
         }
     }
 
