@@ -1,7 +1,7 @@
 //! The database: how it is reached, asked and heard.
 
 /// The database's address, as people write it.
-mod address;
+pub mod address;
 /// Folding from here, where no worker can.
 pub mod fallback_fold;
 /// The session that listens: notifications become a doorbell.

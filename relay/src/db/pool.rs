@@ -3,12 +3,14 @@
 use crate::config::Config;
 use crate::db::address;
 use crate::db::statements::{Change, Sql, StatsRow};
-use crate::db::tls::connector;
 use crate::error::{Error, Result};
+use crate::metrics::durations;
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime};
+use foldhash::HashSet;
+use prometheus_client::metrics::histogram::Histogram;
 use std::future::Future;
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -17,10 +19,15 @@ use vote_agg_core::feed::message::{Message, Snapshot};
 /// How long an answer may take. What is asked takes milliseconds; a snapshot of the largest matches takes a few seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// Names of matches that are looked up one by one.
+const FEW: usize = 20;
+
 /// The way to the database.
 pub struct Database {
     pub postgres: tokio_postgres::Config,
     pub tls: MakeRustlsConnect,
+    /// How long statements took.
+    pub statements: Histogram,
     pool: Pool,
     sql: RwLock<Option<Arc<Sql>>>,
 }
@@ -31,17 +38,9 @@ impl Database {
     /// # Errors
     /// [`Error::Config`] for an address or a file of certificates that makes no sense.
     pub fn new(config: &Config) -> Result<Self> {
-        let (mut postgres, ca) = address::parse(config)?;
-        if postgres.get_application_name().is_none() {
-            postgres.application_name("vote-agg-relay");
-        }
-        if postgres.get_connect_timeout().is_none() {
-            postgres.connect_timeout(Duration::from_secs(5));
-        }
-        // A peer that is gone without a word is noticed by the system too, below our own patience.
-        postgres.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
-        postgres.tcp_user_timeout(Duration::from_secs(20));
-        let tls = connector(config.database_ca.as_deref().or(ca.as_deref()))?;
+        let written = address::written("DATABASE_URL", config.database_url.as_ref(), config.database_url_file.as_ref())?;
+        let written = written.ok_or_else(|| Error::Config("the relay needs DATABASE_URL or DATABASE_URL_FILE".into()))?;
+        let (postgres, tls) = address::reach("DATABASE_URL", &written, "vote-agg-relay", config.database_ca.as_deref())?;
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let pool = Pool::builder(Manager::from_config(postgres.clone(), tls.clone(), recycling))
             .max_size(config.database_sessions.into())
@@ -53,7 +52,7 @@ impl Database {
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|e| Error::Config(format!("DATABASE_SESSIONS: {e}")))?;
-        Ok(Self { postgres, tls, pool, sql: RwLock::new(None) })
+        Ok(Self { postgres, tls, statements: durations(), pool, sql: RwLock::new(None) })
     }
 
     /// What is known of the extension is looked up again: it may have been created anew elsewhere.
@@ -97,6 +96,16 @@ impl Database {
         Ok(self.query(|sql| sql.changes.clone(), &params).await?.iter().map(Change::from).collect())
     }
 
+    /// Those of the matches that exist.
+    ///
+    /// # Errors
+    /// What the database has against it, or no answer in time.
+    pub async fn existing(&self, matches: &[String]) -> Result<HashSet<String>> {
+        let text = |sql: &Sql| if matches.len() > FEW { sql.existing_of_many.clone() } else { sql.existing.clone() };
+        let rows = self.query(text, &[(&matches, Type::TEXT_ARRAY)]).await?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
     /// The match at this moment, at little cost.
     ///
     /// # Errors
@@ -125,7 +134,10 @@ impl Database {
         let answer = patiently(async {
             let Some(client) = &asked.client else { return Err(Error::Unavailable) };
             let sql = self.sql(client).await?;
-            Ok(client.query_typed(&text(&sql), params).await?)
+            let began = Instant::now();
+            let rows = client.query_typed(&text(&sql), params).await?;
+            self.statements.observe(began.elapsed().as_secs_f64());
+            Ok(rows)
         })
         .await;
         if !matches!(answer, Err(Error::Timeout)) {

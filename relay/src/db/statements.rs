@@ -12,6 +12,8 @@ pub struct Sql {
     pub schema: String,
     pub changes: String,
     heads: String,
+    pub existing: String,
+    pub existing_of_many: String,
     pub snapshot: String,
     pub update: String,
     pub stats: String,
@@ -30,6 +32,14 @@ impl Sql {
                 "SELECT m.match_id, s.seq, s.epoch, s.status, s.votes_per_minute FROM unnest($1) AS m(match_id)
                  CROSS JOIN LATERAL {schema}.get_realtime_stats(m.match_id) AS s"
             ),
+            // Votes that are still to be folded count too. The first statement looks at them once for each name, the second one
+            // only once, but at all matches.
+            existing_of_many: "SELECT m FROM vote_agg.matches() AS m WHERE m = ANY ($1)".to_owned(),
+            existing: format!(
+                "SELECT m.match_id FROM unnest($1) AS m(match_id)
+                 CROSS JOIN LATERAL {schema}.get_realtime_stats(m.match_id) AS s
+                 WHERE s.epoch IS NOT NULL OR s.status <> 'unknown' OR s.total_votes <> 0"
+            ),
             snapshot: format!("SELECT {schema}.get_match_snapshot($1, $2)::text"),
             update: format!("SELECT {schema}.get_match_update($1, $2)::text"),
             stats: format!("SELECT to_jsonb(s)::text FROM {schema}.get_realtime_stats($1) AS s"),
@@ -39,16 +49,24 @@ impl Sql {
     /// Finds the extension.
     ///
     /// # Errors
-    /// [`Error::NoExtension`] where there is none.
+    /// [`Error::NoExtension`] where there is none, [`Error::NoRights`] where the role may not call what is called here.
     pub async fn find(client: &Client) -> Result<Self> {
         let row = client
             .query_opt(
-                "SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
+                "SELECT pg_catalog.quote_ident(n.nspname), pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND coalesce((
+                     SELECT pg_catalog.bool_and(pg_catalog.has_schema_privilege(p.pronamespace, 'USAGE')
+                                                AND pg_catalog.has_function_privilege(p.oid, 'EXECUTE'))
+                     FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace f ON f.oid = p.pronamespace
+                     WHERE (p.pronamespace = n.oid AND p.proname IN ('get_match_changes', 'get_realtime_stats', 'get_match_snapshot',
+                                                                     'get_match_update'))
+                        OR (f.nspname = 'vote_agg' AND p.proname = 'matches')), true), current_user::text
+                 FROM pg_catalog.pg_extension e
                  JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vote_agg'",
                 &[],
             )
-            .await?;
-        Ok(Self::new(row.ok_or(Error::NoExtension)?.get(0)))
+            .await?
+            .ok_or(Error::NoExtension)?;
+        if row.get(1) { Ok(Self::new(row.get(0))) } else { Err(Error::NoRights(row.get(2))) }
     }
 
     /// The feed of many matches, each past its own seq, in one statement.

@@ -52,22 +52,36 @@ impl FollowedMatch {
         self.note_existence(&new);
         *audience.change() = Some(new);
         for room in audience.rooms.values_mut() {
-            room.history.clear();
+            room.recent.clear();
         }
         if old.is_none() {
             let native = audience.rooms.entry(None).or_default();
-            past.into_iter().for_each(|update| native.history.push(update));
+            past.into_iter().for_each(|update| native.recent.push(update));
             return Ok(());
         }
         let resolutions: Vec<_> = audience.rooms.keys().copied().collect();
         for resolution in resolutions {
-            let Some((seq, epoch, json)) = audience.snapshot(resolution, out.metrics)? else { continue };
+            let Some((seq, epoch, json)) = audience.snapshot(resolution, None, out.metrics)? else { continue };
             audience.find_slow(&self.match_id, resolution, out.metrics);
             let mut rooms = HashSet::new();
             let mut listeners = 0;
-            for member in audience.members.values().filter(|m| m.behind.is_none() && m.subscription.resolution == resolution) {
+            let mut viewers = Vec::new();
+            for (sid, member) in
+                audience.members.iter().filter(|(_, m)| m.behind.is_none() && m.subscription.resolution == resolution)
+            {
+                if member.subscription.area.is_some() {
+                    viewers.push((*sid, member.socket.clone(), member.client.clone(), member.subscription.clone()));
+                    continue;
+                }
                 rooms.extend(member.subscription.rooms(&self.match_id));
                 listeners += 1;
+            }
+            for (sid, socket, client, subscription) in viewers {
+                if audience.greet(out, &socket, &client, &subscription).is_err()
+                    && let Some(member) = audience.members.get_mut(&sid)
+                {
+                    member.fall_behind(sid, &self.match_id, out.metrics);
+                }
             }
             out.broadcast(rooms.into_iter().collect(), listeners, event::SNAPSHOT, &json).await;
             audience.stream(resolution, StreamItem::Snapshot { seq, epoch, json });

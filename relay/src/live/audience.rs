@@ -1,13 +1,15 @@
-//! Those who follow one match, and what they are sent.
+//! Those who follow one match, what they are sent, and how a client that comes back goes on.
 
 use crate::db::statements::Head;
 use crate::error::{Error, Result};
+use crate::live::area::Area;
 use crate::live::client::{Client, Ticket};
 use crate::live::event::{self, Event, Update};
-use crate::live::history::History;
 use crate::live::member::{Joined, Member, Outlet, StreamItem};
+use crate::live::recent::Recent;
 use crate::live::state::MatchState;
 use crate::live::subscription::{Subscription, event_room, room};
+use crate::live::view::{Arrived, SnapshotWithin};
 use crate::metrics::Metrics;
 use foldhash::HashMap;
 use serde_json::value::RawValue;
@@ -18,11 +20,12 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::broadcast;
 use vote_agg_core::Resolution;
+use vote_agg_core::feed::message::CellVotes;
 
 /// What the followers at one resolution share.
 #[derive(Default)]
 pub struct Room {
-    pub history: History,
+    pub recent: Recent,
     pub stream: Option<broadcast::Sender<StreamItem>>,
 }
 
@@ -80,7 +83,7 @@ impl Audience {
                 }
                 socket.join(subscription.rooms(match_id));
                 // A client goes on from there once. What it sent as epoch is not kept.
-                let subscription = Subscription { since: None, ..subscription };
+                let subscription = Subscription { since: None, from: None, ..subscription };
                 let member = Member { socket: socket.clone(), client: client.clone(), subscription, behind: None };
                 self.members.insert(socket.id, member);
                 self.idle_since = None;
@@ -130,19 +133,25 @@ impl Audience {
         }
     }
 
-    /// The state at a resolution, encoded once as long as it is the same.
+    /// The state at a resolution, encoded once as long as it is the same; of an area, encoded for the one that asks.
     ///
     /// # Errors
     /// When it cannot be rolled up or encoded.
     pub fn snapshot(
         &mut self,
         resolution: Option<Resolution>,
+        area: Option<&Area>,
         metrics: &Metrics,
     ) -> Result<Option<(i64, String, Arc<RawValue>)>> {
         let Some(state) = &self.state else { return Ok(None) };
-        let json = match self.snapshots.get(&resolution) {
-            Some(json) => json.clone(),
-            None => {
+        let json = match (area, self.snapshots.get(&resolution)) {
+            (Some(area), _) => {
+                metrics.snapshots.inc();
+                let snapshot = state.snapshot_within(resolution, Some(area));
+                event::raw(&SnapshotWithin { snapshot, area: &area.cells })?
+            }
+            (None, Some(json)) => json.clone(),
+            (None, None) => {
                 metrics.snapshots.inc();
                 let json = event::raw(&state.snapshot_at(resolution)?)?;
                 self.snapshots.insert(resolution, json.clone());
@@ -166,43 +175,63 @@ impl Audience {
             return None;
         }
         let (since, seq, resolution) = (*since, state.seq, subscription.resolution);
-        let mut missed = self.rooms.get(&resolution)?.history.since(since, seq);
+        let mut missed = self.rooms.get(&resolution)?.recent.since(since, seq);
         if missed.is_none()
             && let Some(resolution) = resolution
         {
-            let native = &self.rooms.get(&None)?.history;
+            let native = &self.rooms.get(&None)?.recent;
             native.since(since, seq)?;
             let rolled_up = native.rolled_up(resolution, state)?;
             let room = self.rooms.get_mut(&Some(resolution))?;
-            room.history = rolled_up;
-            missed = room.history.since(since, seq);
+            room.recent = rolled_up;
+            missed = room.recent.since(since, seq);
         }
         missed.filter(|missed| missed.iter().all(|update| update.epoch() == epoch))
     }
 
-    /// Sends the updates that the client missed, or a snapshot.
+    /// The cells that have come into a client's area, as they are now. None: its area is the same.
+    fn arrived(&self, subscription: &Subscription) -> Result<Option<Arc<RawValue>>> {
+        let (Some(from), Some(state)) = (&subscription.from, &self.state) else { return Ok(None) };
+        let mut cells = match from {
+            // All cells: none can come.
+            None => Vec::new(),
+            Some(_) => state.cells_within(subscription.resolution, subscription.area.as_deref()),
+        };
+        cells.retain(|CellVotes(cell, _)| from.as_ref().is_none_or(|from| !from.contains(*cell)));
+        let stand = (state.seq, state.epoch.as_deref().unwrap_or_default());
+        let resolution = subscription.resolution.map(u8::from);
+        Ok(Some(event::raw(&Arrived::new(&state.match_id, stand, resolution, subscription.area.as_deref(), &cells))?))
+    }
+
+    /// Sends the updates that the client missed and what has come into its area, or a snapshot.
     ///
     /// # Errors
     /// [`Error::Slow`] when its queue has no room for either, or when the state cannot be encoded.
     pub fn greet(&mut self, out: Outlet<'_>, socket: &SocketRef, client: &Client, subscription: &Subscription) -> Result<Joined> {
         let state = self.state.as_ref().ok_or(Error::Gap)?;
         let (seq, epoch, is_unknown) = (state.seq, state.epoch.clone(), !state.exists());
-        let events = Event::SEPARATE.into_iter().chain([Event::Update]).filter(|event| subscription.wants(*event));
-        let events: Vec<_> = events.collect();
-        let missed = self.missed(subscription).map(|updates| {
+        let events = subscription.events();
+        // Up to now it has seen the area that it names, and the cells of another one come after that.
+        let area = subscription.from.as_ref().unwrap_or(&subscription.area).as_deref();
+        let mut missed = self.missed(subscription).map(|updates| {
             let pairs = updates.iter().flat_map(|update| events.iter().map(move |event| (update, event)));
-            pairs.filter_map(|(update, event)| Some((event.name(), update.json(*event)?.clone()))).collect::<Vec<_>>()
+            pairs.filter_map(|(update, event)| Some((event.name(), update.json_within(*event, area)?))).collect::<Vec<_>>()
         });
+        if let (Some(missed), Some(arrived)) = (&mut missed, self.arrived(subscription)?) {
+            missed.push((event::AREA, arrived));
+        }
         if let Some(missed) = missed
             && client.queue.reserve_own(socket, missed.len(), missed.iter().map(|(_, json)| json.get().len()).sum())
         {
             for (name, json) in &missed {
-                out.send(socket, name, json);
+                out.send(socket, &client.queue, name, json);
             }
             return Ok(Joined { seq, epoch, is_resumed: true, is_unknown });
         }
-        let (_, _, json) = self.snapshot(subscription.resolution, out.metrics)?.ok_or(Error::Gap)?;
-        let is_sent = client.queue.reserve_own(socket, 1, json.get().len()) && out.send(socket, event::SNAPSHOT, &json);
+        let area = subscription.area.as_deref();
+        let (_, _, json) = self.snapshot(subscription.resolution, area, out.metrics)?.ok_or(Error::Gap)?;
+        let is_sent =
+            client.queue.reserve_own(socket, 1, json.get().len()) && out.send(socket, &client.queue, event::SNAPSHOT, &json);
         if is_sent { Ok(Joined { seq, epoch, is_resumed: false, is_unknown }) } else { Err(Error::Slow) }
     }
 
@@ -211,10 +240,7 @@ impl Audience {
         for (sid, member) in &mut self.members {
             let is_there = member.behind.is_none() && member.subscription.resolution == resolution;
             if is_there && !member.client.queue.reserve(&member.socket, member.subscription.messages()) {
-                member.socket.leave(member.subscription.rooms(match_id));
-                member.behind = Some(Instant::now());
-                metrics.slow.inc();
-                tracing::info!(%sid, match_id, "slow client: no more until it has read");
+                member.fall_behind(*sid, match_id, metrics);
             }
         }
     }
@@ -222,16 +248,30 @@ impl Audience {
     /// Sends an update to the followers at that resolution, and keeps it for clients that come back.
     pub async fn send(&mut self, out: Outlet<'_>, match_id: &str, resolution: Option<Resolution>, update: Arc<Update>) {
         self.find_slow(match_id, resolution, out.metrics);
-        for event in Event::SEPARATE.into_iter().chain([Event::Update]) {
-            let wants =
-                |m: &&Member| m.behind.is_none() && m.subscription.resolution == resolution && m.subscription.wants(event);
-            let listeners = self.members.values().filter(wants).count();
-            if listeners == 0 {
+        let mut listeners = BTreeMap::<Event, usize>::new();
+        for (sid, member) in &mut self.members {
+            if member.behind.is_some() || member.subscription.resolution != resolution {
                 continue;
             }
+            let events = member.subscription.events();
+            let Some(area) = member.subscription.area.as_deref() else {
+                events.iter().for_each(|event| *listeners.entry(*event).or_default() += 1);
+                continue;
+            };
+            let own: Vec<_> = events.iter().filter_map(|event| Some((event, update.json_within(*event, Some(area))?))).collect();
+            if !member.client.queue.hold(&member.socket, own.iter().map(|(_, json)| json.get().len()).sum()) {
+                member.fall_behind(*sid, match_id, out.metrics);
+                continue;
+            }
+            for (event, json) in own {
+                // It has a slot. Where it has gone, nobody misses it.
+                out.send(&member.socket, &member.client.queue, event.name(), &json);
+            }
+        }
+        for (event, listeners) in listeners {
             if let Some(json) = update.json(event) {
                 let mut rooms = vec![event_room(match_id, resolution, event)];
-                if event != Event::Update {
+                if !matches!(event, Event::Update(_)) {
                     rooms.push(room(match_id, resolution));
                 }
                 out.broadcast(rooms, listeners, event.name(), json).await;
@@ -241,7 +281,7 @@ impl Audience {
             out.metrics.lag.observe(at.as_secs_f64());
         }
         if let Some(room) = self.rooms.get_mut(&resolution) {
-            room.history.push(update.clone());
+            room.recent.push(update.clone());
         }
         self.stream(resolution, StreamItem::Update(update));
     }

@@ -153,4 +153,38 @@ mod tests {
         assert_eq!(membership.end(), ["a", "b"]);
         assert!(matches!(membership.enter("a", second), Err(Error::Unavailable)));
     }
+
+    #[test]
+    fn a_client_follows_what_its_token_covers_and_no_more_at_once() {
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let client = Client::new(Access::to(&["a", "b"]), 1, ip, Queue::new(9, ip, Ledger::new(1, 1)));
+        let mut membership = client.membership();
+        assert_eq!(membership.access(), &Access::to(&["a", "b"]));
+        let ticket = membership.begin_join();
+        assert!(matches!(membership.check("c"), Err(Error::Forbidden)));
+        assert!(membership.check("a").is_ok() && membership.enter("a", ticket).is_ok());
+        assert!(membership.check("a").is_ok(), "once more is no other match");
+        assert!(matches!(membership.enter("b", ticket), Err(Error::TooManyRooms(1))));
+        membership.leave("a");
+        assert!(membership.enter("b", ticket).is_ok());
+        assert_eq!(membership.renew(Access::to(&["b"])), Vec::<String>::new());
+        assert_eq!(membership.renew(Access::to(&["a"])), ["b"]);
+        assert_eq!(membership.access(), &Access::to(&["a"]));
+    }
+
+    #[test]
+    fn leaves_are_remembered_while_a_join_is_under_way() {
+        let ip = IpAddr::from([127, 0, 0, 1]);
+        let client = Client::new(Access::default(), 9, ip, Queue::new(9, ip, Ledger::new(1, 1)));
+        let mut membership = client.membership();
+        membership.withdraw("a");
+        assert!(membership.left.is_empty() && membership.leaves == 0);
+        let (first, second) = (membership.begin_join(), membership.begin_join());
+        membership.withdraw("a");
+        membership.end_join();
+        assert!(matches!(membership.enter("a", first), Err(Error::Left)), "another join is still under way");
+        assert!(matches!(membership.enter("a", second), Err(Error::Left)));
+        membership.end_join();
+        assert!(membership.left.is_empty() && membership.joining == 0);
+    }
 }

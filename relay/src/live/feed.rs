@@ -5,6 +5,7 @@
 //! The session has a thread of its own, which sleeps between two looks. A runtime that watches a session is woken by every
 //! notification, and for most of them that would cost more than all the rest.
 
+use crate::db::address::shown;
 use crate::db::listen::{self, Channel, Doorbell, Line, Session};
 use crate::db::pool::patiently;
 use crate::db::statements::Sql;
@@ -21,11 +22,14 @@ use tokio_postgres::Client;
 /// Looks are at least this far apart, however often the bell rings: half a fold's interval by default.
 const GAP: Duration = Duration::from_millis(50);
 
-/// And this far while they find nothing.
+/// And this far while the bell rings for nothing.
 const LONG_GAP: Duration = Duration::from_millis(200);
 
-/// Looks are at most this far apart, though the bell be silent.
+/// Looks at a match are at most this far apart, though the bell be silent: if there are at most [`LOOK`] matches.
 const SLOW_POLL: Duration = Duration::from_secs(2);
+
+/// Such looks are at some matches at a time, since the next ring waits for them. So many of them make one of [`SLOW_POLL`].
+const MOST_PARTS: usize = LOOK / PART;
 
 /// Between two checks that the session still listens.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -63,7 +67,8 @@ async fn run(hub: &Arc<Hub>) {
         hub.metrics.reconnects.inc();
         failures = if started.elapsed() > MAX_PAUSE * 2 { 1 } else { failures + 1 };
         let pause = pause(failures);
-        tracing::warn!(error = %e, retry_in_ms = pause.as_millis() as u64, "not following the feed");
+        let database = shown(&hub.database.postgres);
+        tracing::warn!(error = %e, database, retry_in_ms = pause.as_millis() as u64, "not following the feed");
         tokio::time::sleep(pause).await;
     }
 }
@@ -101,23 +106,27 @@ async fn follow(hub: &Arc<Hub>, Session { client, line }: &mut Session) -> Resul
 
     compare(hub, client, line, &sql, hub.loaded_matches()).await?;
     let (mut heartbeat, mut compared, mut looked) = (Instant::now(), Instant::now(), Instant::now());
-    let (mut gap, mut turn, mut due) = (GAP, 0, Due::All);
+    let (mut gap, mut due) = (GAP, Due::All);
+    let (mut turn, mut compare_turn, mut slow_poll) = (0, 0, SLOW_POLL);
     loop {
         let began = Instant::now();
         let Doorbell { is_unclear, rung, .. } = line.doorbell.drain();
-        due.add(hub, is_unclear, &rung);
+        let has_rung = due.add(hub, is_unclear, &rung);
         hub.freshness.distrust(rung);
         hub.retry();
-        if looked.elapsed() >= SLOW_POLL {
+        if looked.elapsed() >= slow_poll {
             (looked, turn) = (began, turn + 1);
-            due.add_names(hub.some(turn, LOOK));
+            let (some, parts) = hub.some(turn, PART);
+            due.add_names(some);
+            slow_poll = SLOW_POLL / parts.min(MOST_PARTS) as u32;
         }
         let matches = std::mem::take(&mut due).matches(hub);
-        let is_worth_it = matches.is_empty() || look(hub, client, line, &sql, &matches).await?;
-        gap = if is_worth_it { GAP } else { LONG_GAP.min(gap * 2) };
+        let has_found = !matches.is_empty() && look(hub, client, line, &sql, &matches).await?;
+        // Matches that were just loaded have rarely changed since. No other match waits for that.
+        gap = if has_found || !has_rung { GAP } else { LONG_GAP.min(gap * 2) };
         if compared.elapsed() >= SLOW_POLL {
-            compared = Instant::now();
-            compare(hub, client, line, &sql, hub.some(turn, PART)).await?;
+            (compared, compare_turn) = (Instant::now(), compare_turn + 1);
+            compare(hub, client, line, &sql, hub.some(compare_turn, PART).0).await?;
         }
         if heartbeat.elapsed() >= HEARTBEAT {
             heartbeat = Instant::now();
@@ -131,7 +140,7 @@ async fn follow(hub: &Arc<Hub>, Session { client, line }: &mut Session) -> Resul
             }
         };
         // Silence is no news either: then it is time for a look anyway.
-        if let Ok(came) = timeout(SLOW_POLL, expected).await {
+        if let Ok(came) = timeout(slow_poll, expected).await {
             came?;
         }
         due.add_names(hub.loaded.drain());
@@ -152,11 +161,15 @@ impl Default for Due {
 }
 
 impl Due {
-    fn add(&mut self, hub: &Hub, is_unclear: bool, rung: &HashSet<String>) {
+    /// Adds what rang. True: somebody follows it.
+    fn add(&mut self, hub: &Hub, is_unclear: bool, rung: &HashSet<String>) -> bool {
         if is_unclear {
             *self = Self::All;
         }
-        self.add_names(rung.iter().filter(|match_id| hub.followed(match_id).is_some()).cloned());
+        let followed: Vec<_> = rung.iter().filter(|match_id| hub.followed(match_id).is_some()).cloned().collect();
+        let has_rung = is_unclear || !followed.is_empty();
+        self.add_names(followed);
+        has_rung
     }
 
     fn add_names(&mut self, names: impl IntoIterator<Item = String>) {

@@ -15,7 +15,8 @@ use crate::metrics::Metrics;
 use foldhash::HashSet;
 use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, MutexGuard, broadcast};
@@ -37,8 +38,35 @@ pub struct FollowedMatch {
     pub(super) cursor: AtomicI64,
     audience: Mutex<Audience>,
     pub loading: Mutex<()>,
+    /// How many are about to follow it.
+    coming: AtomicUsize,
     /// Counts it among the matches that do not exist, until it does.
     pub(super) unknown: std::sync::Mutex<Option<Holding>>,
+}
+
+/// A match that somebody is about to follow: it is not let go while it is loaded, however long that takes.
+pub struct Coming(Arc<FollowedMatch>);
+
+impl Coming {
+    #[must_use]
+    pub fn new(followed: Arc<FollowedMatch>) -> Self {
+        followed.coming.fetch_add(1, Ordering::AcqRel);
+        Self(followed)
+    }
+}
+
+impl Deref for Coming {
+    type Target = Arc<FollowedMatch>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 const UNLOADED: i64 = -1;
@@ -52,6 +80,7 @@ impl FollowedMatch {
             cursor: AtomicI64::new(UNLOADED),
             audience: Mutex::new(Audience::default()),
             loading: Mutex::new(()),
+            coming: AtomicUsize::new(0),
             unknown: std::sync::Mutex::new(Some(unknown)),
         }
     }
@@ -87,6 +116,16 @@ impl FollowedMatch {
         if state.exists() {
             drop(self.unknown.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
+    }
+
+    /// Whether it exists, as far as it was folded.
+    pub async fn exists(&self) -> bool {
+        self.lock().await.state.as_ref().is_some_and(MatchState::exists)
+    }
+
+    /// Whether it was let go: then the hub has another one, or none.
+    pub async fn is_gone(&self) -> bool {
+        self.lock().await.is_gone
     }
 
     /// The state and the followers, locked.
@@ -195,7 +234,7 @@ impl FollowedMatch {
         audience.idle_since = None;
         let first = match audience.missed(subscription) {
             Some(updates) => updates.into_iter().map(StreamItem::Update).collect(),
-            None => match audience.snapshot(subscription.resolution, metrics)? {
+            None => match audience.snapshot(subscription.resolution, subscription.area.as_deref(), metrics)? {
                 Some((seq, epoch, json)) => vec![StreamItem::Snapshot { seq, epoch, json }],
                 None => return Ok(None),
             },
@@ -205,7 +244,7 @@ impl FollowedMatch {
         Ok(Some((first, sender.subscribe())))
     }
 
-    /// Lets go of resolutions that nobody is at. True: nobody has followed at all for `linger`.
+    /// Lets go of resolutions that nobody is at. True: nobody has followed at all for `linger`, and nobody is about to.
     pub async fn tidy(&self, linger: Duration) -> bool {
         let mut audience = self.lock().await;
         let audience = &mut *audience;
@@ -221,7 +260,7 @@ impl FollowedMatch {
                 state.forget(resolution);
             }
         }
-        if !is_idle {
+        if !is_idle || self.coming.load(Ordering::Acquire) > 0 {
             audience.idle_since = None;
             return false;
         }

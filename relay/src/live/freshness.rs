@@ -50,3 +50,36 @@ impl Freshness {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: usize) -> HashSet<String> {
+        (0..count).map(|n| format!("match {n}")).collect()
+    }
+
+    #[test]
+    fn an_answer_holds_until_its_match_rings() {
+        let freshness = Freshness::new(Duration::from_secs(3_600));
+        let asked_at = Instant::now();
+        let later = asked_at + Duration::from_secs(600);
+        assert!(freshness.is_fresh("match 0", asked_at));
+        freshness.distrust(names(1));
+        assert!(!freshness.is_fresh("match 0", asked_at) && freshness.is_fresh("match 0", later));
+        let rung = freshness.rung.get("match 0").expect("kept");
+        assert!(!freshness.is_fresh("match 0", rung), "at the same moment");
+        assert!(freshness.is_fresh("match 1", asked_at));
+    }
+
+    #[test]
+    fn too_many_at_once_are_all() {
+        let freshness = Freshness::new(Duration::from_secs(3_600));
+        let since = || *freshness.trusted_since.read().expect("sound");
+        let before = since();
+        freshness.distrust(names(MAX_AT_ONCE));
+        assert!(since() == before && freshness.is_fresh("another", before) && !freshness.is_fresh("match 0", before));
+        freshness.distrust(names(MAX_AT_ONCE + 1));
+        assert!(since() > before && !freshness.is_fresh("another", before) && freshness.is_fresh("another", since()));
+    }
+}

@@ -6,9 +6,10 @@ use crate::error::{Error, Result};
 use crate::guard::budget::{Allowance, Budget};
 use crate::guard::ledger::Ledger;
 use crate::live::client::{Client, Ticket};
-use crate::live::followed::FollowedMatch;
+use crate::live::existence::Existence;
+use crate::live::followed::{Coming, FollowedMatch};
 use crate::live::freshness::Freshness;
-use crate::live::member::{Joined, Outlet, StreamItem};
+use crate::live::member::{Joined, NAMESPACE, Outlet, StreamItem};
 use crate::live::staleness::Staleness;
 use crate::live::subscription::Subscription;
 use crate::metrics::Metrics;
@@ -21,8 +22,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::{Notify, watch};
 
 /// The longest time for which an HTTP answer is kept.
 pub const ANSWERS_KEPT: Duration = Duration::from_secs(30);
@@ -30,10 +31,13 @@ pub const ANSWERS_KEPT: Duration = Duration::from_secs(30);
 /// How long a client waits that is ahead of this relay.
 const CATCH_UP: Duration = Duration::from_secs(5);
 
+/// After so long it is looked at again for the first time.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+
 /// Matches that one statement looks at.
 pub const LOOK: usize = 1_000;
 
-/// Matches whose heads are compared at a time.
+/// Matches that are looked at in turn at a time, without a ring, or whose heads are compared.
 pub const PART: usize = 100;
 
 /// The share of work of one address: a quarter of a second each second, two seconds at once.
@@ -66,10 +70,13 @@ pub struct Hub {
     pub loaded: Loaded,
     /// Since when the feed is not followed.
     pub staleness: Staleness,
+    /// Whether it has been away for so long that clients are sent to another relay.
+    pub sent_away: watch::Sender<bool>,
     /// Seconds of work that addresses have asked for: of the processor, or of the database.
     pub work: Budget,
     /// Bytes that clients have not read.
     pub unread: Arc<Ledger>,
+    existence: Arc<Existence>,
     /// Followed matches that do not exist.
     unknown: Arc<Ledger>,
     io: SocketIo,
@@ -81,7 +88,9 @@ impl Hub {
     /// `runtime` is the one that serves clients.
     #[must_use]
     pub fn new(config: Config, database: Arc<Database>, io: SocketIo, runtime: Handle) -> Self {
-        let (metrics, freshness, matches) = (Metrics::default(), Freshness::new(ANSWERS_KEPT), Mutex::new(HashMap::new()));
+        let metrics = Metrics::new(database.statements.clone());
+        let existence = Arc::new(Existence::new(metrics.reads.clone()));
+        let (freshness, matches) = (Freshness::new(ANSWERS_KEPT), Mutex::new(HashMap::new()));
         let (loaded, work) = (Loaded::default(), Budget::new(WORK_EACH, WORK_ALL));
         let (unread, unknown) = (Ledger::new(UNREAD_EACH, UNREAD_ALL), Ledger::new(UNKNOWN_EACH, UNKNOWN_ALL));
         Self {
@@ -91,8 +100,10 @@ impl Hub {
             freshness,
             loaded,
             staleness: Staleness::default(),
+            sent_away: watch::Sender::new(false),
             work,
             unread,
+            existence,
             unknown,
             io,
             runtime,
@@ -106,6 +117,12 @@ impl Hub {
         Outlet { io: &self.io, metrics: &self.metrics, work: &self.work }
     }
 
+    /// All sockets in the namespace.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<SocketRef> {
+        self.io.of(NAMESPACE).map(|namespace| namespace.sockets()).unwrap_or_default()
+    }
+
     /// The time over which clients should spread their return, were they all to lose this relay at once.
     #[must_use]
     pub fn window(&self) -> Duration {
@@ -117,6 +134,14 @@ impl Hub {
     #[must_use]
     pub fn is_too_stale(&self) -> bool {
         self.staleness.lasts() >= self.config.stale_timeout
+    }
+
+    /// Whether somebody has opened the match or voted in it. That costs no statement of its own.
+    ///
+    /// # Errors
+    /// When the database does not say, or too many names are asked for at once.
+    pub async fn exists(&self, match_id: &str) -> Result<bool> {
+        self.existence.of(&self.database, match_id).await
     }
 
     /// Does the work where clients are served, whichever thread asks for it.
@@ -143,8 +168,8 @@ impl Hub {
     }
 
     /// The match, loaded. `ip` asks for it.
-    async fn find_or_load(&self, ip: IpAddr, match_id: &str) -> Result<Arc<FollowedMatch>> {
-        let followed = match self.followed(match_id) {
+    async fn find_or_load(&self, ip: IpAddr, match_id: &str) -> Result<Coming> {
+        let followed = Coming::new(match self.followed(match_id) {
             Some(followed) => followed,
             None => {
                 // Whether it exists is known once it is loaded; until then it counts among those that do not.
@@ -152,7 +177,7 @@ impl Hub {
                 let new = || Arc::new(FollowedMatch::new(match_id.to_owned(), holding));
                 self.matches().entry(match_id.to_owned()).or_insert_with(new).clone()
             }
-        };
+        });
         if followed.cursor().is_none() && !followed.is_stale() {
             self.load(&followed, false).await?;
         }
@@ -170,13 +195,16 @@ impl Hub {
         match_id: &str,
         subscription: Subscription,
     ) -> Result<Joined> {
-        // Another look where the match was let go meanwhile; each try loads it, so a second one is all it takes.
+        // Another look where the match was let go as it was found; from then on it is not, so a second one is all it takes.
         for _ in 0..3 {
             let followed = self.find_or_load(joining.0.ip, match_id).await?;
             catch_up(&followed, &subscription).await?;
             if let Some(joined) = followed.join(self.out(), socket, joining, subscription.clone()).await? {
                 self.metrics.joins.inc();
                 return Ok(joined);
+            }
+            if followed.is_gone().await {
+                self.forget(&followed);
             }
         }
         Err(Error::Unavailable)
@@ -198,8 +226,19 @@ impl Hub {
             if let Some(stream) = followed.stream(subscription, &self.metrics).await? {
                 return Ok(stream);
             }
+            if followed.is_gone().await {
+                self.forget(&followed);
+            }
         }
         Err(Error::Unavailable)
+    }
+
+    /// Takes a match that was let go out of the list.
+    fn forget(&self, gone: &Arc<FollowedMatch>) {
+        let mut matches = self.matches();
+        if matches.get(&gone.match_id).is_some_and(|known| Arc::ptr_eq(known, gone)) {
+            matches.remove(&gone.match_id);
+        }
     }
 
     /// The client gets no more of the match. False: it got nothing of it.
@@ -227,12 +266,12 @@ impl Hub {
         names
     }
 
-    /// So many of them, in turn; `turn` counts the calls.
+    /// So many of them, in turn, and in how many turns all come; `turn` counts the calls.
     #[must_use]
-    pub fn some(&self, turn: usize, part: usize) -> Vec<String> {
+    pub fn some(&self, turn: usize, part: usize) -> (Vec<String>, usize) {
         let names = self.loaded_matches();
         let parts = names.len().div_ceil(part).max(1);
-        names.into_iter().skip(turn % parts * part).take(part).collect()
+        (names.into_iter().skip(turn % parts * part).take(part).collect(), parts)
     }
 
     /// Called again and again: looks after slow clients, and lets matches go that nobody follows.
@@ -241,10 +280,7 @@ impl Hub {
         for followed in self.all() {
             slow += followed.attend(self.out(), self.config.client_buffer.into(), self.config.slow_timeout).await;
             if followed.tidy(self.config.linger).await {
-                let mut matches = self.matches();
-                if matches.get(&followed.match_id).is_some_and(|known| Arc::ptr_eq(known, &followed)) {
-                    matches.remove(&followed.match_id);
-                }
+                self.forget(&followed);
                 tracing::info!(match_id = followed.match_id, "match let go: nobody follows it");
             }
         }
@@ -282,8 +318,11 @@ impl Loaded {
 /// Waits until this relay knows as much as the client does. A client that comes from another relay may be ahead of this one.
 async fn catch_up(followed: &FollowedMatch, subscription: &Subscription) -> Result<()> {
     let caught_up = async {
+        let mut pause = FIRST_LOOK;
         while followed.knows_less_than(subscription).await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            // Each look takes the lock of the match, and anybody may name a seq that will never come.
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
     };
     tokio::time::timeout(CATCH_UP, caught_up).await.map_err(|_| Error::Behind)

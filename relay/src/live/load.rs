@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::live::event::Update;
 use crate::live::followed::FollowedMatch;
 use crate::live::hub::Hub;
+use crate::live::state::MatchState;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,6 +43,12 @@ impl Hub {
                 self.loaded.add(&followed.match_id);
                 return Ok(());
             }
+        }
+        if !again && !self.exists(&followed.match_id).await? {
+            // Its first vote rings, and is found by the look that follows every loading.
+            followed.install(self.out(), MatchState::before_any_vote(&followed.match_id), Vec::new()).await?;
+            self.loaded.add(&followed.match_id);
+            return Ok(());
         }
         self.metrics.reads.inc();
         let snapshot = self.database.snapshot(&followed.match_id, None).await?;
@@ -110,7 +117,7 @@ impl Hub {
             let message = change.body.as_deref().map(serde_json::from_str::<Message>);
             let is_applied = match (message, change.body) {
                 (Some(Ok(message)), Some(body)) => {
-                    self.metrics.cursor.inc();
+                    self.metrics.applied.inc();
                     followed.apply(self.out(), message, body, change.at).await
                 }
                 (Some(Err(e)), _) => {
@@ -139,8 +146,8 @@ impl Hub {
         }
     }
 
-    /// Reads a match again, in the background: the changes since its seq, or where the database cannot tell them a snapshot,
-    /// which its followers get when it is newer than what they have.
+    /// Reads a match again, in the background: the changes since its seq, or a snapshot where the database cannot tell them.
+    /// Followers get a snapshot that is newer than what they have.
     fn resync(self: &Arc<Self>, followed: Arc<FollowedMatch>) {
         followed.mark_stale();
         self.metrics.resyncs.inc();

@@ -3,12 +3,14 @@
 use crate::guard::budget::Budget;
 use crate::live::client::Client;
 use crate::live::event::Update;
+use crate::live::queue::Queue;
 use crate::live::subscription::Subscription;
 use crate::metrics::Metrics;
 use serde_json::json;
 use serde_json::value::RawValue;
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
+use socketioxide::socket::Sid;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -42,6 +44,16 @@ pub struct Member {
     pub behind: Option<Instant>,
 }
 
+impl Member {
+    /// It gets no more until it has read, then a snapshot.
+    pub fn fall_behind(&mut self, sid: Sid, match_id: &str, metrics: &Metrics) {
+        self.socket.leave(self.subscription.rooms(match_id));
+        self.behind = Some(Instant::now());
+        metrics.slow.inc();
+        tracing::info!(%sid, match_id, "slow client: no more until it has read");
+    }
+}
+
 /// The way out: what sends, and what counts it.
 #[derive(Clone, Copy)]
 pub struct Outlet<'a> {
@@ -52,10 +64,10 @@ pub struct Outlet<'a> {
 
 impl Outlet<'_> {
     /// Sends an event to one client. False: it could not be put into the queue.
-    pub fn send(self, socket: &SocketRef, event: &str, json: &RawValue) -> bool {
+    pub fn send(self, socket: &SocketRef, queue: &Queue, event: &str, json: &RawValue) -> bool {
         self.metrics.messages.inc();
         self.metrics.bytes.inc_by(json.get().len() as u64);
-        socket.emit(event, json).is_ok()
+        queue.put(|| socket.emit(event, json).is_ok())
     }
 
     /// Sends an event to everybody in these rooms, `listeners` clients.

@@ -85,7 +85,20 @@ mod tests {
         staleness.lose();
         assert!(staleness.look() && !staleness.look(), "told once");
         assert!(staleness.told().is_some_and(|since| since.ends_with('Z') && since.contains('T')));
+        assert!(staleness.lasts() >= SHORT);
         staleness.find();
         assert!(staleness.look() && staleness.told().is_none());
+    }
+
+    #[test]
+    fn a_loss_begins_once() {
+        let staleness = Staleness::default();
+        staleness.find();
+        let lost = || staleness.lost.lock().expect("sound").clone();
+        assert!(lost().is_none());
+        staleness.lose();
+        let first = lost();
+        staleness.lose();
+        assert!(first.is_some() && lost() == first);
     }
 }

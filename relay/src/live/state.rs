@@ -3,14 +3,15 @@
 //! Filled from a snapshot, brought forward by messages. Nothing here knows sockets or the database.
 
 use crate::error::{Error, Result};
-use foldhash::{HashMap, HashMapExt};
+use crate::live::area::{Area, Spot};
 use std::collections::{BTreeMap, BTreeSet};
 use vote_agg_core::feed::message::{self, CellVotes, CountryVotes, Message, Snapshot, Stats, Votes};
 use vote_agg_core::vote::cell::roll_up;
 use vote_agg_core::vote::tally::Counts;
 use vote_agg_core::{CellIndex, Country, Resolution};
 
-type Cells = HashMap<CellIndex, Counts>;
+/// In the order of an area, so that its cells are found without a look at the others.
+type Cells = BTreeMap<Spot, Counts>;
 
 /// The folded match at one seq of one epoch.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl MatchState {
     pub fn new(snapshot: Snapshot<'static>) -> Result<Self> {
         let teams = names(&snapshot.stats);
         let cells: Result<Cells> =
-            snapshot.cells.iter().map(|CellVotes(cell, votes)| Ok((*cell, counts(&teams, votes)?))).collect();
+            snapshot.cells.iter().map(|CellVotes(cell, votes)| Ok((Spot(*cell), counts(&teams, votes)?))).collect();
         let countries: Result<BTreeMap<_, _>> =
             snapshot.countries.iter().map(|CountryVotes(country, votes)| Ok((*country, counts(&teams, votes)?))).collect();
         Ok(Self {
@@ -52,6 +53,23 @@ impl MatchState {
             teams,
             rolled: BTreeMap::new(),
         })
+    }
+
+    /// The snapshot of a match that nobody has opened or voted in.
+    #[must_use]
+    pub fn before_any_vote(match_id: &str) -> Snapshot<'static> {
+        Snapshot {
+            v: message::VERSION,
+            match_id: match_id.to_owned().into(),
+            seq: 0,
+            epoch: None,
+            at: None,
+            status: "unknown".into(),
+            resolution: None,
+            stats: Stats { total: 0, votes: Votes::default(), leader: None, dominance: 0.0, per_minute: 0 },
+            cells: Vec::new(),
+            countries: Vec::new(),
+        }
     }
 
     /// How many cells there are, and how many countries.
@@ -127,7 +145,7 @@ impl MatchState {
     pub fn cells_at(&self, resolution: Resolution, numbers: &BTreeSet<u64>) -> Vec<CellVotes<'static>> {
         let kept = self.rolled.get(&resolution);
         let cells = numbers.iter().filter_map(|number| CellIndex::try_from(*number).ok());
-        cells.map(|cell| CellVotes(cell, self.votes(kept.and_then(|kept| kept.get(&cell))))).collect()
+        cells.map(|cell| CellVotes(cell, self.votes(kept.and_then(|kept| kept.get(&Spot(cell)))))).collect()
     }
 
     /// From now on the match is also kept rolled up to `resolution`.
@@ -144,7 +162,7 @@ impl MatchState {
 
     fn rolled_up(&self, resolution: Resolution) -> Result<Cells> {
         let mut rolled = Cells::new();
-        for (cell, votes) in &self.cells {
+        for (Spot(cell), votes) in &self.cells {
             shift(&mut rolled, roll_up(*cell, resolution), &[], votes)?;
         }
         Ok(rolled)
@@ -165,7 +183,7 @@ impl MatchState {
             && !self.rolled.contains_key(&resolution)
         {
             let rolled = self.rolled_up(resolution)?;
-            let mut cells: Vec<_> = rolled.iter().map(|(cell, votes)| CellVotes(*cell, self.votes(Some(votes)))).collect();
+            let mut cells: Vec<_> = rolled.iter().map(|(Spot(cell), votes)| CellVotes(*cell, self.votes(Some(votes)))).collect();
             cells.sort_unstable_by_key(|CellVotes(cell, _)| u64::from(*cell));
             snapshot.cells = cells;
         }
@@ -175,9 +193,12 @@ impl MatchState {
     /// The match as a snapshot, rolled up to `resolution` if it is kept.
     #[must_use]
     pub fn snapshot(&self, resolution: Option<Resolution>) -> Snapshot<'_> {
-        let cells = resolution.and_then(|resolution| self.rolled.get(&resolution)).unwrap_or(&self.cells);
-        let mut cells: Vec<_> = cells.iter().map(|(cell, votes)| CellVotes(*cell, Votes::some(&self.teams, votes))).collect();
-        cells.sort_unstable_by_key(|CellVotes(cell, _)| u64::from(*cell));
+        self.snapshot_within(resolution, None)
+    }
+
+    /// The same with the cells of an area alone.
+    #[must_use]
+    pub fn snapshot_within(&self, resolution: Option<Resolution>, area: Option<&Area>) -> Snapshot<'_> {
         let countries = self.countries.iter().map(|(country, votes)| CountryVotes(*country, Votes::some(&self.teams, votes)));
         Snapshot {
             v: message::VERSION,
@@ -188,9 +209,22 @@ impl MatchState {
             status: self.status.as_str().into(),
             resolution: resolution.map(u8::from),
             stats: self.stats.clone(),
-            cells,
+            cells: self.cells_within(resolution, area),
             countries: countries.collect(),
         }
+    }
+
+    /// The cells in an area, at a resolution that is kept. That costs by these cells, not by those of the match.
+    #[must_use]
+    pub fn cells_within(&self, resolution: Option<Resolution>, area: Option<&Area>) -> Vec<CellVotes<'_>> {
+        let kept = resolution.and_then(|resolution| self.rolled.get(&resolution)).unwrap_or(&self.cells);
+        let votes = |(Spot(cell), votes): (&Spot, &Counts)| CellVotes(*cell, Votes::some(&self.teams, votes));
+        let mut cells: Vec<_> = match area {
+            None => kept.iter().map(votes).collect(),
+            Some(area) => area.ranges().iter().flat_map(|range| kept.range(range.clone())).map(votes).collect(),
+        };
+        cells.sort_unstable_by_key(|CellVotes(cell, _)| u64::from(*cell));
+        cells
     }
 
     fn votes(&self, counts: Option<&Counts>) -> Votes<'static> {
@@ -214,23 +248,22 @@ fn counts(teams: &[String], votes: &Votes) -> Result<Counts> {
 
 /// Puts in the new counts; returns the old.
 fn replace(cells: &mut Cells, cell: CellIndex, new: &Counts) -> Counts {
-    let old = if new.iter().all(|votes| *votes == 0) { cells.remove(&cell) } else { cells.insert(cell, new.clone()) };
+    let spot = Spot(cell);
+    let old = if new.iter().all(|votes| *votes == 0) { cells.remove(&spot) } else { cells.insert(spot, new.clone()) };
     old.unwrap_or_default()
 }
 
 /// Moves a rolled-up cell by the change of one cell in it.
 fn shift(cells: &mut Cells, parent: CellIndex, old: &[i64], new: &[i64]) -> Result<()> {
-    let sums = cells.entry(parent).or_default();
-    if sums.len() < new.len() {
-        sums.resize(new.len(), 0);
-    }
+    let sums = cells.entry(Spot(parent)).or_default();
+    sums.resize(sums.len().max(new.len()), 0);
     for (place, sum) in sums.iter_mut().enumerate() {
         let at = |counts: &[i64]| counts.get(place).copied().unwrap_or(0);
         let moved = at(new).checked_sub(at(old)).and_then(|change| sum.checked_add(change));
         *sum = moved.ok_or(Error::Gap)?;
     }
     if sums.iter().all(|votes| *votes == 0) {
-        cells.remove(&parent);
+        cells.remove(&Spot(parent));
     }
     Ok(())
 }
@@ -303,5 +336,86 @@ mod tests {
         }
         assert!(state.apply(&good).is_ok());
         assert!(matches!(state.apply(&good), Err(Error::Gap)), "not twice");
+    }
+
+    #[test]
+    fn a_match_exists_once_it_was_opened_or_voted_in() {
+        let state = |epoch: Option<&'static str>, status: &'static str| {
+            MatchState::new(Snapshot { epoch: epoch.map(Into::into), status: status.into(), ..snapshot() }).expect("sound")
+        };
+        assert!(!state(None, "unknown").exists());
+        assert!(state(None, "open").exists() && state(Some("e"), "unknown").exists());
+        let mut unknown = state(None, "unknown");
+        let stats = message::to_json(&snapshot().stats.votes);
+        let first = next(&unknown, "[]", &stats);
+        unknown.apply(&first).expect("next");
+        assert_eq!(
+            (unknown.status.as_str(), unknown.epoch.as_deref(), unknown.at.as_deref()),
+            ("open", Some(""), Some(&*first.at))
+        );
+        let last = Message { is_final: true, ..next(&unknown, "[]", &stats) };
+        unknown.apply(&last).expect("next");
+        assert_eq!((unknown.status.as_str(), unknown.seq), ("final", last.seq));
+        let mut closed = state(Some("e"), "closed");
+        let message = next(&closed, "[]", &stats);
+        closed.apply(&message).expect("next");
+        assert_eq!(closed.status, "closed", "a fold of votes from before does not open it again");
+    }
+
+    #[test]
+    fn an_area_shows_its_cells_at_every_resolution() {
+        let mut state = MatchState::new(snapshot()).expect("sound");
+        let stats = message::to_json(&snapshot().stats.votes);
+        let cells = r#"[["872a10728ffffff",{"away":2}],["872830828ffffff",{"home":3}],["822a17fffffffff",{"home":1}]]"#;
+        let more = next(&state, cells, &stats);
+        state.apply(&more).expect("next");
+        let three = parse_resolution(3).expect("3");
+        state.roll(three).expect("small");
+        let area = Area::parse("area", &serde_json::json!(["842a107ffffffff"])).expect("an area");
+        for resolution in [None, Some(three)] {
+            let all = state.snapshot(resolution).cells;
+            let within: Vec<_> = all.iter().filter(|CellVotes(cell, _)| area.contains(*cell)).cloned().collect();
+            assert_eq!(state.snapshot_within(resolution, Some(&area)).cells, within);
+            assert_eq!((within.len() + 1, state.cells_within(resolution, None)), (all.len(), all), "one is elsewhere");
+        }
+    }
+
+    #[test]
+    fn places_come_and_go_with_their_votes() {
+        let mut state = MatchState::new(snapshot()).expect("sound");
+        assert_eq!(state.size(), (1, 1));
+        let stats = message::to_json(&snapshot().stats.votes);
+        let more = next(&state, r#"[["872a10728ffffff",{"away":2}],["822a17fffffffff",{"home":1}]]"#, &stats);
+        state.apply(&more).expect("next");
+        assert_eq!(state.size(), (3, 0), "the country has none left");
+        let countries = serde_json::from_str(r#"[["FR",{"home":1}],["US",{"away":1}]]"#).expect("countries");
+        let back = Message { countries: Some(countries), ..next(&state, r#"[["872a10728ffffff",{}]]"#, &stats) };
+        state.apply(&back).expect("next");
+        assert_eq!(state.size(), (2, 2));
+        let unknown = next(&state, r#"[["872a10728ffffff",{"nobody":2}]]"#, &stats);
+        assert!(matches!(state.apply(&unknown), Err(Error::Gap)), "a team that the stats do not name");
+    }
+
+    #[test]
+    fn a_resolution_is_the_same_kept_or_not() {
+        let three = parse_resolution(3).expect("3");
+        let mut state = MatchState::new(snapshot()).expect("sound");
+        let stats = message::to_json(&snapshot().stats.votes);
+        let more = next(&state, r#"[["872a10728ffffff",{"away":2}],["872830828ffffff",{"home":3}]]"#, &stats);
+        state.apply(&more).expect("next");
+        let fresh = message::to_json(&state.snapshot_at(Some(three)).expect("small"));
+        assert!(
+            fresh.contains(r#""resolution":3"#) && fresh.contains(r#"["832a10fffffffff",{"home":120,"away":100}]"#),
+            "{fresh}"
+        );
+        state.roll(three).expect("small");
+        assert_eq!(message::to_json(&state.snapshot_at(Some(three)).expect("small")), fresh);
+        assert_eq!(message::to_json(&state.snapshot(Some(three))), fresh);
+        // What is kept is shown: it is not made again.
+        state.rolled.insert(three, Cells::new());
+        assert!(state.snapshot_at(Some(three)).expect("small").cells.is_empty());
+        state.forget(three);
+        assert_eq!(state.snapshot_at(Some(three)).expect("small").cells.len(), 2);
+        assert_eq!(state.snapshot_at(None).expect("small"), state.snapshot(None));
     }
 }

@@ -8,6 +8,7 @@ use crate::live::subscription::{Subscription, parse_match};
 use crate::ws::session::{Refusal, Session};
 use serde_json::{Value, json};
 use socketioxide::extract::SocketRef;
+use std::time::Instant;
 
 /// A malformed request.
 fn invalid(message: String) -> Refusal {
@@ -29,19 +30,20 @@ fn refusal(e: Error) -> Refusal {
 pub struct Join {
     parsed: Result<(String, Subscription), Refusal>,
     ticket: Ticket,
+    arrived_at: Instant,
 }
 
 /// Notes that a join has arrived; [`join`] does the work. What a client sends is noted in its order, though the work is not.
 pub fn begin_join(session: &Session, data: Option<Value>) -> Join {
     let data = data.unwrap_or_default();
     let parsed = parse_match(&data).and_then(|match_id| Ok((match_id, Subscription::parse(&data)?))).map_err(invalid);
-    Join { parsed, ticket: session.client.membership().begin_join() }
+    Join { parsed, ticket: session.client.membership().begin_join(), arrived_at: Instant::now() }
 }
 
 /// The work of `match:join`.
 pub async fn join(hub: &Hub, session: &Session, socket: &SocketRef, join: Join) -> Result<Value, Refusal> {
     let (match_id, subscription) = join.parsed?;
-    if !session.admission.rates.allow_join() {
+    if !session.pass.rates.allow_join() {
         return Err(Refusal::new("too_many_joins", format!("at most {} joins a second", hub.config.max_joins)));
     }
     // Decided once more when the match is loaded; here, so that a match that the client may not see is not read.
@@ -50,6 +52,7 @@ pub async fn join(hub: &Hub, session: &Session, socket: &SocketRef, join: Join) 
     let resolution = subscription.resolution.map(u8::from);
     let joining = (&session.client, join.ticket);
     let joined = hub.join(socket, joining, &match_id, subscription).await.map_err(refusal)?;
+    hub.metrics.join_times.observe(join.arrived_at.elapsed().as_secs_f64());
     tracing::info!(sid = %socket.id, match_id, resolution, seq = joined.seq, resumed = joined.is_resumed, "joined");
     let mut answer = json!({"matchId": match_id, "seq": joined.seq, "epoch": joined.epoch, "resumed": joined.is_resumed});
     if joined.is_unknown {

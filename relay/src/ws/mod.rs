@@ -5,4 +5,4 @@ mod commands;
 /// The namespace: clients come in, speak, and go.
 pub mod namespace;
 /// One client: what it may do, how often, and until when.
-mod session;
+pub mod session;

@@ -1,13 +1,13 @@
 //! The namespace: clients come in, speak, and go.
 
 use crate::guard::address::ClientIp;
-use crate::guard::admission::Admission;
+use crate::guard::pass::Pass;
 use crate::guard::seats::Seat;
 use crate::guard::token::{Checker, bearer};
 use crate::live::hub::Hub;
 use crate::live::member::NAMESPACE;
 use crate::ws::commands::{begin_join, begin_leave, join, leave, renew};
-use crate::ws::session::{GOODBYE, Refusal, Session, answer, expire, is_allowed};
+use crate::ws::session::{GOODBYE, Refusal, Session, answer, dismiss, expire, is_allowed};
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{AckSender, Extension, HttpExtension, SocketRef, TryData};
@@ -16,17 +16,25 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Opens the namespace.
-pub fn open(io: &SocketIo, hub: &Arc<Hub>, checker: &Arc<Checker>) {
+/// Opens the namespace. `more` hears further events of a client.
+pub fn open(
+    io: &SocketIo,
+    hub: &Arc<Hub>,
+    checker: &Arc<Checker>,
+    more: impl Fn(&SocketRef, &Arc<Session>) + Clone + Send + Sync + 'static,
+) {
     let admit = {
         let (hub, checker) = (hub.clone(), checker.clone());
         move |socket: SocketRef,
               TryData(auth): TryData<Value>,
               HttpExtension(ip): HttpExtension<ClientIp>,
-              HttpExtension(admission): HttpExtension<Arc<Admission>>| {
-            let admitted = admit(&hub, &checker, &socket, auth.ok().as_ref(), (ip.0, admission));
+              HttpExtension(pass): HttpExtension<Arc<Pass>>| {
+            let admitted = admit(&hub, &checker, &socket, auth.ok().as_ref(), (ip.0, pass));
             // Before the client is told that it is connected: from then on it may speak.
-            let admitted = admitted.map(|session| listen(&hub, &checker, &socket, &session));
+            let admitted = admitted.map(|session| {
+                listen(&hub, &checker, &socket, &session);
+                more(&socket, &session);
+            });
             async move { admitted }
         }
     };
@@ -45,7 +53,7 @@ fn admit(
     checker: &Checker,
     socket: &SocketRef,
     auth: Option<&Value>,
-    (ip, admission): (IpAddr, Arc<Admission>),
+    (ip, pass): (IpAddr, Arc<Pass>),
 ) -> Result<Arc<Session>, Refusal> {
     let refuse = |error: &'static str| {
         hub.metrics.refuse(error);
@@ -55,24 +63,24 @@ fn admit(
     let header = socket.req_parts().headers.get(axum::http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = auth.and_then(|auth| auth.get("token")).and_then(Value::as_str);
     let access = checker.check(token.or_else(|| header.and_then(bearer))).map_err(refuse)?;
-    let seat = &admission.seat;
+    let seat = &pass.seat;
     if let Some(refusal) = seat.refusal {
-        dismiss(seat.clone());
+        seat.cut_after(GOODBYE);
         return Err(refuse(refusal));
     }
     if !seat.take() {
         return Err(refuse("too_many_clients_from_your_address"));
     }
-    let session = Arc::new(Session::new(hub, access, admission, ip));
+    let session = Arc::new(Session::new(hub, access, pass, ip));
     socket.extensions.insert(session.clone());
     Ok(session)
 }
 
-fn welcome(hub: &Hub, checker: &Checker, socket: &SocketRef, session: &Arc<Session>) {
-    hub.metrics.clients.inc();
+fn welcome(hub: &Arc<Hub>, checker: &Checker, socket: &SocketRef, session: &Arc<Session>) {
+    session.presence.enter(&hub.metrics.clients);
     tracing::info!(sid = %socket.id, transport = ?socket.transport_type(), "client connected");
     if checker.is_on() {
-        tokio::spawn(expire(socket.clone(), session.clone()));
+        tokio::spawn(expire(hub.clone(), socket.clone(), session.clone()));
     }
     session.client.queue.spend();
     let _ = socket.emit("relay:welcome", &welcome_message(hub));
@@ -92,7 +100,8 @@ fn listen(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &
             let begun = begin_join(&session, data.ok());
             async move {
                 if is_allowed(&hub, &session, &socket).await {
-                    answer(&hub, ack, join(&hub, &session, &socket, begun).await);
+                    let joined = join(&hub, &session, &socket, begun).await;
+                    answer(&hub, &session, &socket, ack, joined).await;
                 }
                 session.client.membership().end_join();
             }
@@ -105,7 +114,8 @@ fn listen(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &
             let match_id = begin_leave(&session, data.ok());
             async move {
                 if is_allowed(&hub, &session, &socket).await {
-                    answer(&hub, ack, leave(&hub, &socket, match_id).await);
+                    let left = leave(&hub, &socket, match_id).await;
+                    answer(&hub, &session, &socket, ack, left).await;
                 }
             }
         }
@@ -114,7 +124,8 @@ fn listen(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &
         let (hub, session, checker) = (hub.clone(), session.clone(), checker.clone());
         async move |socket: SocketRef, TryData(data): TryData<Value>, ack: AckSender| {
             if is_allowed(&hub, &session, &socket).await {
-                answer(&hub, ack, renew(&hub, &checker, &session, &socket, data.ok()).await);
+                let renewed = renew(&hub, &checker, &session, &socket, data.ok()).await;
+                answer(&hub, &session, &socket, ack, renewed).await;
             }
         }
     });
@@ -122,29 +133,21 @@ fn listen(hub: &Arc<Hub>, checker: &Arc<Checker>, socket: &SocketRef, session: &
         let (hub, session) = (hub.clone(), session.clone());
         async move |socket: SocketRef, ack: AckSender| {
             if is_allowed(&hub, &session, &socket).await {
-                let events = "the events are match:join, match:leave and auth";
-                answer(&hub, ack, Err(Refusal::new("unknown_event", events)));
+                let events = "the events are match:join, match:leave and auth, and vote where votes are taken";
+                answer(&hub, &session, &socket, ack, Err(Refusal::new("unknown_event", events))).await;
             }
         }
     });
     socket.on_disconnect({
         let (hub, session) = (hub.clone(), session.clone());
         async move |socket: SocketRef, reason: socketioxide::socket::DisconnectReason| {
+            session.presence.leave(&hub.metrics.clients);
             for match_id in session.end() {
                 hub.leave(socket.id, &match_id).await;
             }
-            hub.metrics.clients.dec();
-            retire(&hub, &session.admission.seat);
+            retire(&hub, &session.pass.seat);
             tracing::info!(sid = %socket.id, ?reason, "client disconnected");
         }
-    });
-}
-
-/// A client that was told why its connection ends has a moment to read it.
-fn dismiss(seat: Arc<Seat>) {
-    tokio::spawn(async move {
-        tokio::time::sleep(GOODBYE).await;
-        seat.cut();
     });
 }
 
@@ -160,9 +163,27 @@ fn retire(hub: &Hub, seat: &Arc<Seat>) {
     });
 }
 
-/// What a client is told when it comes, and again when it matters: how long to spread its return.
+/// What a client is told when it comes, and again when it matters: how long to spread its return, and who may vote here.
 fn welcome_message(hub: &Hub) -> Value {
-    json!({"window": u64::try_from(hub.window().as_millis()).unwrap_or(u64::MAX)})
+    let mut message = json!({"window": u64::try_from(hub.window().as_millis()).unwrap_or(u64::MAX)});
+    if let Some(voters) = hub.config.voters() {
+        message["votes"] = voters.into();
+    }
+    message
+}
+
+/// Disconnects the clients whose token is about this subject; how many. After that they are sent nothing any more.
+pub async fn kick(hub: &Hub, subject: &str) -> usize {
+    let mut kicked = 0;
+    for socket in hub.sockets() {
+        let Some(session) = socket.extensions.get::<Arc<Session>>() else { continue };
+        let is_theirs = session.client.membership().access().subject() == Some(subject);
+        if is_theirs && dismiss(hub, &session, &socket, "kicked").await {
+            session.pass.seat.cut_after(2 * GOODBYE);
+            kicked += 1;
+        }
+    }
+    kicked
 }
 
 /// Called again and again: tells all clients what has changed about the relay itself.
@@ -184,15 +205,17 @@ pub async fn tell(io: &SocketIo, hub: &Hub, told: &mut Duration) {
 }
 
 /// Sends all clients to another relay, one after the other over so much time.
-pub async fn send_elsewhere(io: &SocketIo, hub: &Hub, reason: &'static str, time: Duration) {
-    let sockets = io.of(NAMESPACE).map(|namespace| namespace.sockets()).unwrap_or_default();
+pub async fn send_elsewhere(hub: &Hub, reason: &'static str, time: Duration) {
+    let sockets = hub.sockets();
     let farewell = json!({"reason": reason, "window": welcome_message(hub)["window"]});
     let (began, count) = (Instant::now(), u32::try_from(sockets.len()).unwrap_or(u32::MAX));
     for (number, socket) in (0u32..).zip(sockets) {
         tokio::time::sleep_until((began + time * number / count.max(1)).into()).await;
         let _ = socket.emit("relay:closing", &farewell);
         if let Some(session) = socket.extensions.get::<Arc<Session>>() {
-            dismiss(session.admission.seat.clone());
+            // One that polls has the farewell with the answer that it waits for. Its next request would wait for the relay's end.
+            session.pass.seat.refuse();
+            session.pass.seat.cut_after(GOODBYE);
         }
     }
 }

@@ -11,12 +11,12 @@ use vote_agg_core::vote::cell::roll_up;
 
 /// In the order of their seq, without a hole.
 #[derive(Debug, Default)]
-pub struct History {
+pub struct Recent {
     updates: VecDeque<Arc<Update>>,
     weight: usize,
 }
 
-impl History {
+impl Recent {
     /// Half a minute of folds; less where they are big.
     const LENGTH: usize = 300;
     const WEIGHT: usize = 4 << 20;
@@ -61,7 +61,7 @@ impl History {
         Some(rolled_up)
     }
 
-    /// What came after `seq`, up to `now`; None where that is not at hand, or belongs to another epoch.
+    /// What came after `seq`, up to `now`; None where that is not at hand. The caller has compared epochs.
     #[must_use]
     pub fn since(&self, seq: i64, now: i64) -> Option<Vec<Arc<Update>>> {
         if seq == now {
@@ -86,19 +86,19 @@ mod tests {
     }
 
     #[test]
-    fn history_has_a_length_and_no_holes() {
-        let mut history = History::default();
-        assert_eq!(history.since(5, 5).map(|u| u.len()), Some(0));
-        assert!(history.since(4, 5).is_none());
+    fn recent_updates_have_a_length_and_no_holes() {
+        let mut recent = Recent::default();
+        assert_eq!(recent.since(5, 5).map(|u| u.len()), Some(0));
+        assert!(recent.since(4, 5).is_none());
         for seq in 1..=1_000 {
-            history.push(Arc::new(Update::new(Message { seq, prev: seq - 1, ..message() }, None, None)));
+            recent.push(Arc::new(Update::new(Message { seq, prev: seq - 1, ..message() }, None, None)));
         }
-        let first = 1_000 - i64::try_from(History::LENGTH).expect("small");
-        assert_eq!(history.since(first, 1_000).map(|u| u.len()), Some(History::LENGTH));
-        assert!(history.since(first - 1, 1_000).is_none());
-        assert!(history.since(1_001, 1_000).is_none());
+        let first = 1_000 - i64::try_from(Recent::LENGTH).expect("small");
+        assert_eq!(recent.since(first, 1_000).map(|u| u.len()), Some(Recent::LENGTH));
+        assert!(recent.since(first - 1, 1_000).is_none());
+        assert!(recent.since(1_001, 1_000).is_none());
         assert_eq!(
-            history.since(990, 1_000).map(|u| u.iter().map(|u| u.seq()).collect()),
+            recent.since(990, 1_000).map(|u| u.iter().map(|u| u.seq()).collect()),
             Some((991..=1_000).collect::<Vec<_>>())
         );
     }
@@ -108,9 +108,9 @@ mod tests {
     }
 
     #[test]
-    fn a_history_rolled_up_leads_to_the_same_state_from_anywhere() {
+    fn recent_updates_rolled_up_leads_to_the_same_state_from_anywhere() {
         let three = parse_resolution(3).expect("3");
-        let (mut native, mut states, mut history) = (MatchState::new(snapshot()).expect("sound"), Vec::new(), History::default());
+        let (mut native, mut states, mut recent) = (MatchState::new(snapshot()).expect("sound"), Vec::new(), Recent::default());
         native.roll(three).expect("small");
         let folds = [
             r#"[["872a1072bffffff",{"home":7,"new":1}],["872a10728ffffff",{"away":2}]]"#,
@@ -123,9 +123,9 @@ mod tests {
             states.push(MatchState::new(serde_json::from_str(&before).expect("snapshot")).expect("sound"));
             let message = next(&native, cells);
             native.apply(&message).expect("next");
-            history.push(Arc::new(Update::new(message, None, None)));
+            recent.push(Arc::new(Update::new(message, None, None)));
         }
-        let rolled_up = history.rolled_up(three, &native).expect("whole");
+        let rolled_up = recent.rolled_up(three, &native).expect("whole");
         for mut client in states {
             for update in rolled_up.since(client.seq, native.seq).expect("at hand") {
                 client.apply(update.message()).expect("next");
@@ -134,7 +134,7 @@ mod tests {
             let cells = |snapshot: &Snapshot| serde_json::to_value(&snapshot.cells).expect("JSON");
             assert_eq!(cells(&client.snapshot(None)), cells(&native.snapshot(Some(three))));
         }
-        assert!(history.rolled_up(three, &MatchState::new(snapshot()).expect("sound")).is_none(), "another seq");
+        assert!(recent.rolled_up(three, &MatchState::new(snapshot()).expect("sound")).is_none(), "another seq");
     }
 
     fn next(state: &MatchState, cells: &str) -> Message<'static> {
@@ -143,5 +143,40 @@ mod tests {
         let (seq, epoch) = (state.seq + 1, state.epoch.clone().expect("folded").into());
         let stats = Stats { votes, ..message().stats };
         Message { seq, prev: state.seq, epoch, cells: Some(cells), stats, is_final: false, ..message() }
+    }
+
+    #[test]
+    fn history_has_a_weight() {
+        let cells: Vec<_> = vec![message().cells.expect("one")[0].clone(); 2_000];
+        let update = |seq| Arc::new(Update::new(Message { seq, cells: Some(cells.clone()), ..message() }, None, None));
+        // 2,000 cells, a country and two new votes: ten such updates are within the weight, eleven are not.
+        let weight = 1_000 + 200 * 2_003;
+        let mut history = Recent::default();
+        for seq in 1..=10 {
+            history.push(update(seq));
+            assert_eq!((history.updates.len() as i64, history.weight as i64), (seq, seq * weight));
+        }
+        for seq in 11..=13 {
+            history.push(update(seq));
+            assert_eq!((history.updates.len(), history.weight as i64), (10, 10 * weight));
+        }
+        assert!(history.since(3, 13).is_some() && history.since(2, 13).is_none());
+        history.clear();
+        assert_eq!((history.updates.len(), history.weight, history.since(12, 13).is_none()), (0, 0, true));
+    }
+
+    #[test]
+    fn a_history_with_a_hole_is_not_rolled_up() {
+        let three = parse_resolution(3).expect("3");
+        let mut state = MatchState::new(snapshot()).expect("sound");
+        let mut history = Recent::default();
+        assert!(history.rolled_up(three, &state).is_none(), "empty");
+        let folded = next(&state, "[]");
+        state.apply(&folded).expect("next");
+        history.push(Arc::new(Update::new(folded.clone(), None, None)));
+        assert!(history.rolled_up(three, &state).is_some());
+        let mut without_cells = Recent::default();
+        without_cells.push(Arc::new(Update::new(Message { cells: None, ..folded }, None, None)));
+        assert!(without_cells.rolled_up(three, &state).is_none());
     }
 }
