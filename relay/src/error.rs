@@ -1,5 +1,7 @@
 //! What can go wrong.
 
+use tokio_postgres::error::SqlState;
+
 /// Why an operation failed. Clients see [`Error::code`] and a text without internals.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -48,6 +50,9 @@ pub enum Error {
     /// The database has no extension vote_agg.
     #[error("this database has no extension vote_agg (CREATE EXTENSION vote_agg)")]
     NoExtension,
+    /// The role may not call what the relay calls.
+    #[error("role {0} may not read votes: SELECT vote_agg.grant_reader('{0}')")]
+    NoRights(String),
     /// The session does not hear notifications.
     #[error("the database session lost its LISTEN: connect to the server itself, not through a transaction pooler")]
     NotListening,
@@ -57,7 +62,10 @@ pub enum Error {
     /// A message does not follow what is known: read a snapshot.
     #[error("a message does not follow what is known")]
     Gap,
-    /// The port, or another matter of the system.
+    /// An address that cannot be listened on.
+    #[error("{0}: {1}{remedy}", remedy = remedy(.1))]
+    Listen(std::net::SocketAddr, std::io::Error),
+    /// Another matter of the system.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -83,17 +91,26 @@ impl Error {
         }
     }
 
+    /// Whether the same may work a while later, without anybody's doing.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self.code(), "unavailable" | "behind") && self.is_about_a_value().is_none()
+    }
+
     /// The database has no such function.
     #[must_use]
     pub fn is_undefined_function(&self) -> bool {
-        matches!(self, Self::Database(e) if e.code() == Some(&tokio_postgres::error::SqlState::UNDEFINED_FUNCTION))
+        matches!(self, Self::Database(e) if e.code() == Some(&SqlState::UNDEFINED_FUNCTION))
     }
 
-    /// The database's message about a value that was passed to it (SQLSTATE class 22).
+    /// The database's message about a value that was passed to it (SQLSTATE class 22), or about a read of too much (54000).
     #[must_use]
     pub fn is_about_a_value(&self) -> Option<&str> {
         match self {
-            Self::Database(e) => e.as_db_error().filter(|e| e.code().code().starts_with("22")).map(|e| e.message()),
+            Self::Database(e) => e
+                .as_db_error()
+                .filter(|e| e.code().code().starts_with("22") || *e.code() == SqlState::PROGRAM_LIMIT_EXCEEDED)
+                .map(|e| e.message()),
             _ => None,
         }
     }
@@ -109,6 +126,15 @@ fn explain(e: &tokio_postgres::Error) -> String {
         }
         Some(source) => format!("{e}: {source}"),
         None => e.to_string(),
+    }
+}
+
+fn remedy(e: &std::io::Error) -> &'static str {
+    match e.kind() {
+        std::io::ErrorKind::AddrInUse => ". Another process has this port: end it, or choose another one (--port, --admin)",
+        std::io::ErrorKind::AddrNotAvailable => ". This machine has no such address (--host, --admin)",
+        std::io::ErrorKind::PermissionDenied => ". Ports below 1024 take a right: choose a higher one (--port, --admin)",
+        _ => "",
     }
 }
 

@@ -8,7 +8,8 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use vote_agg_relay::config::LogFormat;
-use vote_agg_relay::{Config, Result, run};
+use vote_agg_relay::pull::PullConfig;
+use vote_agg_relay::{Config, Error, Result, run};
 
 /// Connections hold less here than with the C library's allocator, which returns little of what it was given back.
 #[global_allocator]
@@ -32,15 +33,17 @@ const BACKLOG: u32 = 1_024;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Json => logs.json().init(),
-        LogFormat::Pretty => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
-    }
-    raise_limit(&config);
-    match start(config).await {
+    let done = if std::env::args_os().nth(1).is_some_and(|word| word == "pull") {
+        let config = PullConfig::parse_from(std::env::args_os().skip(1));
+        log_as(config.log_format);
+        pull(config).await
+    } else {
+        let config = Config::parse();
+        log_as(config.log_format);
+        raise_limit(&config);
+        start(config).await
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             tracing::error!(error = %e, "cannot run");
@@ -49,13 +52,22 @@ async fn main() -> ExitCode {
     }
 }
 
+fn log_as(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Json => logs.json().init(),
+        LogFormat::Pretty => logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+    }
+}
+
 /// As `TcpListener::bind`, with a bound on what the system keeps for a client that does not read.
-fn listen(address: SocketAddr) -> Result<TcpListener> {
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(address)?;
-    Ok(socket.listen(BACKLOG)?)
+    socket.listen(BACKLOG)
 }
 
 /// Each client takes a file. The soft limit is often 1,024, whatever the hard one allows.
@@ -73,13 +85,24 @@ fn raise_limit(config: &Config) {
 }
 
 async fn start(config: Config) -> Result<()> {
+    let shutdown = shutdown()?;
+    let address = SocketAddr::new(config.host, config.port);
+    let listener = listen(address).map_err(|e| Error::Listen(address, e))?;
+    run(listener, config, shutdown).await
+}
+
+async fn pull(config: PullConfig) -> Result<()> {
+    let shutdown = shutdown()?;
+    vote_agg_relay::pull::run(config, shutdown).await
+}
+
+/// Waits until the process is asked to end.
+fn shutdown() -> Result<impl Future<Output = ()>> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let listener = listen(SocketAddr::new(config.host, config.port))?;
-    let shutdown = async move {
+    Ok(async move {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-    };
-    run(listener, config, shutdown).await
+    })
 }

@@ -3,21 +3,27 @@
 use crate::config::Config;
 use crate::db::fallback_fold;
 use crate::db::pool::Database;
-use crate::error::Result;
+use crate::door::{self, Voting};
+use crate::error::{Error, Result};
 use crate::guard::budget::{Allowance, Budget};
+use crate::guard::ledger::Ledger;
 use crate::guard::origin::Origins;
+use crate::guard::pace::Paces;
 use crate::guard::seats::Seats;
 use crate::guard::token::Checker;
-use crate::http::access::Shared;
-use crate::http::{page, routes, sockets};
+use crate::http::access::Common;
+use crate::http::routes::Front;
+use crate::http::{page, routes};
 use crate::live::feed;
 use crate::live::hub::Hub;
-use crate::serve::{Patience, serve};
+use crate::serve::{Connections, Manners, serve};
 use crate::ws::namespace;
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use hyper::Request;
+use hyper::body::Incoming;
 use socketioxide::SocketIo;
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -30,13 +36,17 @@ const TIDY: Duration = Duration::from_millis(500);
 /// Bytes read at a time from a client. What clients say is short, and each connection keeps such a buffer.
 const READ_BUFFER: usize = 512;
 
+/// A client that polls has two connections at times. Beside those, an address may have as many for answers, and to be told that it has
+/// too many clients.
+const MORE_CONNECTIONS: usize = 256;
+
 /// The time for everything to end that is left after the drain. Service managers commonly give 10 s or more in all.
 const GRACE: Duration = Duration::from_secs(4);
 
 /// Serves on `listener` until `shutdown` completes, then closes every client so that it connects again elsewhere.
 ///
 /// # Errors
-/// [`Error::Config`](crate::error::Error::Config) for settings that cannot be right, [`Error::Io`](crate::error::Error::Io) when the listener is none.
+/// [`Error::Config`] for settings that cannot be right, [`Error::Listen`] for an address of the operator that cannot be listened on.
 pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Output = ()>) -> Result<()> {
     page::check(config.map_dir.as_deref())?;
     let database = Arc::new(Database::new(&config)?);
@@ -52,7 +62,8 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
         .connect_timeout(config.handshake_timeout)
         .build_layer();
     let hub = Arc::new(Hub::new(config, database, io.clone(), tokio::runtime::Handle::current()));
-    namespace::open(&io, &hub, &checker);
+    let voting = Voting::open(&hub).await?;
+    namespace::open(&io, &hub, &checker, voting.listener(&hub));
 
     let following = feed::start(hub.clone())?;
     let mut work = tokio::task::JoinSet::new();
@@ -64,35 +75,39 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
     work.spawn(reload_keys(checker.clone(), signal(SignalKind::hangup())?));
 
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let shared = Shared {
+    let shared = Arc::new(Common {
         hub: hub.clone(),
         cache: Arc::default(),
         checker,
         seats,
+        streams: Arc::default(),
         reads: Arc::new(Semaphore::new(usize::from(hub.config.database_sessions).saturating_sub(1).max(1))),
         requests: Arc::new(requests(hub.config.max_requests)),
+        paces: Paces::new(&hub.config, hub.metrics.paced.clone()),
         stopped: stopped.clone(),
-    };
+    });
     if let Some(address) = hub.config.admin {
-        let listener = TcpListener::bind(address).await?;
+        let listener = TcpListener::bind(address).await.map_err(|e| Error::Listen(address, e))?;
         tracing::info!(address = %listener.local_addr()?, "serving the operator");
         work.spawn(answer_operator(listener, routes::admin(shared.clone())));
     }
-    let sockets = from_fn_with_state(shared.clone(), sockets::admit);
-    let app = routes::guarded(routes::router(shared.clone()).layer(layer).layer(sockets), &shared, origins);
+    let http = routes::router(shared.clone(), voting.routes(&shared));
+    let front = Arc::new(Front::new(&shared, origins, http, Router::new().layer(layer), door::refuse_early));
+    let admit = move |peer: IpAddr, request: &mut Request<Incoming>| front.admit(peer, request);
     let address = listener.local_addr()?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening");
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let ended = async move { drop(ended.await) };
-    let patience = Patience { head: hub.config.handshake_timeout, unread: 2 * hub.config.slow_timeout };
-    let mut server = tokio::spawn(serve(listener, app, patience, ended));
+    let mut server = tokio::spawn(serve(listener, admit, manners(&hub), ended));
 
     shutdown.await;
     tracing::info!("shutting down: not ready any more, clients are sent to another relay");
     let _ = stop.send(true);
     // Balancers see that the relay is not ready, while connections that they still send are answered.
     let (drain, began) = (hub.config.drain, Instant::now());
-    namespace::send_elsewhere(&io, &hub, "draining", drain * 3 / 4).await;
+    // What was taken is answered before its client is sent away.
+    voting.close(drain / 2).await;
+    namespace::send_elsewhere(&hub, "draining", (drain * 3 / 4).saturating_sub(began.elapsed())).await;
     tokio::time::sleep(drain.saturating_sub(began.elapsed())).await;
     drop(end);
     let drained = tokio::time::timeout(GRACE, async {
@@ -107,6 +122,22 @@ pub async fn run(listener: TcpListener, config: Config, shutdown: impl Future<Ou
     work.shutdown().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// How connections are served.
+fn manners(hub: &Hub) -> Manners {
+    let config = &hub.config;
+    Manners {
+        head: config.handshake_timeout,
+        unread: 2 * config.slow_timeout,
+        prefix: config.path_prefix.as_str().into(),
+        country_header: config.country_header().cloned(),
+        connections: Connections {
+            ledger: Ledger::new(config.max_clients_per_ip.saturating_mul(2).saturating_add(MORE_CONNECTIONS), usize::MAX),
+            proxies: config.trusted_proxies.as_slice().into(),
+            refused: hub.metrics.refused.get_or_create(&[("reason", "too_many_connections")]).clone(),
+        },
+    }
 }
 
 /// Reads the keys of tokens again at each SIGHUP.
@@ -136,10 +167,11 @@ async fn look_after(hub: Arc<Hub>, io: SocketIo) {
         namespace::tell(&io, &hub, &mut window).await;
         if is_sent_away != hub.is_too_stale() {
             is_sent_away = !is_sent_away;
+            hub.sent_away.send_replace(is_sent_away);
             if is_sent_away {
                 tracing::warn!("the database is lost: clients are sent to another relay");
-                let (io, hub, time) = (io.clone(), hub.clone(), hub.window());
-                tokio::spawn(async move { namespace::send_elsewhere(&io, &hub, "stale", time).await });
+                let (hub, time) = (hub.clone(), hub.window());
+                tokio::spawn(async move { namespace::send_elsewhere(&hub, "stale", time).await });
             }
         }
     }

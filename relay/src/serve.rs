@@ -1,18 +1,24 @@
 //! Accepting connections, each of which has a time for what it asks.
 
-use crate::connection::Connection;
+use crate::guard::connection::Connection;
+use crate::guard::ledger::{Holding, Ledger};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
+use axum::response::{IntoResponse, Redirect, Response};
+use futures_util::future::{Either, ready};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, body::Incoming};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use ipnet::IpNet;
+use prometheus_client::metrics::counter::Counter;
 use std::future::Future;
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -48,19 +54,59 @@ static KEPT: [HeaderName; 15] = [
     HeaderName::from_static("x-forwarded-for"),
 ];
 
-/// How long a connection may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// For the head of a request, the first or a later one.
+/// How connections are served.
+#[derive(Clone)]
+pub struct Manners {
+    /// The time for the head of a request, the first or a later one.
     pub head: Duration,
-    /// Until it has taken something of what was sent to it.
+    /// The time until a connection has taken something of what was sent to it.
     pub unread: Duration,
+    /// The path that all of this is below, without its last slash.
+    pub prefix: Arc<str>,
+    /// A header that is looked at in requests to Engine.IO too.
+    pub country_header: Option<HeaderName>,
+    pub connections: Connections,
 }
 
-/// Serves until `stopped`, then lets requests that have begun come to their end.
-pub async fn serve(listener: TcpListener, app: Router, patience: Patience, stopped: impl Future<Output = ()>) {
+/// How many connections an address may have, whatever they say or don't say.
+#[derive(Clone)]
+pub struct Connections {
+    pub ledger: Arc<Ledger>,
+    /// Theirs are not counted: they stand for many.
+    pub proxies: Arc<[IpNet]>,
+    pub refused: Counter,
+}
+
+impl Connections {
+    /// A place for one more, until it is dropped.
+    ///
+    /// # Errors
+    /// When the address has too many.
+    fn admit(&self, peer: IpAddr) -> Result<Option<Holding>, ()> {
+        let peer = peer.to_canonical();
+        if self.proxies.iter().any(|net| net.contains(&peer)) {
+            return Ok(None);
+        }
+        let holding = self.ledger.take(peer, 1);
+        if holding.is_none() {
+            self.refused.inc();
+        }
+        holding.ok_or(()).map(Some)
+    }
+}
+
+/// Serves until `stopped`, then lets requests that have begun come to their end. (hyper-util's `GracefulShutdown` takes no connection
+/// that can be upgraded, and WebSockets begin as an upgrade.)
+///
+/// `admit` says what answers a request from an address, or refuses it.
+pub async fn serve(
+    listener: TcpListener,
+    admit: impl Fn(IpAddr, &mut Request<Incoming>) -> Result<Router, Response> + Clone + Send + Sync + 'static,
+    manners: Manners,
+    stopped: impl Future<Output = ()>,
+) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(patience.head).max_headers(MAX_HEADERS).max_buf_size(2 * MAX_HEAD);
+    http.timer(TokioTimer::new()).header_read_timeout(manners.head).max_headers(MAX_HEADERS).max_buf_size(2 * MAX_HEAD);
     // A connection that has not ended holds a receiver.
     let (stop, stopping) = watch::channel(());
     let mut stopped = pin!(stopped);
@@ -78,19 +124,30 @@ pub async fn serve(listener: TcpListener, app: Router, patience: Patience, stopp
                 continue;
             }
         };
-        let connection = Connection::new(stream, patience.unread);
+        // One that is refused is closed unread. An answer would cost more than such a connection does.
+        let Ok(holding) = manners.connections.admit(peer.ip()) else { continue };
+        let connection = Connection::new(stream, manners.unread, holding);
         let transport = connection.transport();
-        let app = TowerToHyperService::new(app.clone());
+        let (admit, prefix) = (admit.clone(), manners.prefix.clone());
+        let country_header = manners.country_header.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(ConnectInfo(peer));
             request.extensions_mut().insert(transport.clone());
             if length_of_head(&request) > MAX_HEAD {
                 request.extensions_mut().insert(HeadTooLong);
             }
+            let lacks_slash = !prefix.is_empty() && request.uri().path() == &*prefix;
+            take_off(&mut request, &prefix);
             if request.uri().path().starts_with(SOCKETS) {
-                shorten_head(&mut request);
+                shorten_head(&mut request, country_header.as_ref());
             }
-            app.call(request.map(Body::new))
+            match admit(peer.ip(), &mut request) {
+                Ok(_) if lacks_slash => {
+                    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+                    Either::Left(ready(Ok(Redirect::permanent(&format!("{prefix}/{query}")).into_response())))
+                }
+                Ok(app) => Either::Right(TowerToHyperService::new(app).call(request.map(Body::new))),
+                Err(refusal) => Either::Left(ready(Ok(refusal))),
+            }
         });
         let connection = http.serve_connection(TokioIo::new(connection), service).with_upgrades();
         let mut stopping = stopping.clone();
@@ -113,6 +170,16 @@ pub async fn serve(listener: TcpListener, app: Router, patience: Patience, stopp
     stop.closed().await;
 }
 
+/// Takes the prefix off the path, where it is there. A proxy may have done so before, and probes come without it.
+fn take_off<B>(request: &mut Request<B>, prefix: &str) {
+    let rest = request.uri().path_and_query().and_then(|path| path.as_str().strip_prefix(prefix));
+    if !prefix.is_empty()
+        && let Some(uri) = rest.filter(|rest| rest.starts_with('/')).and_then(|rest| rest.parse().ok())
+    {
+        *request.uri_mut() = uri;
+    }
+}
+
 /// Marks a request whose head is longer than [`MAX_HEAD`].
 #[derive(Clone, Copy, Debug)]
 pub struct HeadTooLong;
@@ -122,14 +189,37 @@ fn length_of_head(request: &Request<Incoming>) -> usize {
     path + request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum::<usize>()
 }
 
-/// The head of a request is a view of the buffer that it was read into, and Engine.IO keeps it as long as the session: it gets a
-/// copy of the few headers that are looked at.
-fn shorten_head(request: &mut Request<Incoming>) {
+/// The head of a request is a view of the buffer that it was read into, and Engine.IO keeps it as long as the session. So it gets
+/// a copy of the few headers that are looked at.
+fn shorten_head(request: &mut Request<Incoming>, one_more: Option<&HeaderName>) {
     let copied = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
-    let kept = KEPT.iter().flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name, value)));
+    let kept =
+        KEPT.iter().chain(one_more).flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name, value)));
     let kept: Vec<_> = kept.filter_map(|(name, value)| Some((name.clone(), copied(value)?))).collect();
     *request.headers_mut() = kept.into_iter().collect();
     if let Ok(uri) = request.uri().to_string().parse() {
         *request.uri_mut() = uri;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_is_taken_off_where_it_is_whole() {
+        for (path, rest) in [
+            ("/live/matches?x=/live/", "/matches?x=/live/"),
+            ("/live/", "/"),
+            ("/matches", "/matches"),
+            ("/lively/matches", "/lively/matches"),
+            ("/live/live/matches", "/live/matches"),
+        ] {
+            let mut request = Request::builder().uri(path).body(()).expect("request");
+            take_off(&mut request, "/live");
+            assert_eq!(request.uri(), rest);
+            take_off(&mut request, "");
+            assert_eq!(request.uri(), rest);
+        }
     }
 }

@@ -4,6 +4,7 @@ use crate::db::pool::Database;
 use crate::error::{Error, Result};
 use crate::http::body::Answer;
 use crate::http::query::{Kind, MatchQuery};
+use crate::http::waiting::Waiting;
 use crate::live::followed::FollowedMatch;
 use crate::metrics::Metrics;
 use serde::Serialize;
@@ -71,8 +72,8 @@ impl MatchQuery {
     ///
     /// # Errors
     /// When the state cannot be encoded.
-    pub async fn recall(&self, followed: &FollowedMatch, metrics: &Metrics) -> Result<Option<Answer>> {
-        let mut audience = followed.lock().await;
+    pub async fn recall(&self, followed: &FollowedMatch, metrics: &Metrics, waiting: &Waiting) -> Result<Option<Answer>> {
+        let mut audience = waiting.wait(followed.lock()).await;
         let Some(state) = &audience.state else { return Ok(None) };
         match self.kind {
             Kind::Stats => {
@@ -81,14 +82,14 @@ impl MatchQuery {
             }
             Kind::Aggregates | Kind::Countries => {
                 // Followers wait for this lock: the snapshot is theirs too, the rest is done without it.
-                let snapshot = audience.snapshot(self.resolution, metrics)?;
+                let snapshot = audience.snapshot(self.resolution, None, metrics)?;
                 drop(audience);
                 let Some((_, _, json)) = snapshot else { return Ok(None) };
                 let query = self.clone();
                 let list = move || query.list(&serde_json::from_str(json.get())?);
                 tokio::task::spawn_blocking(list).await.map_err(|_| Error::Unavailable)?.map(Some)
             }
-            Kind::Timeline | Kind::Geojson => Ok(None),
+            Kind::Timeline | Kind::At | Kind::Geojson => Ok(None),
         }
     }
 
@@ -119,6 +120,7 @@ impl MatchQuery {
                 self.list(&database.snapshot(match_id, resolution).await?)
             }
             Kind::Timeline => self.timeline(database, match_id).await,
+            Kind::At => self.at(database, match_id).await,
             Kind::Geojson => self.geojson(database, match_id).await,
         }
     }
@@ -189,6 +191,28 @@ impl MatchQuery {
         }
         let timeline = RawValue::from_string(body)?;
         answer(epoch, seq, serde_json::to_vec(&RowsAnswer { match_id, seq, epoch, timeline: &timeline })?)
+    }
+
+    /// The match and its countries as they stood when the minute of `ts` began.
+    async fn at(&self, database: &Database, match_id: &str) -> Result<Answer> {
+        let text = |schema: &str| {
+            format!(
+                "SELECT s.seq, s.epoch, json_build_object('match', $1, 'seq', s.seq, 'epoch', s.epoch, 'as_of', a.as_of,
+                        'stats', a.stats, 'countries', a.countries)::text
+                 FROM {schema}.get_realtime_stats($1) AS s, LATERAL (
+                     SELECT min(a.as_of), json_agg(json_build_object('total', a.total_votes, 'votes', a.votes,
+                                'leader', a.leader, 'dominance', a.dominance)) FILTER (WHERE a.country_code IS NULL) -> 0,
+                            coalesce(json_agg(json_build_array(a.country_code, a.votes))
+                                FILTER (WHERE a.country_code IS NOT NULL), '[]')
+                     FROM {schema}.get_match_at($1, coalesce($2::text::timestamptz, now())) AS a) AS a(as_of, stats, countries)"
+            )
+        };
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [(&match_id, Type::TEXT), (&self.ts, Type::TEXT)];
+        let missing = Error::Missing("get_match_at(match_id, ts)");
+        let rows = database.call(text, &params).await.map_err(|e| if e.is_undefined_function() { missing } else { e })?;
+        let row = rows.first().ok_or(Error::Gap)?;
+        let (seq, epoch, body): (i64, Option<&str>, String) = (row.get(0), row.get(1), row.get(2));
+        answer(epoch, seq, body.into_bytes())
     }
 
     async fn geojson(&self, database: &Database, match_id: &str) -> Result<Answer> {

@@ -44,14 +44,16 @@ impl Answer {
     /// The best encoding that the client takes. None: the body goes as it is.
     #[must_use]
     pub fn encoding(&self, headers: &HeaderMap) -> Option<Encoding> {
-        let takes = |name: &str| {
+        let says = |name: &str| {
             let lists = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-            lists.flat_map(|list| list.split(',')).any(|item| {
+            lists.flat_map(|list| list.split(',')).find_map(|item| {
                 let (coding, weight) = item.split_once(';').unwrap_or((item, ""));
                 let is_refused = weight.trim().strip_prefix("q=").and_then(|q| q.trim().parse::<f32>().ok()) == Some(0.0);
-                coding.trim().eq_ignore_ascii_case(name) && !is_refused
+                coding.trim().eq_ignore_ascii_case(name).then_some(!is_refused)
             })
         };
+        // `*` stands for what is not named (RFC 9110, section 12.5.3).
+        let takes = |name| says(name).or_else(|| says("*")).unwrap_or(false);
         match self.body.len() {
             ..SHORT => None,
             _ if takes("br") => Some(Encoding::Brotli),
@@ -125,6 +127,8 @@ mod tests {
         assert_eq!(takes(&long, "gzip, deflate, br;q=0.9"), Some(Encoding::Brotli));
         assert_eq!(takes(&long, "br;q=0, GZIP"), Some(Encoding::Gzip));
         assert_eq!((takes(&long, "identity"), takes(&long, "brr")), (None, None));
+        assert_eq!((takes(&long, "*"), takes(&long, "*;q=0")), (Some(Encoding::Brotli), None));
+        assert_eq!((takes(&long, "br;q=0, *"), takes(&long, "gzip, *;q=0")), (Some(Encoding::Gzip), Some(Encoding::Gzip)));
         assert_eq!(takes(&Answer::new(vec![b'x'; SHORT - 1], None), "br"), None);
     }
 

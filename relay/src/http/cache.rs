@@ -107,3 +107,57 @@ impl Cache {
         (self.stats.entry_count() + self.lists.entry_count(), self.stats.weighted_size() + self.lists.weighted_size())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foldhash::{HashSet, HashSetExt};
+
+    fn key(match_id: &str) -> CacheKey {
+        CacheKey { match_id: match_id.into(), query: "Stats".into() }
+    }
+
+    async fn answer(etag: Option<&str>) -> Result<Answer, Error> {
+        Ok(Answer::new("body", etag.map(str::to_owned)))
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_until_its_match_rings() {
+        let (cache, freshness) = (Cache::default(), Freshness::new(LISTS_TTL));
+        let find = |id: &'static str, is_stats| {
+            let (cache, freshness) = (&cache, &freshness);
+            async move { cache.find(freshness, &key(id), is_stats, None).await.map(|answer| answer.body.len()) }
+        };
+        assert_eq!((find("a", true).await, cache.size().await), (Err(Missing::New), (0, 0)));
+        assert!(
+            cache.make(key("a"), true, answer(None)).await.is_ok() && cache.make(key("b"), false, answer(None)).await.is_ok()
+        );
+        assert!(cache.make(key("a"), true, async { Err(Error::Timeout) }).await.is_ok(), "made already");
+        let weight = 2 * ("a".len() + "Stats".len() + Answer::new("body", None).weight()) as u64;
+        assert_eq!(cache.size().await, (2, weight));
+        assert_eq!((find("a", true).await, find("b", false).await), (Ok(4), Ok(4)));
+        assert_eq!((find("a", false).await, find("b", true).await), (Err(Missing::New), Err(Missing::New)), "two caches");
+        let mut rung = HashSet::new();
+        rung.insert("a".to_owned());
+        freshness.distrust(rung);
+        assert_eq!((find("a", true).await, find("b", false).await), (Err(Missing::Stale), Ok(4)));
+        assert_eq!(find("a", true).await, Err(Missing::New), "dropped");
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_another_state_is_stale() {
+        let (cache, freshness) = (Cache::default(), Freshness::new(LISTS_TTL));
+        cache.make(key("a"), false, answer(Some("7"))).await.expect("made");
+        freshness.distrust_all();
+        let find = async |etag: &str| cache.find(&freshness, &key("a"), false, Some(etag.to_owned())).await.map(|_| ());
+        assert_eq!(find("7").await, Ok(()), "its state is the current one, whatever rang");
+        assert_eq!((find("8").await, find("7").await), (Err(Missing::Stale), Err(Missing::New)));
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_not_kept() {
+        let cache = Cache::default();
+        assert!(cache.make(key("a"), true, async { Err(Error::Timeout) }).await.is_err());
+        assert!(cache.make(key("a"), true, answer(None)).await.is_ok());
+    }
+}

@@ -1,32 +1,31 @@
 //! Server-Sent Events: each fold as one event, over plain HTTP.
 
-use crate::connection::Transport;
 use crate::guard::address::ClientIp;
+use crate::guard::connection::Transport;
 use crate::guard::seats::Seat;
-use crate::http::access::{Shared, admit};
+use crate::http::access::{Query, Shared, admit};
 use crate::http::answer::etag;
-use crate::http::reply::{failed, later, refuse};
+use crate::http::query::parse_stream;
+use crate::http::reply::{failed, invalid, later, unreadable_path};
+use crate::http::source::Source;
+use crate::http::streams::OpenStream;
 use crate::live::event::{self, Event as LiveEvent};
 use crate::live::hub::Hub;
 use crate::live::member::StreamItem;
-use crate::live::subscription::Subscription;
+use crate::live::subscription::MAX_EPOCH;
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
 use serde_json::json;
-use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
-use tokio::time::Instant;
-use vote_agg_core::parse_resolution;
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// A comment is sent after this long without an event, so that everything on the way sees the connection alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -39,17 +38,18 @@ pub async fn events(
     State(shared): State<Shared>,
     Extension(ip): Extension<ClientIp>,
     Extension(transport): Extension<Transport>,
-    Path(match_id): Path<String>,
-    Query(query): Query<BTreeMap<String, String>>,
+    path: Result<Path<String>, PathRejection>,
+    Query(query): Query,
     headers: HeaderMap,
 ) -> Response {
+    let Ok(Path(match_id)) = path else { return unreadable_path() };
     let access = match admit(&shared, &match_id, &headers, &query) {
         Ok(access) => access,
         Err(refused) => return refused,
     };
-    let resolution = match query.get("resolution").map(|text| text.parse().ok().and_then(|n| parse_resolution(n).ok())) {
-        Some(None) => return refuse(StatusCode::BAD_REQUEST, "invalid", "resolution must be a whole number from 0 to 15"),
-        resolution => resolution.flatten(),
+    let mut subscription = match parse_stream(&query) {
+        Ok(subscription) => subscription,
+        Err(message) => return invalid(&message),
     };
     let seat = match shared.seats.admit(ip.0, transport) {
         Some(seat) if seat.refusal.is_none() => seat,
@@ -59,47 +59,53 @@ pub async fn events(
             return later(StatusCode::TOO_MANY_REQUESTS, reason, "try again later", Duration::ZERO);
         }
     };
-    let since = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| {
-        let (epoch, seq) = id.rsplit_once('-')?;
-        Some((seq.parse().ok().filter(|seq| *seq >= 0)?, epoch.to_owned()))
-    });
-    let subscription = Subscription { resolution, events: Some(vec![LiveEvent::Update]), since };
-    let (first, receiver) = match shared.hub.stream(ip.0, &match_id, &subscription).await {
-        Ok(stream) => stream,
-        Err(e) => return failed(&shared.hub, &match_id, &e),
-    };
-    let ends_at = access.remaining().map(|remaining| Instant::now() + remaining);
-    tracing::info!(match_id, resumed = !matches!(first.first(), Some(StreamItem::Snapshot { .. })), "event stream opened");
-    let mut stale = shared.hub.staleness.watch();
+    let hub = shared.hub.clone();
+    let Some(event) = subscription.events().first().copied() else { return invalid("a stream has one event") };
+    subscription.since = since(&headers);
+    let open = shared.streams.add(access.subject().map(Into::into), hub.metrics.streams.clone());
+    let mut source = Source::new(hub.clone(), ip.0, match_id.clone(), subscription);
+    match source.open().await {
+        Ok(()) => tracing::info!(match_id, resumed = !source.begins_anew(), "event stream opened"),
+        // Browsers give a stream up for good that an error answers. So it is opened, and begins when it can.
+        Err(e) if e.is_passing() => tracing::info!(match_id, error = %e, "event stream opened, which waits for its match"),
+        Err(e) => return failed(&hub, &match_id, &e),
+    }
+    let mut stale = hub.staleness.watch();
     if stale.borrow().is_some() {
         stale.mark_changed();
     }
     let reader = Reader {
-        hub: shared.hub.clone(),
-        ip: ip.0,
-        match_id,
-        subscription: Subscription { since: None, ..subscription },
-        waiting: first.into(),
-        receiver,
+        source,
+        event,
+        open,
         stopped: shared.stopped.clone(),
         stale,
+        sent_away: hub.sent_away.subscribe(),
+        hub,
         chance: chance(),
-        ends_at,
+        ends_at: access.remaining().map(|remaining| Instant::now() + remaining),
         _seat: seat,
     };
     let stream = unfold(reader, async |mut reader| Some((Ok::<_, Infallible>(reader.next().await?), reader)));
     Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
+/// The seq and epoch that a reader has, as the id of its last event.
+pub fn since(headers: &HeaderMap) -> Option<(i64, String)> {
+    let id = headers.get("last-event-id")?.to_str().ok()?;
+    let (epoch, seq) = id.rsplit_once('-').filter(|(epoch, _)| epoch.len() <= MAX_EPOCH)?;
+    Some((seq.parse().ok().filter(|seq| *seq >= 0)?, epoch.to_owned()))
+}
+
 struct Reader {
-    hub: Arc<Hub>,
-    ip: IpAddr,
-    match_id: String,
-    subscription: Subscription,
-    waiting: VecDeque<StreamItem>,
-    receiver: Receiver<StreamItem>,
+    source: Source,
+    event: LiveEvent,
+    open: Arc<OpenStream>,
     stopped: watch::Receiver<bool>,
     stale: watch::Receiver<Option<String>>,
+    /// Whether clients are sent to another relay, since this one has lost its database.
+    sent_away: watch::Receiver<bool>,
+    hub: Arc<Hub>,
     /// From 0 to 1, of its own.
     chance: f64,
     /// When the token expires.
@@ -110,40 +116,46 @@ struct Reader {
 impl Reader {
     async fn next(&mut self) -> Option<Event> {
         loop {
-            if let Some(event) = self.waiting.pop_front().and_then(|item| self.event(&item)) {
-                return Some(event);
-            }
-            if !self.waiting.is_empty() {
-                continue;
+            if self.open.is_kicked() {
+                return None;
             }
             let ends_at = self.ends_at.unwrap_or_else(|| Instant::now() + Duration::from_secs(86_400));
-            let received = tokio::select! {
-                received = self.receiver.recv() => received,
+            // In this order: what ends a stream comes before what is still to be sent.
+            let item = tokio::select! {
+                biased;
+                () = self.open.kicked() => return None,
+                () = sleep_until(ends_at), if self.ends_at.is_some() => return None,
                 () = async { drop(self.stopped.wait_for(|stopped| *stopped).await) } => {
-                    // Not all at once.
-                    tokio::time::sleep(self.hub.config.drain.mul_f64(self.chance * 0.75)).await;
-                    return None;
+                    return self.end(self.hub.config.drain.mul_f64(0.75)).await;
+                }
+                _ = self.sent_away.changed() => {
+                    if !*self.sent_away.borrow_and_update() {
+                        continue;
+                    }
+                    return self.end(self.hub.window()).await;
                 }
                 _ = self.stale.changed() => return Some(staleness(&mut self.stale)),
-                () = tokio::time::sleep_until(ends_at), if self.ends_at.is_some() => return None,
+                item = self.source.next() => item,
             };
-            match received {
-                Ok(item) => self.waiting.push_back(item),
-                // Too slow, or the match was let go: no half stream, but a snapshot.
-                Err(RecvError::Lagged(_) | RecvError::Closed) => {
-                    let (first, receiver) = self.hub.stream(self.ip, &self.match_id, &self.subscription).await.ok()?;
-                    (self.waiting, self.receiver) = (first.into(), receiver);
-                }
+            if let Some(event) = self.event(&item) {
+                return Some(event);
             }
         }
+    }
+
+    /// Ends the stream at some time within so long, so that not all readers come back at once.
+    async fn end(&self, within: Duration) -> Option<Event> {
+        sleep(within.mul_f64(self.chance)).await;
+        None
     }
 
     fn event(&self, item: &StreamItem) -> Option<Event> {
         let (name, id, json) = match item {
             StreamItem::Update(update) => {
-                (LiveEvent::Update.name(), etag(update.epoch(), update.seq()), update.json(LiveEvent::Update)?)
+                let json = update.json_within(self.event, self.source.area())?;
+                (self.event.name(), etag(update.epoch(), update.seq()), json)
             }
-            StreamItem::Snapshot { seq, epoch, json } => (event::SNAPSHOT, etag(epoch, *seq), json),
+            StreamItem::Snapshot { seq, epoch, json } => (event::SNAPSHOT, etag(epoch, *seq), json.clone()),
         };
         self.hub.metrics.messages.inc();
         self.hub.metrics.bytes.inc_by(json.get().len() as u64);

@@ -1,8 +1,7 @@
 //! Headers that every answer has, whichever handler made it.
 
-use axum::extract::{Request, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::Response;
 
 /// Tells nginx, and proxies that know its header, to pass an event stream on as it comes.
@@ -12,8 +11,7 @@ const BUFFERING: &str = "x-accel-buffering";
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// Adds them. `has_tokens`: answers may depend on the client's token, so that no shared cache may keep one.
-pub async fn with_headers(State(has_tokens): State<bool>, request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+pub async fn with_headers(State(has_tokens): State<bool>, mut response: Response) -> Response {
     let status = response.status();
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -3,16 +3,17 @@
 use crate::error::{Error, Result};
 use crate::guard::address::ClientIp;
 use crate::guard::token::Access;
-use crate::http::access::{Shared, access, admit};
+use crate::http::access::{Query, Shared, access, admit};
 use crate::http::body::Answer;
 use crate::http::cache::{CacheKey, Missing};
-use crate::http::query::{Kind, MatchQuery};
-use crate::http::reply::{failed, is_known, refuse, respond};
+use crate::http::query::{Kind, MatchQuery, expect_keys};
+use crate::http::reply::{failed, invalid, is_known, refuse, respond, unreadable_path};
+use crate::http::waiting::Waiting;
 use axum::Extension;
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -27,22 +28,29 @@ const LONGEST: i64 = 200;
 pub async fn list(
     State(shared): State<Shared>,
     Extension(ip): Extension<ClientIp>,
-    Query(query): Query<BTreeMap<String, String>>,
+    Query(query): Query,
     headers: HeaderMap,
 ) -> Response {
+    if let Err(message) = expect_keys(&query, &["token"]) {
+        return invalid(&message);
+    }
     let access = match access(&shared, &headers, &query) {
         Ok(access) => access,
         Err(refused) => return refused,
     };
     // No match has an empty name: nothing rings for this answer, so it lives as long as totals do.
     let key = CacheKey { match_id: String::new(), query: format!("{:?}", access.matches()) };
-    match answered(&shared, ip.0, key, true, None, read_list(&shared, &access)).await {
+    let began = Instant::now();
+    let waiting = Waiting::default();
+    let found = answered(&shared, ip.0, key, true, (None, &waiting), read_list(&shared, &access, &waiting)).await;
+    shared.hub.metrics.answered("list", began);
+    match found {
         Ok(answer) => sent(&shared, ip.0, &answer, &headers).await,
         Err(e) => failed(&shared.hub, "(all)", &e),
     }
 }
 
-async fn read_list(shared: &Shared, access: &Access) -> Result<Answer> {
+async fn read_list(shared: &Shared, access: &Access, waiting: &Waiting) -> Result<Answer> {
     let text = |_: &str| {
         "SELECT pg_catalog.json_build_object('matches', coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
                     'match', m.match_id, 'status', m.status, 'total', m.total_votes, 'votes', m.votes, 'leader', m.leader,
@@ -51,7 +59,7 @@ async fn read_list(shared: &Shared, access: &Access) -> Result<Answer> {
                ORDER BY status IN ('closed', 'final'), last_vote_at DESC NULLS LAST, match_id LIMIT $2) AS m"
             .to_owned()
     };
-    let _one_of_few = shared.reads.acquire().await.map_err(|_| Error::Unavailable)?;
+    let _one_of_few = waiting.wait(shared.reads.acquire()).await.map_err(|_| Error::Unavailable)?;
     shared.hub.metrics.reads.inc();
     let rows = shared.hub.database.call(text, &[(&access.matches(), Type::TEXT_ARRAY), (&LONGEST, Type::INT8)]).await?;
     let body: String = rows.first().ok_or(Error::Gap)?.try_get(0)?;
@@ -62,22 +70,29 @@ async fn read_list(shared: &Shared, access: &Access) -> Result<Answer> {
 pub async fn answer(
     State(shared): State<Shared>,
     Extension(ip): Extension<ClientIp>,
-    Path((match_id, kind)): Path<(String, String)>,
-    Query(mut query): Query<BTreeMap<String, String>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    Query(query): Query,
     headers: HeaderMap,
 ) -> Response {
+    let Ok(Path((match_id, kind))) = path else { return unreadable_path() };
     let Some(kind) = Kind::parse(&kind) else {
-        return refuse(StatusCode::NOT_FOUND, "not_found", "stats, aggregates, countries, timeline, geojson and events are here");
+        return refuse(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "stats, aggregates, countries, timeline, at, geojson and events are here",
+        );
     };
     if let Err(refused) = admit(&shared, &match_id, &headers, &query) {
         return refused;
     }
-    query.remove("token");
     let query = match MatchQuery::parse(kind, &query) {
         Ok(query) => query,
-        Err(message) => return refuse(StatusCode::BAD_REQUEST, "invalid", &message),
+        Err(message) => return invalid(&message),
     };
-    match find(&shared, ip.0, &match_id, &query).await {
+    let began = Instant::now();
+    let found = find(&shared, ip.0, &match_id, &query).await;
+    shared.hub.metrics.answered(kind.name(), began);
+    match found {
         Ok(answer) => sent(&shared, ip.0, &answer, &headers).await,
         Err(e) => failed(&shared.hub, &match_id, &e),
     }
@@ -86,22 +101,32 @@ pub async fn answer(
 async fn find(shared: &Shared, ip: IpAddr, match_id: &str, query: &MatchQuery) -> Result<Arc<Answer>, Arc<Error>> {
     let hub = &shared.hub;
     let key = CacheKey { match_id: match_id.to_owned(), query: query.to_string() };
-    let followed = hub.followed(match_id).filter(|followed| followed.cursor().is_some());
+    let mut followed = hub.followed(match_id).filter(|followed| followed.cursor().is_some());
+    // One that somebody waits for may have votes that are still to be folded.
+    if let Some(waits) = &followed
+        && !waits.exists().await
+    {
+        followed = None;
+    }
+    if followed.is_none() && !hub.exists(match_id).await? {
+        return Err(Error::Unknown.into());
+    }
     let current = match &followed {
         Some(followed) => query.current(followed).await,
         None => None,
     };
+    let waiting = Waiting::default();
     let make = async {
         if let Some(followed) = &followed
-            && let Some(answer) = query.recall(followed, &hub.metrics).await?
+            && let Some(answer) = query.recall(followed, &hub.metrics, &waiting).await?
         {
             return Ok(answer);
         }
-        let _one_of_few = shared.reads.acquire().await.map_err(|_| Error::Unavailable)?;
+        let _one_of_few = waiting.wait(shared.reads.acquire()).await.map_err(|_| Error::Unavailable)?;
         hub.metrics.reads.inc();
         query.read(&hub.database, match_id).await
     };
-    answered(shared, ip, key, query.kind == Kind::Stats, current, make).await
+    answered(shared, ip, key, query.kind == Kind::Stats, (current, &waiting), make).await
 }
 
 /// The answer from the cache, or made at the expense of the address that asks.
@@ -110,7 +135,7 @@ async fn answered(
     ip: IpAddr,
     key: CacheKey,
     is_stats: bool,
-    current: Option<String>,
+    (current, waiting): (Option<String>, &Waiting),
     make: impl Future<Output = Result<Answer>>,
 ) -> Result<Arc<Answer>, Arc<Error>> {
     let hub = &shared.hub;
@@ -129,7 +154,7 @@ async fn answered(
     let timed = async {
         let began = Instant::now();
         let made = make.await;
-        cost = began.elapsed().as_secs_f64();
+        cost = began.elapsed().saturating_sub(waiting.waited()).as_secs_f64();
         made
     };
     let made = shared.cache.make(key, is_stats, timed).await;

@@ -8,8 +8,10 @@ mod answer;
 mod body;
 /// HTTP answers, kept for a while.
 pub mod cache;
+/// Ending the connections of one subject.
+mod clients;
 /// Server-Sent Events: each fold as one event.
-mod events;
+pub mod events;
 /// Headers that every answer has.
 mod headers;
 /// The list of matches, and answers about one of them.
@@ -17,12 +19,18 @@ mod matches;
 /// The live map: a folder of built files at `/`.
 pub mod page;
 /// The kinds of answers, and their parameters.
-mod query;
+pub mod query;
 /// Answers and refusals as clients see them.
 mod reply;
 /// The routes, and what stands in front of them.
 pub mod routes;
 /// In front of Socket.IO: which requests its library gets to see.
 pub mod sockets;
+/// Where an event stream gets its items.
+mod source;
 /// How the relay is doing: /ready, /metrics, /cache.
 mod status;
+/// The event streams that are open.
+pub mod streams;
+/// The time that a request waited, which is no work.
+mod waiting;

@@ -14,6 +14,16 @@ pub fn refuse(status: StatusCode, error: &str, message: &str) -> Response {
     (status, axum::Json(json!({"error": error, "message": message}))).into_response()
 }
 
+/// The refusal of a request that makes no sense, which the message says.
+pub fn invalid(message: &str) -> Response {
+    refuse(StatusCode::BAD_REQUEST, "invalid", message)
+}
+
+/// The refusal of a path whose match has a name that is no text.
+pub fn unreadable_path() -> Response {
+    invalid("the name of the match is not UTF-8")
+}
+
 /// A refusal that need not last.
 pub fn later(status: StatusCode, error: &str, message: &str, wait: Duration) -> Response {
     let mut response = refuse(status, error, message);
@@ -21,7 +31,8 @@ pub fn later(status: StatusCode, error: &str, message: &str, wait: Duration) -> 
     response
 }
 
-/// Whether the client has this answer already.
+/// Whether the client has this answer already. Our tags hold no comma and no quote, so a split finds them; the typed headers of
+/// axum-extra would be another dependency for these lines.
 #[must_use]
 pub fn is_known(answer: &Answer, headers: &HeaderMap) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
@@ -67,7 +78,7 @@ pub fn failed(hub: &Hub, match_id: &str, error: &Error) -> Response {
         _ => {}
     }
     if let Some(refusal) = error.is_about_a_value() {
-        return refuse(StatusCode::BAD_REQUEST, "invalid", refusal);
+        return invalid(refusal);
     }
     tracing::warn!(match_id, error = %error, "request failed");
     hub.metrics.refuse("unavailable");

@@ -3,7 +3,7 @@
 use crate::http::access::Shared;
 use crate::http::cache::{LISTS_TTL, STATS_TTL};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -30,8 +30,49 @@ pub async fn ready(State(shared): State<Shared>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, if is_listening { "shutting down\n" } else { "not following the feed\n" }).into_response()
 }
 
-/// `GET /metrics`
-pub async fn metrics(State(shared): State<Shared>) -> Response {
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], shared.hub.metrics.text()).into_response()
+/// `GET /metrics`, in OpenMetrics where that is asked for.
+pub async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Response {
+    let (kind, text) = shared.hub.metrics.text(wants_open_metrics(&headers));
+    ([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response()
+}
+
+/// Whether OpenMetrics is taken, and nothing of Prometheus' own format is liked better.
+fn wants_open_metrics(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let items: Vec<_> = lists.flat_map(|list| list.split(',')).collect();
+    let weight = |wanted: &str| {
+        let of_kind = items.iter().filter_map(|item| {
+            let mut parts = item.split(';').map(str::trim);
+            parts.next().filter(|kind| kind.eq_ignore_ascii_case(wanted))?;
+            Some(parts.find_map(|part| part.strip_prefix("q=")?.parse::<f32>().ok()).unwrap_or(1.0))
+        });
+        of_kind.fold(0.0, f32::max)
+    };
+    let open = weight("application/openmetrics-text");
+    open > 0.0 && open >= weight("text/plain")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn the_format_is_the_reader_s_choice() {
+        let wants = |accept: &str| {
+            let value = HeaderValue::from_str(accept).expect("value");
+            wants_open_metrics(&[(header::ACCEPT, value)].into_iter().collect())
+        };
+        assert!(wants("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.1"));
+        assert!(wants("Application/OpenMetrics-Text"));
+        for other in [
+            "text/plain;version=0.0.4",
+            "*/*",
+            "",
+            "application/openmetrics-text;q=0",
+            "text/plain, application/openmetrics-text; q=0.9",
+        ] {
+            assert!(!wants(other), "{other}");
+        }
+    }
 }
