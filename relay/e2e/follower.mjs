@@ -1,13 +1,24 @@
 // A client as the README tells to write one: it keeps what it received, notices what cannot be right, and joins again after
 // each connect. What it noticed is in `faults`; an exact client has none.
+import { Agent } from "node:http";
 import { io } from "socket.io-client";
 
+const resolutionOf = (cell) => parseInt(cell[1], 16);
+
+/** Whether one cell lies in the other: their digits are the same as far as both have some. */
+function isRelated(a, b) {
+  const shift = BigInt(45 - 3 * Math.min(resolutionOf(a), resolutionOf(b)));
+  const digits = (cell) => (BigInt(`0x${cell}`) & ((1n << 52n) - 1n)) >> shift;
+  return digits(a) === digits(b);
+}
+
 export class Follower {
-  constructor(urls, { matchId, resolution = null, bundle = true, transports = ["websocket"], auth }) {
-    Object.assign(this, { urls, matchId, resolution, bundle, transports, auth });
+  constructor(urls, { matchId, resolution = null, bundle = true, area = null, parts, transports = ["websocket"], auth, address }) {
+    Object.assign(this, { urls, matchId, resolution, bundle, area, parts, transports, auth });
+    this.agent = address && new Agent({ localAddress: address, keepAlive: true }); // the address that it comes from
     this.faults = [];
     this.counts = {};
-    this.state = null; // { seq, epoch, stats, cells: Map, countries: Map }
+    this.state = null; // { seq, epoch, stats, area, cells: Map, countries: Map }
     this.half = null; // of the separate events of one fold
     this.next = 0;
     this.connect();
@@ -16,7 +27,7 @@ export class Follower {
   connect() {
     const url = this.urls[this.next++ % this.urls.length];
     const socket = io(`${url}/votes`, {
-      transports: this.transports, forceNew: true, auth: this.auth, reconnectionDelay: 50, reconnectionDelayMax: 500, timeout: 5000,
+      transports: this.transports, forceNew: true, auth: this.auth, agent: this.agent, reconnectionDelay: 50, reconnectionDelayMax: 500, timeout: 5000,
     });
     this.socket = socket;
     const on = (name, handle) => socket.on(name, (data) => {
@@ -30,6 +41,7 @@ export class Follower {
     });
     on("match:snapshot", (snapshot) => this.replace(snapshot));
     on("match:update", (message) => this.apply(message.match, message));
+    on("match:area", (arrived) => this.look(arrived));
     // The two that carry the state come in this order.
     on("aggregate:updated", (data) => { this.half = data; });
     on("match:stats", (data) => {
@@ -45,11 +57,14 @@ export class Follower {
   }
 
   join() {
-    const { matchId, resolution, bundle, state } = this;
+    const { matchId, resolution, bundle, area, parts, state } = this;
     this.counts.join = (this.counts.join ?? 0) + 1;
     const wish = { matchId, bundle };
+    if (area) wish.area = area;
+    if (parts) wish.parts = parts;
     if (resolution !== null) wish.resolution = resolution;
     if (state) Object.assign(wish, { sinceSeq: state.seq, epoch: state.epoch });
+    if (state && String(state.area) !== String(area)) wish.from = state.area;
     // One at a time: each is answered with all that was missed since what it says.
     clearTimeout(this.retry);
     const asked = (this.asked = {});
@@ -59,8 +74,10 @@ export class Follower {
       if (error || !ack?.ok) {
         this.counts.refused = (this.counts.refused ?? 0) + 1;
         this.retry = setTimeout(() => socket.connected && socket === this.socket && this.join(), 200);
-      } else if (ack.resumed) {
-        this.counts.resumed = (this.counts.resumed ?? 0) + 1;
+      } else {
+        if (ack.resumed) this.counts.resumed = (this.counts.resumed ?? 0) + 1;
+        this.asked = null;
+        if (String(area) !== String(this.area)) this.join();
       }
     });
   }
@@ -74,17 +91,41 @@ export class Follower {
     }
     this.state = {
       seq: snapshot.seq, epoch: snapshot.epoch, stats: snapshot.stats,
-      cells: new Map(snapshot.cells), countries: new Map(snapshot.countries),
+      area: snapshot.area ?? null, cells: new Map(snapshot.cells), countries: new Map(snapshot.countries),
     };
+  }
+
+  // Looks elsewhere: another area (names in order), or everywhere. Only the last of several moves counts.
+  move(area) {
+    this.area = area;
+    this.hasMoved = true;
+    if (!this.asked && this.socket?.connected) this.join();
+  }
+
+  look({ match, seq, epoch, resolution, area, cells }) {
+    const { state } = this;
+    const isNow = state?.seq === seq && state.epoch === epoch && resolution === this.resolution && match === this.matchId;
+    if (!isNow) return this.faults.push(`area at ${epoch}/${seq}, not ${state?.epoch}/${state?.seq}`);
+    const isIn = (cell) => !area || area.some((own) => isRelated(own, cell));
+    for (const cell of state.cells.keys()) if (!isIn(cell)) state.cells.delete(cell);
+    for (const [cell, votes] of cells) {
+      if (state.cells.has(cell) || !isIn(cell)) this.faults.push(`${cell} does not come into ${area}`);
+      state.cells.set(cell, votes);
+    }
+    state.area = area;
   }
 
   apply(match, message) {
     const { state } = this;
     if (match !== this.matchId) return this.faults.push(`update of ${match}`);
     if (!state) return this.faults.push(`update ${message.seq} before any snapshot`);
+    // Between its asking and the answer, what is on its way is told once more.
+    if (this.hasMoved && message.epoch === state.epoch && message.seq <= state.seq) return;
     const isNext = message.prev === state.seq && message.seq === state.seq + 1 && (state.epoch === null || message.epoch === state.epoch);
     if (!isNext) return this.faults.push(`${message.epoch}/${message.seq} follows ${state.epoch}/${state.seq}`);
     Object.assign(state, { seq: message.seq, epoch: message.epoch, stats: message.stats });
+    const stray = state.area && message.cells.find(([cell]) => !state.area.some((own) => isRelated(own, cell)));
+    if (stray) this.faults.push(`${stray[0]} is not in ${state.area}`);
     for (const list of ["cells", "countries"]) {
       for (const [place, votes] of message[list]) {
         if (Object.keys(votes).length) state[list].set(place, votes);

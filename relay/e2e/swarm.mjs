@@ -18,6 +18,10 @@ const commands = {
   drop({ every, offset }) {
     followers.filter((_, n) => n % every === offset % every).forEach((follower) => follower.drop());
   },
+  // Some look elsewhere: areas by the number of the follower.
+  move({ areas }) {
+    for (const [number, area] of Object.entries(areas)) followers[number].move(area);
+  },
   stop() {
     followers.splice(0).forEach((follower) => follower.socket?.disconnect());
     for (const socket of raw.values()) socket.disconnect();
@@ -49,6 +53,7 @@ const commands = {
     for (let n = 0; n < times; n++) raw.get(name).emit(event, ...data);
   },
   events: ({ name }) => raw.get(name).events,
+  transport: ({ name }) => raw.get(name).io.engine.transport.name,
   connected: ({ name }) => raw.get(name).connected,
   close({ name }) {
     raw.get(name).disconnect();

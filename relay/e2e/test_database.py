@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 
 import psycopg
@@ -127,6 +128,45 @@ def test_addresses_that_make_no_sense_stop_the_start(tmp_path):
         with pytest.raises(AssertionError, match=word):
             relay.start()
         assert relay.process.returncode == 1
+
+
+def test_a_role_without_rights_is_refused_in_words(cluster, db, tmp_path):
+    """Also one that lost a right while the relay ran, when it connects again."""
+    role = f"newcomer_{db.name}"
+    db.sql(f"CREATE ROLE {role} LOGIN")
+    dsn = psycopg.conninfo.make_conninfo(db.url(), user=role)
+    words = f"role {role} may not read votes: SELECT vote_agg.grant_reader('{role}')"
+    relay = rig.Relay(dsn, tmp_path / "log")
+    try:
+        relay.start(is_ready=False)
+        rig.eventually("it says so", lambda: words in relay.log.read_text())
+        assert rig.get(f"{relay.url}/ready")[0] == 503 and rig.get(f"{relay.url}/health")[0] == 200
+        db.sql(f"SELECT vote_agg.grant_reader('{role}')")
+        rig.eventually("it is ready once it may", lambda: rig.get(f"{relay.url}/ready")[0] == 200)
+        said = relay.log.read_text().count(words)
+        db.sql(f"REVOKE EXECUTE ON FUNCTION get_match_snapshot(text, integer) FROM {role}")
+        db.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", role)
+        rig.eventually("it notices", lambda: relay.log.read_text().count(words) > said)
+        rig.eventually("it is not ready", lambda: rig.get(f"{relay.url}/ready")[0] == 503)
+    finally:
+        relay.__exit__()
+        db.sql(f"DROP OWNED BY {role}")
+        db.sql(f"DROP ROLE {role}")
+
+
+def test_an_address_that_is_taken_or_that_nobody_answers_is_named(db, tmp_path):
+    # Nobody listens there: a question to the port is refused, not left without an answer.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        for number, flags in enumerate(({"port": port}, {"admin": f"127.0.0.1:{port}"})):
+            relay = rig.Relay(db.url(), tmp_path / f"taken_{number}.log", **flags)
+            with pytest.raises(AssertionError, match=f"127.0.0.1:{port}: Address already in use .*Another process has this port"):
+                relay.start()
+            assert relay.process.returncode == 1
+    with unready(f"postgres://somebody:hush@127.0.0.1:{port}/votes", tmp_path) as error:
+        log = (tmp_path / "log").read_text()
+        assert "refused" in error and f'"database":"127.0.0.1:{port}/votes"' in log and "hush" not in log
 
 
 def test_a_transaction_pooler_is_refused_in_words(cluster, db, tmp_path):

@@ -3,6 +3,7 @@ and the reference names all that the relay has."""
 
 import os
 import re
+import runpy
 import signal
 import subprocess
 
@@ -88,7 +89,7 @@ def reader(cluster):
     finally:
         reader.leave()
         cluster.sql("DROP DATABASE IF EXISTS votes WITH (FORCE)")
-        for (role,) in cluster.sql(r"SELECT quote_ident(rolname) FROM pg_roles WHERE rolname ~ '^(web_app|dashboard|operator)$'"):
+        for (role,) in cluster.sql(r"SELECT quote_ident(rolname) FROM pg_roles WHERE rolname ~ '^(web_app|dashboard|operator|door)$'"):
             cluster.sql(f"DROP ROLE {role}")
 
 
@@ -111,30 +112,33 @@ def test_every_command_runs(cluster, reader, page):
 
 
 def code():
-    return "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "relay" / "src").rglob("*.rs"))
+    """The relay's own, without its tests."""
+    files = [path.read_text(encoding="utf-8") for path in (ROOT / "relay" / "src").rglob("*.rs")]
+    return "\n".join(text.split("#[cfg(test)]\nmod tests")[0] for text in files)
 
 
 def section(title):
     return REFERENCE.read_text(encoding="utf-8").split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def test_the_reference_has_every_setting():
-    help_text = subprocess.run([rig.BINARY, "--help"], check=True, text=True, stdout=subprocess.PIPE).stdout
+@pytest.mark.parametrize(("title", "command", "few"), [("Settings of the relay", [], 20), ("Settings of the puller", ["pull"], 6)])
+def test_the_reference_has_every_setting(title, command, few):
+    help_text = subprocess.run([rig.BINARY, *command, "--help"], check=True, text=True, stdout=subprocess.PIPE).stdout
     flags = set(re.findall(r"^ +(?:-\w, )?--([\w-]+)", help_text, re.MULTILINE)) - {"help", "version"}
     variables = set(re.findall(r"\[env: (\w+)", help_text))
-    assert len(flags) == len(variables) > 20
-    rows = re.findall(r"^\| `--([\w-]+)` \| `(\w+)` \|", section("Settings of the relay"), re.MULTILINE)
+    assert len(flags) == len(variables) > few
+    rows = re.findall(r"^\| `--([\w-]+)` \| `(\w+)` \|", section(title), re.MULTILINE)
     assert {flag for flag, _ in rows} == flags
     assert {variable for _, variable in rows} == variables
 
 
 def test_the_reference_has_every_event_and_endpoint():
-    events = set(re.findall(r'"((?:match|vote|aggregate|relay):[a-z]+)"', code()))
+    events = set(re.findall(r'"((?:match|vote|aggregate|relay):[a-z]+)"', code())) - {"vote:any"}  # a scope
     assert len(events) > 8
     assert set(re.findall(r"`((?:match|vote|aggregate|relay):[a-z]+)`", section("Events of the relay"))) == events
-    routes = set(re.findall(r'\.route\(\s*"([^"]+)"', code()))
+    routes = set(re.findall(r'\.route(?:_service)?\(\s*"([^"]+)"', code()))
     assert len(routes) > 5
-    kinds = set(re.findall(r'"([a-z]+)" => Self::[A-Z]', code()))
+    kinds = set(re.findall(r'Self::[A-Z][a-z]+ => "([a-z]+)"', (ROOT / "relay" / "src" / "http" / "query.rs").read_text(encoding="utf-8")))
     assert len(kinds) > 4
     wanted = {route for route in routes if not re.search(r"\{(?!id\})", route)} | {f"/matches/{{id}}/{kind}" for kind in kinds} | {"/"}
     assert set(re.findall(r"`(/[^` ]*)`", section("Endpoints of the relay").split("\n`token`")[0])) == wanted
@@ -143,7 +147,19 @@ def test_the_reference_has_every_event_and_endpoint():
 def test_the_reference_has_every_metric(new_relay):
     relay = new_relay(origins="https://vote.example.org")
     assert rig.get(f"{relay.url}/matches", Origin="https://elsewhere.example.org")[0] == 403  # a metric with labels is there from its first count on
+    assert rig.get(f"{relay.url}/matches")[0] == 200
     text = rig.get(f"{relay.url}/metrics")[2].decode()
     metrics = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     assert len(metrics) > 15
-    assert set(re.findall(r"`(vote_relay_\w+)`", section("Metrics of the relay"))) == metrics
+    assert set(re.findall(r"`((?:vote_relay|process)_\w+)`", section("Metrics of the relay"))) == metrics
+
+
+def test_a_licence_is_allowed_or_named():
+    script = runpy.run_path(str(ROOT / "scripts" / "licences"))
+    chosen, shipped = script["chosen"], script["SHIPPED"]
+    assert chosen("MIT OR Apache-2.0", shipped) == {"MIT"} and chosen("GPL-3.0-only OR (MIT AND Zlib)", shipped) == {"MIT", "Zlib"}
+    assert chosen("MIT/Apache-2.0", shipped) == {"MIT"} and chosen("(MIT OR Apache-2.0) AND Unicode-3.0", shipped) == {"MIT", "Unicode-3.0"}
+    for other in ("AGPL-3.0-only", "MIT AND GPL-3.0-only", "Apache-2.0 WITH LLVM-exception", "LGPL-3.0-or-later", "SEE LICENSE IN x"):
+        assert chosen(other, shipped) is None, other
+    listed = subprocess.run([ROOT / "scripts" / "licences", "--list"], check=True, text=True, stdout=subprocess.PIPE).stdout
+    assert re.search(r"^crate axum \S+\tMIT\tshipped$", listed, re.MULTILINE) and re.search(r"^npm vitest \S+\tMIT\ttool$", listed, re.MULTILINE)

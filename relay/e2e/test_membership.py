@@ -91,22 +91,36 @@ def hostile_names(rng):
 class Model:
     """A client beside what it should have joined and what its token covers."""
 
-    def __init__(self, relay, names, rng):
-        self.relay, self.names, self.rng = relay, names, rng
-        self.joined, self.client = set(), None
+    def __init__(self, relay, operator, subject, names, rng):
+        self.relay, self.operator, self.subject, self.names, self.rng = relay, operator, subject, names, rng
+        self.joined, self.client, self.kicked = set(), None, []
         self.reconnect()
 
     def some(self):
         return self.rng.sample(self.names, self.rng.randint(1, len(self.names)))
 
     def reconnect(self):
-        if self.client:
+        if self.client and self.client not in self.kicked:
             self.client.close()
         self.covered, self.joined = set(self.some()), set()
-        self.client = wire.Client(self.relay, {"token": token(matches=sorted(self.covered))})
+        self.client = wire.Client(self.relay, {"token": self.token()})
+
+    def token(self):
+        return token(sub=self.subject, matches=sorted(self.covered))
+
+    def kick(self):
+        """Whatever it has asked for at that moment, it gets nothing afterwards. It comes back as another client."""
+        if self.rng.random() < 0.5:
+            self.client.ask("match:join", {"matchId": self.rng.choice(self.names)})
+        sockets, streams = self.operator.kick(self.subject)
+        assert sockets >= 1 and streams == 0  # the relay may not have noticed yet that it closed the one before
+        self.client.until(lambda: ("relay:closing", {"reason": "kicked"}) in self.client.events)
+        self.client.events.clear()
+        self.kicked.append(self.client)
+        self.reconnect()
 
     def step(self):
-        do = self.rng.choice([self.join] * 5 + [self.leave] * 2 + [self.renew, self.reconnect, self.fail, self.cross])
+        do = self.rng.choice([self.join] * 5 + [self.leave] * 2 + [self.renew, self.reconnect, self.fail, self.cross, self.kick])
         do()
 
     def join(self):
@@ -136,7 +150,7 @@ class Model:
 
     def renew(self):
         covered = set(self.some())
-        left = self.client.emit("auth", {"token": token(matches=sorted(covered))})["left"]
+        left = self.client.emit("auth", {"token": token(sub=self.subject, matches=sorted(covered))})["left"]
         assert set(left) == self.joined - covered
         self.covered = covered
         self.joined &= covered
@@ -146,6 +160,10 @@ class Model:
         self.client.emit("match:leave", {"matchId": "nothing of this name"})
         updates = [event for event in of_matches(self.client) if event[0] != "match:snapshot"]
         self.client.events.clear()
+        for client in self.kicked:
+            client.listen(0.01)
+            assert not of_matches(client), client.events
+        self.kicked = [client for client in self.kicked if not client.is_closed]
         found = {about(event) for event in updates}
         assert found == self.joined & changed, (found, self.joined & changed, self.covered)
 
@@ -154,14 +172,15 @@ class Model:
 def test_whatever_clients_do(new_relay, db, seed):
     rng = random.Random(seed)
     print("seed", seed)
-    relay = new_relay(max_joins=10_000, max_events=10_000, **GUARDED)
+    operator = wire.Operator(rig.free_port())
+    relay = new_relay(max_joins=10_000, max_events=10_000, admin=operator.address, **GUARDED)
     names = hostile_names(rng)
     for name in names:
         vote(db, name)
     rig.settle(db.connect)
     watcher = wire.Client(relay, {"token": token()})
     watcher.join("watched", bundle=True)
-    models = [Model(relay, names, rng) for _ in range(4)]
+    models = [Model(relay, operator, f"user {number}", names, rng) for number in range(4)]
     for _ in range(30):
         for model in models:
             for _ in range(rng.randint(1, 6)):

@@ -25,6 +25,21 @@ def proxy(db):
     proxy.close()
 
 
+def stream_of(relay):
+    """An event stream: the connection and the answer, which may begin when the match can be read."""
+    stream = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=rig.PATIENCE)
+    stream.request("GET", "/matches/final/events")
+    answer = stream.getresponse()
+    assert answer.status == 200
+    return stream, answer
+
+
+def line_with(answer, word):
+    """Reads a stream up to a line with that word."""
+    while word not in (line := answer.readline()):
+        assert line, f"the stream has ended without {word}"
+
+
 def told(client):
     """What the client was last told of staleness; None where nothing was."""
     client.listen(0.05)
@@ -37,16 +52,13 @@ def test_clients_are_told_that_the_database_is_away(new_relay, db, proxy):
     client = wire.Client(relay)
     client.until(lambda: client.events)
     assert client.events[:1] == [("relay:welcome", {"window": 3000})] and client.join("final")["ok"]
-    stream = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=rig.PATIENCE)
-    stream.request("GET", "/matches/final/events")
-    answer = stream.getresponse()
+    stream, answer = stream_of(relay)
     assert answer.getheader("x-accel-buffering") == "no"
     proxy.stall()
     proxy.cut()
     since = rig.eventually("it is told", lambda: told(client))
     assert since.endswith("Z")
-    while b"relay:stale" not in answer.readline():
-        pass
+    line_with(answer, b"relay:stale")
     assert json.loads(answer.readline().removeprefix(b"data: ")) == {"since": since}
     late = wire.Client(relay)
     rig.eventually("who comes later is told too", lambda: told(late) == since)
@@ -58,15 +70,48 @@ def test_clients_are_told_that_the_database_is_away(new_relay, db, proxy):
 
 
 def test_a_relay_without_its_database_sends_clients_elsewhere(new_relay, db, proxy):
+    vote(db)
     relay = new_relay(dsn=db.url(port=proxy.port), stale_timeout=3)
-    client = wire.Client(relay)
+    client, (_, answer) = wire.Client(relay), stream_of(relay)
     proxy.stall()
     proxy.cut()
     rig.eventually("it is sent away", lambda: has_ended(client))
     assert client.events[-1] == ("relay:closing", {"reason": "stale", "window": 3000})
     assert status_of(relay, wire.request()) == 503
+    while answer.readline():  # the stream ends too
+        pass
     proxy.flow()
     rig.eventually("clients may come again", lambda: status_of(relay, wire.request()) == 101)
+
+
+def test_an_event_stream_waits_for_a_match_that_cannot_be_read(new_relay, db, proxy):
+    """Browsers give a stream up for good that an error answers."""
+    vote(db)
+    relay = new_relay(dsn=db.url(port=proxy.port))
+    proxy.stall()
+    proxy.cut()
+    stream, answer = stream_of(relay)
+    line_with(answer, b"relay:stale")
+    assert json.loads(answer.readline().removeprefix(b"data: "))["since"].endswith("Z")
+    proxy.flow()
+    line_with(answer, b"match:snapshot")
+    vote(db)
+    line_with(answer, b"match:update")
+    stream.close()
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["polling", "websocket"]], ids="+".join)
+def test_clients_that_begin_with_polling_are_sent_elsewhere(new_relay, swarm, transports):
+    """Such a session has one connection after the other: the one that it began with is not the one to end."""
+    relay = new_relay(drain=120)
+    swarm("open", name="a", url=relay.url, options={"transports": transports})
+    rig.eventually("it uses its last transport", lambda: swarm("transport", name="a") == transports[-1])
+    relay.process.send_signal(signal.SIGTERM)
+    rig.eventually("it is told", lambda: ["relay:closing", {"reason": "draining", "window": 3000}] in swarm("events", name="a"))
+    # A lost transport, after which clients connect again by themselves.
+    end = rig.eventually("it loses its connection", lambda: (last := swarm("events", name="a")[-1])[0] == "disconnect" and last)
+    assert end[1].startswith("transport") and relay.process.poll() is None
+    relay.kill()
 
 
 def test_a_relay_that_ends_is_unready_before_it_is_gone(new_relay):
@@ -81,6 +126,18 @@ def test_a_relay_that_ends_is_unready_before_it_is_gone(new_relay):
     assert relay.process.wait(timeout=rig.PATIENCE) == 0
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", relay.port))
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["polling", "websocket"], ["websocket"]])
+def test_a_client_is_sent_away_however_it_came(new_relay, swarm, transports):
+    relay = new_relay(drain=30)
+    assert swarm("open", name="a", url=relay.url, options={"transports": transports})["connected"]
+    rig.eventually("it is upgraded", lambda: swarm("transport", name="a") == transports[-1])
+    relay.process.send_signal(signal.SIGTERM)
+    rig.eventually("it has gone", lambda: not swarm("connected", name="a"))
+    assert relay.process.poll() is None  # it did not wait for the relay's own end, which some clients take for good
+    farewell = ["relay:closing", {"reason": "draining", "window": 3000}]
+    assert swarm("events", name="a")[-2:] == [farewell, ["disconnect", "transport error" if transports == ["polling"] else "transport close"]]
 
 
 @pytest.mark.parametrize("resolution", [None, 3])

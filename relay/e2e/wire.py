@@ -1,9 +1,11 @@
 """A bare Socket.IO client over a WebSocket: it says what it is told to, reads when it is told to, and keeps what it got."""
 
+import http.client
 import json
 import os
 import socket
 import time
+import urllib.parse
 
 from testkit.rig import PATIENCE
 
@@ -17,13 +19,19 @@ def request(path="/socket.io/?EIO=4&transport=websocket", headers=None, version=
     return "\r\n".join([f"GET {path} HTTP/{version}", *lines, "", ""]).encode()
 
 
+class Refused(Exception):
+    """The relay has not let the connection in."""
+
+
 class Client:
     """Connected to the namespace unless `namespace` is false."""
 
-    def __init__(self, relay, auth=None, namespace=True, headers=None, receive_buffer=None):
+    def __init__(self, relay, auth=None, namespace=True, headers=None, receive_buffer=None, address=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if address:
+            self.socket.bind((address, 0))
         self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", relay.port))
         self.bytes, self.events, self.answers, self.asked, self.is_closed = b"", [], {}, 0, False
@@ -33,7 +41,8 @@ class Client:
             assert data, f"no answer to the upgrade: {self.bytes}"
             self.bytes += data
         self.head, self.bytes = self.bytes.split(b"\r\n\r\n", 1)
-        assert b" 101 " in self.head, self.head
+        if b" 101 " not in self.head:
+            raise Refused(self.head)
         self.connected = None
         if namespace:
             self.connect(auth)
@@ -126,6 +135,30 @@ class Client:
             number, _, answer = text[9:].partition("[")
             self.answers[int(number)] = json.loads("[" + answer)[0]
 
+    def pong(self):
+        """Answers the heartbeat without reading it, so that silence for longer than the relay waits ends nothing."""
+        self.send("3")
+
     def close(self):
         self.socket.close()
         self.is_closed = True
+
+
+class Operator:
+    """At a relay's admin address."""
+
+    def __init__(self, port):
+        self.port, self.address = port, f"127.0.0.1:{port}"
+
+    def ask(self, method="DELETE", path="/clients", **query):
+        """The status and body of the answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection.request(method, f"{path}?{urllib.parse.urlencode(query, doseq=True)}")
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"null")
+
+    def kick(self, subject):
+        """How many sockets and event streams of the subject it has ended."""
+        status, body = self.ask(sub=subject)
+        assert status == 200, body
+        return body["sockets"], body["streams"]
