@@ -4,7 +4,12 @@ import type { VoteError } from "./error.js";
 export interface JoinRequest {
   readonly matchId: string;
   readonly bundle: true;
+  /** The lists of a message that are read here. */
+  readonly parts: readonly ["cells", "countries", "flips"];
   readonly resolution?: number;
+  readonly area?: readonly string[];
+  /** The area that is known at `sinceSeq`, where that is another one; null: all cells. */
+  readonly from?: readonly string[] | null;
   readonly sinceSeq?: number;
   readonly epoch?: string | null;
 }

@@ -1,11 +1,16 @@
+// One match that is followed: joins it, asks again when its state is stale, tells the listeners.
 import type { Answer, JoinRequest } from "./answer.js";
+import { type Area, isSameArea } from "./area.js";
 import type { VoteError } from "./error.js";
 import { onNextFrame } from "./frame.js";
 import { backOff, type Link, type LinkedMatch } from "./link.js";
 import { notifyAll } from "./listeners.js";
-import { type Message, type Snapshot, VERSION } from "./message.js";
+import { type AreaCells, type Message, type Snapshot, VERSION } from "./message.js";
 import { snapshotOf, type VoteSnapshot } from "./snapshot.js";
 import { applyMessage, type MatchState } from "./state.js";
+
+/** What `applyMessage` reads. `new` is as long as all of it. */
+const PARTS = ["cells", "countries", "flips"] as const;
 
 /** Milliseconds that a match is kept without a listener: React mounts twice, pages go back and forth. */
 const LINGER = 1_000;
@@ -27,6 +32,7 @@ export class FollowedMatch implements LinkedMatch {
     readonly link: Link,
     readonly matchId: string,
     public resolution: number | null,
+    public area: Area,
     public state: MatchState | undefined,
     private readonly onUnused: (match: FollowedMatch) => void,
   ) {
@@ -47,19 +53,20 @@ export class FollowedMatch implements LinkedMatch {
     if (this.isUnused) this.#linger = setTimeout(() => this.onUnused(this), LINGER);
   }
 
-  /** Joins where what is known is not at this resolution. */
-  setResolution(resolution: number | null): void {
+  /** Joins where what is known is not at this resolution, or of another area. */
+  setView(resolution: number | null, area: Area): void {
     this.resolution = resolution;
+    this.area = area;
     // A join under way is looked at again when its answer comes.
-    if (!this.#openJoin && !this.#isExact(resolution)) this.join();
+    if (!this.#openJoin && !(this.#isExact() && isSameArea(this.state!.area, area))) this.join();
   }
 
   joinRequest(): JoinRequest {
-    const { matchId, resolution, state } = this;
+    const { matchId, resolution, area, state } = this;
     // The state at this resolution can go on from its seq. The relay decides whether it does.
     const isKnown = state && state.epoch !== null && state.resolution === resolution && state.stale !== "snapshot";
-    const since = isKnown ? { sinceSeq: state.seq, epoch: state.epoch } : {};
-    return { matchId, bundle: true, ...(resolution !== null && { resolution }), ...since };
+    const since = isKnown ? { sinceSeq: state.seq, epoch: state.epoch, ...(!isSameArea(state.area, area) && { from: state.area }) } : {};
+    return { matchId, bundle: true, parts: PARTS, ...(resolution !== null && { resolution }), ...(area && { area }), ...since };
   }
 
   join(): void {
@@ -70,7 +77,7 @@ export class FollowedMatch implements LinkedMatch {
       if (this.#openJoin !== join) return;
       this.#openJoin = null;
       if (error) return this.onRefusal(error);
-      if ((request.resolution ?? null) !== this.resolution) return this.join();
+      if ((request.resolution ?? null) !== this.resolution || !isSameArea(request.area ?? null, this.area)) return this.join();
       this.#error = null;
       // Its snapshot, or what was missed, came before the answer.
       if (!this.#isCaughtUp(answer)) this.#joinLater();
@@ -91,14 +98,14 @@ export class FollowedMatch implements LinkedMatch {
     this.#publishSoon();
   }
 
-  onMessage(message: Message | Snapshot): void {
+  onMessage(message: Message | Snapshot | AreaCells): void {
     if (message.v !== VERSION) {
       return this.onRefusal({ code: "version", message: `the relay speaks version ${message.v}, not ${VERSION}` });
     }
     const before = this.state;
     this.state = applyMessage(before, message);
     if (this.state === before) return;
-    if (this.#isExact(this.resolution)) {
+    if (this.#isExact()) {
       this.#attempts = 0;
       this.#error = null;
       this.#stopRetry();
@@ -121,12 +128,14 @@ export class FollowedMatch implements LinkedMatch {
     if (this.#retry !== undefined) this.join();
   }
 
-  #isExact(resolution: number | null): boolean {
-    return this.state?.stale === null && this.state.resolution === resolution;
+  /** Where all cells come, it is a relay that knows no areas, or does not yet: they are right. */
+  #isExact(): boolean {
+    const { state } = this;
+    return state?.stale === null && state.resolution === this.resolution && (!state.area || isSameArea(state.area, this.area));
   }
 
   #isCaughtUp({ seq = 0, epoch = null }: Answer): boolean {
-    return this.#isExact(this.resolution) && this.state?.epoch === epoch && this.state.seq >= seq;
+    return this.#isExact() && this.state?.epoch === epoch && this.state.seq >= seq;
   }
 
   #stopRetry(): void {
@@ -141,8 +150,8 @@ export class FollowedMatch implements LinkedMatch {
 
   #makeSnapshot(): VoteSnapshot {
     const connected = this.link.isConnected;
-    const { error, staleSince } = this.link;
-    return snapshotOf(this.matchId, this.resolution, this.state, { connected, connecting: !connected, connectionError: error ?? this.#error, staleSince });
+    const { error, staleSince, door } = this.link;
+    return snapshotOf(this.matchId, this.resolution, this.state, { connected, connecting: !connected, connectionError: error ?? this.#error, staleSince, door });
   }
 
   #publishSoon(): void {

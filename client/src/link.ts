@@ -3,7 +3,8 @@ import type { Answer, OnAnswer, OnJoin } from "./answer.js";
 import type { Endpoint } from "./endpoint.js";
 import type { VoteError } from "./error.js";
 import { type Applicant, Membership } from "./membership.js";
-import type { Message, RelayClosing, RelayStale, RelayWelcome, Snapshot } from "./message.js";
+import type { AreaCells, Message, RelayClosing, RelayStale, RelayWelcome, Snapshot } from "./message.js";
+import type { Door } from "./my_vote.js";
 import { lifetime, type Token } from "./token.js";
 import { onWake } from "./wake.js";
 
@@ -13,7 +14,7 @@ export interface LinkedMatch extends Applicant {
   onWake(): void;
   /** Something about the link has changed; it may be gone. */
   onLinkChange(): void;
-  onMessage(message: Message | Snapshot): void;
+  onMessage(message: Message | Snapshot | AreaCells): void;
   onRefusal(error: VoteError): void;
 }
 
@@ -52,6 +53,8 @@ export class Link {
   error: VoteError | null = null;
   /** Since when the relay knows nothing new; null: it is up to date. */
   staleSince: string | null = null;
+  /** Whose votes the relay takes. */
+  door: Door | null = null;
   /** For tests. */
   readonly socket: Socket;
   readonly #membership = new Membership((event, data, onAnswer) => this.#ask(event, data, onAnswer));
@@ -126,22 +129,26 @@ export class Link {
     });
     this.socket.on("connect_error", (error) => {
       const isUnreachable = "type" in error || error.message === "timeout";
-      if (isUnreachable) this.#onFailure("unreachable", `no connection to the relay: ${error.message}`);
-      else this.#onFailure(error.message, `the relay refuses the connection: ${error.message}`);
+      this.#onFailure(isUnreachable ? "unreachable" : error.message, `no connection to the relay: ${error.message}`);
     });
     this.socket.on("disconnect", (reason) => this.#onFailure(this.error?.code ?? "disconnected", this.error?.message ?? reason));
-    this.socket.on("relay:welcome", ({ window }: RelayWelcome) => this.#setWindow(window));
+    this.socket.on("relay:welcome", ({ window, votes }: RelayWelcome) => {
+      this.#setWindow(window);
+      this.door = votes === "token" || votes === "anonymous" ? votes : null;
+      this.#notify();
+    });
     this.socket.on("relay:closing", ({ reason, window }: RelayClosing) => {
       this.#setWindow(window);
       if (reason === "too_many_events") this.#membership.slowDown();
-      this.error = { code: reason, message: `the relay closes the connection: ${reason}` };
+      this.error = { code: reason, message: `no connection to the relay: ${reason}` };
     });
     this.socket.on("relay:stale", ({ since }: RelayStale) => {
       this.staleSince = since ?? null;
       this.#notify();
     });
-    this.socket.on("match:snapshot", (snapshot: Snapshot) => this.matches.get(snapshot.match)?.onMessage(snapshot));
-    this.socket.on("match:update", (message: Message) => this.matches.get(message.match)?.onMessage(message));
+    for (const event of ["match:snapshot", "match:update", "match:area"]) {
+      this.socket.on(event, (message: Message | Snapshot | AreaCells) => this.matches.get(message.match)?.onMessage(message));
+    }
   }
 
   #setWindow(window: unknown): void {
@@ -159,7 +166,7 @@ export class Link {
   async #open(): Promise<void> {
     this.#retry = undefined;
     this.#attemptedAt = Date.now();
-    const late = setTimeout(() => this.#onFailure("token", "no token for 10 s"), PATIENCE);
+    const late = setTimeout(() => this.#onFailure("token", "no token: timeout"), PATIENCE);
     try {
       const token = await this.#currentToken();
       // The answer of a call that was given up may still be of use, unless a later call was faster.

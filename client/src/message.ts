@@ -64,12 +64,29 @@ export interface Snapshot {
   readonly stats: WireStats;
   readonly cells: readonly PlaceVotes[];
   readonly countries: readonly PlaceVotes[];
+  /** The area whose cells these are; missing: all of them. */
+  readonly area?: readonly string[] | null;
+}
+
+/** The cells that have come into a client's area. Those that have left it are told no more. */
+export interface AreaCells {
+  readonly v: number;
+  readonly match: string;
+  /** The message after which this is so. */
+  readonly seq: number;
+  readonly epoch: string;
+  readonly resolution: number | null;
+  /** The area from now on; null: all cells. */
+  readonly area: readonly string[] | null;
+  readonly cells: readonly PlaceVotes[];
 }
 
 /** The relay's words after connecting. All of it is optional, here and below: other relays do not send it. */
 export interface RelayWelcome {
   /** Milliseconds over which clients should spread when they connect again: it grows with their number. */
   readonly window?: number;
+  /** Where the relay takes votes: whose. */
+  readonly votes?: string;
 }
 
 /** The relay closes the connection. */

@@ -1,3 +1,4 @@
+import { type Area, isSameArea } from "./area.js";
 import { type Endpoint, isSameEndpoint } from "./endpoint.js";
 import { FollowedMatch } from "./followed_match.js";
 import { Link } from "./link.js";
@@ -10,23 +11,24 @@ export interface MatchRequest {
   readonly token: Token | undefined;
   readonly matchId: string;
   readonly resolution: number | null;
+  readonly area: Area;
 }
 
-/** Every socket that is open. The relay gives a socket each match at one resolution, so a second resolution takes a second one. */
+/** Every socket that is open. The relay gives a socket each match at one resolution and of one area, so a second one takes a second socket. */
 const links: Link[] = [];
 
 /** Finds or makes the match of a request, and adds the listener to it. `seed` is the state that the listener has already. */
-export function acquire({ endpoint, token, matchId, resolution }: MatchRequest, seed: MatchState | undefined, listener: () => void): FollowedMatch {
+export function acquire({ endpoint, token, matchId, resolution, area }: MatchRequest, seed: MatchState | undefined, listener: () => void): FollowedMatch {
   const own = links.filter((link) => isSameEndpoint(link.endpoint, endpoint) && link.token === token);
   const followed = own.flatMap((link) => (link.matches.get(matchId) as FollowedMatch | undefined) ?? []);
-  let match = followed.find((each) => each.resolution === resolution) ?? followed.find((each) => each.isUnused);
+  let match = followed.find((each) => each.resolution === resolution && isSameArea(each.area, area)) ?? followed.find((each) => each.isUnused);
   if (!match) {
     let link = own.find((each) => !each.matches.has(matchId));
     if (!link) links.push((link = new Link(endpoint, token)));
-    link.matches.set(matchId, (match = new FollowedMatch(link, matchId, resolution, seed, release)));
+    link.matches.set(matchId, (match = new FollowedMatch(link, matchId, resolution, area, seed, release)));
   }
   match.addListener(listener);
-  match.setResolution(resolution);
+  match.setView(resolution, area);
   return match;
 }
 

@@ -1,4 +1,6 @@
-import type { Flip, MatchStatus, Message, PlaceVotes, Snapshot, Votes, WireStats } from "./message.js";
+// The state of one match: what snapshots and updates make of it, and when it is stale.
+import { type Area, areaTest } from "./area.js";
+import type { AreaCells, Flip, MatchStatus, Message, PlaceVotes, Snapshot, Votes, WireStats } from "./message.js";
 import { type CellAggregate, type CountryAggregate, cellAggregate, countryAggregate, type Tally, tallyOf } from "./tally.js";
 
 export interface MatchStats extends Tally {
@@ -29,6 +31,8 @@ export interface MatchState {
   readonly matchId: string;
   /** The resolution that cells are rolled up to; null: their own. */
   readonly resolution: number | null;
+  /** The area whose cells are known; null: all cells. */
+  readonly area: Area;
   readonly seq: number;
   /** Null before the first fold. */
   readonly epoch: string | null;
@@ -47,11 +51,21 @@ export interface MatchState {
 /**
  * The state after a message: pure, and the same object where the message says nothing new (one that came before, or of another
  * match). A snapshot starts a state. Updates must follow each other: after a gap the state is stale until the missing one
- * comes; after a change of history (`epoch`), or a message without its cells, until a snapshot does.
+ * comes; after a change of history (`epoch`), or a message without its cells, until a snapshot does. Cells that have come into an
+ * area take the place of those that have left it.
  */
-export function applyMessage(state: MatchState | undefined, message: Message | Snapshot): MatchState | undefined {
+export function applyMessage(state: MatchState | undefined, message: Message | Snapshot | AreaCells): MatchState | undefined {
   if (state && message.match !== state.matchId) return state;
-  return "prev" in message ? state && applyUpdate(state, message) : applySnapshot(state, message);
+  if ("stats" in message && !("prev" in message)) return applySnapshot(state, message);
+  return state && ("prev" in message ? applyUpdate(state, message) : applyArea(state, message));
+}
+
+function applyArea(state: MatchState, { seq, epoch, resolution, area, cells: come }: AreaCells): MatchState {
+  if (epoch !== state.epoch || resolution !== state.resolution || seq < state.seq || state.stale === "snapshot") return state;
+  if (seq !== state.seq || state.stale) return staled(state, "gap");
+  const isIn = area ? areaTest(area) : () => true;
+  const gone = state.aggregates.filter(({ h3Index }) => !isIn(h3Index)).map(({ h3Index }): PlaceVotes => [h3Index, {}]);
+  return { ...state, area, aggregates: cells(state.aggregates, [...gone, ...come]) };
 }
 
 function applyUpdate(state: MatchState, message: Message): MatchState {
@@ -79,6 +93,7 @@ function applySnapshot(before: MatchState | undefined, snapshot: Snapshot): Matc
   return {
     matchId: snapshot.match,
     resolution: snapshot.resolution,
+    area: snapshot.area ?? null,
     seq: snapshot.seq,
     epoch: snapshot.epoch,
     at: snapshot.at,
@@ -90,7 +105,8 @@ function applySnapshot(before: MatchState | undefined, snapshot: Snapshot): Matc
   };
 }
 
-const NONE: readonly LeadChange[] = [];
+/** The same empty list everywhere. */
+export const NONE: readonly never[] = [];
 
 function recent(known: readonly LeadChange[], flips: readonly Flip[], { seq, at }: Message): readonly LeadChange[] {
   const changes = flips.map(([scope, place, before, after]) => ({ scope, place, before, after, seq, at }));

@@ -130,3 +130,22 @@ test("unmounting lets go of everything, also before the connection is there", as
   await until(() => expect(relay.clients).toBe(0));
   expect(openLinks(relay.url)).toEqual([]);
 });
+
+test("a vote is shown at once, and put right by the answer", async () => {
+  relay.fold("final", [[PARIS, { away: 1 }]]);
+  let reply: (reply: [number, object]) => void = () => {};
+  relay.onVote = () => new Promise((done) => (reply = done));
+  const { result } = hook({ token: "t" });
+  await until(() => expect(result.current.seq).toBe(1));
+  const { castVote } = result.current;
+  let voted: Promise<unknown> = Promise.resolve();
+  act(() => void (voted = castVote({ teamChoice: "away" })));
+  expect(result.current).toMatchObject({ myVote: { teamChoice: "away" }, voting: true });
+  await until(() => expect(reply.length).toBe(1));
+  await act(async () => {
+    reply([409, { error: "closed", detail: "it is over" }]);
+    await voted.catch(() => {});
+  });
+  expect(result.current).toMatchObject({ myVote: null, voting: false, voteError: { code: "closed", message: "it is over" } });
+  expect(result.current.castVote).toBe(castVote);
+});

@@ -2,10 +2,13 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen, waitFor } from "@testing-library/react";
+import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { EventSource } from "eventsource";
 import type { PropsWithChildren } from "react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { Buttons } from "../build/snippets/Buttons.js";
+import { choose } from "../build/snippets/choose.js";
+import { Paris } from "../build/snippets/Paris.js";
 import { Protected } from "../build/snippets/Protected.js";
 import { Score } from "../build/snippets/Score.js";
 import { show } from "../build/snippets/show.js";
@@ -35,7 +38,7 @@ const shown = (text: string) => waitFor(() => screen.getByText(text), { timeout:
 
 test("every block of the READMEs and of docs is here", () => {
   expect(readdirSync(join(import.meta.dirname, "../build/snippets")).sort()).toEqual(
-    ["Protected", "Score", "Status", "show", "useMatchQuery", "useMatchSubscription", "views"].map((name) => `${name}.tsx`));
+    ["Buttons", "Paris", "Protected", "Score", "Status", "choose", "show", "useMatchQuery", "useMatchSubscription", "views"].map((name) => `${name}.tsx`));
 });
 
 test("five lines", async () => {
@@ -43,11 +46,30 @@ test("five lines", async () => {
   await shown("home leads, 4 votes");
 });
 
+test("an area", async () => {
+  render(<Paris url={relay.url} />);
+  relay.fold("final", [["872a1072bffffff", { away: 5 }]]);
+  await shown("1 cells in view");
+});
+
+test("buttons that vote", async () => {
+  const votes: unknown[] = [];
+  relay.onVote = ({ token, body }) => {
+    votes.push([token, body]);
+    return [200, { outcome: "counted", turn: 1 }];
+  };
+  render(<Buttons url={relay.url} token="t" />);
+  fireEvent.click(screen.getByText("home"));
+  expect(screen.getByText("home").getAttribute("aria-pressed")).toBe("true");
+  await waitFor(() => expect(screen.getByText("home").parentElement!.getAttribute("aria-busy")).toBe("false"), { timeout: 5_000 });
+  expect(votes).toEqual([["Bearer t", { teamChoice: "home", h3Index: undefined, turn: 1 }]]);
+});
+
 test("a token by function", async () => {
   vi.stubGlobal("fetch", async (path: string) => new Response(`token from ${path}`));
   render(<Status url={relay.url} />);
   await shown("live");
-  await waitFor(() => expect(relay.tokens).toEqual(["token from /vote-token"]));
+  await waitFor(() => expect(relay.tokens).toEqual(["token from /vote-token"]), { timeout: 5_000 });
 });
 
 test("a token by function, on the page", async () => {
@@ -84,6 +106,13 @@ test.each([
   await shown("4 at 1");
   relay.fold("final", [[PARIS, { home: 3, away: 9 }]]);
   await shown("12 at 2");
+});
+
+test("a vote", async () => {
+  vi.stubGlobal("fetch", async () => Response.json({ outcome: "counted", turn: 1 }));
+  expect(await choose("home", relay.url, "token")).toBe("counted");
+  vi.stubGlobal("fetch", async () => Response.json({ error: "closed", detail: "it is closed" }, { status: 409 }));
+  expect(await choose("home", relay.url, "token")).toBe("it is closed");
 });
 
 test("maps and lists", () => {

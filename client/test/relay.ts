@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { Server, type Socket } from "socket.io";
 import { cellToParent } from "h3-js";
+import { areaTest } from "../src/area.js";
 import type { Message, PlaceVotes, Snapshot, Votes } from "../src/message.js";
 import { cellAggregate, tallyOf } from "../src/tally.js";
 
@@ -12,7 +13,9 @@ import { cellAggregate, tallyOf } from "../src/tally.js";
 interface JoinRequest {
   matchId: string;
   bundle?: boolean;
+  parts?: string[];
   resolution?: number;
+  area?: string[];
   sinceSeq?: number;
   epoch?: string;
 }
@@ -45,11 +48,12 @@ export class ScriptedMatch {
     return message;
   }
 
-  snapshot(resolution: number | null): Snapshot {
+  snapshot(resolution: number | null, area?: readonly string[]): Snapshot {
     const { id, seq, epoch } = this;
+    const isIn = area ? areaTest(area) : () => true;
     return {
-      v: 1, match: id, seq, epoch, at: null, status: seq ? "open" : "unknown", resolution, stats: this.stats(),
-      cells: [...rolled(this.cells, resolution)], countries: [...this.countries],
+      v: 1, match: id, seq, epoch, at: null, status: seq ? "open" : "unknown", resolution, stats: this.stats(), ...(area && { area }),
+      cells: [...rolled(this.cells, resolution)].filter(([cell]) => isIn(cell)), countries: [...this.countries],
     };
   }
 
@@ -95,6 +99,17 @@ class Rate {
   }
 }
 
+/** A vote as it came. */
+export interface SentVote {
+  readonly method: string;
+  readonly path: string;
+  readonly token: string | undefined;
+  readonly key: string | undefined;
+  readonly body: { readonly teamChoice: string | null; readonly turn?: number; readonly h3Index?: string } | null;
+}
+
+export type VoteReply = readonly [status: number, body: object];
+
 export interface RelaySettings {
   readonly port?: number;
   readonly path?: string;
@@ -120,6 +135,8 @@ export class ScriptedRelay {
   /** Joins are heard and not answered. */
   isMute = false;
   onRequest: (request: IncomingMessage) => void = () => {};
+  /** Answers a vote, or a question for the vote that stands: a status and a body. */
+  onVote: ((vote: SentVote) => VoteReply | Promise<VoteReply>) | undefined;
   /** Sent to each client that connects. */
   welcomeWith: object | undefined;
   /** Connections and disconnections so far. */
@@ -206,13 +223,25 @@ export class ScriptedRelay {
   }
 
   /** Server-Sent Events: a snapshot, then every fold. */
-  private stream({ url = "/" }: IncomingMessage, response: ServerResponse): void {
-    const id = /^\/matches\/([^/]+)\/events$/.exec(url)?.[1];
-    if (!id) return this.serve(new URL(url, "http://relay").pathname, response);
+  private stream(request: IncomingMessage, response: ServerResponse): void {
+    const { pathname } = new URL(request.url ?? "/", "http://relay");
+    if (/^\/matches\/[^/]+\/votes?$/.test(pathname) && this.onVote) return void this.answerVote(request, pathname, response);
+    const id = /^\/matches\/([^/]+)\/events$/.exec(pathname)?.[1];
+    if (!id) return this.serve(pathname, response);
     response.writeHead(200, { "content-type": "text/event-stream", "access-control-allow-origin": "*" });
     send(response, "match:snapshot", this.match(id).snapshot(null));
     this.streams.set(response, id);
     response.on("close", () => this.streams.delete(response));
+  }
+
+  private async answerVote({ method = "GET", headers }: IncomingMessage, path: string, response: ServerResponse, body: AsyncIterable<unknown> = response.req): Promise<void> {
+    const cors = { "access-control-allow-origin": "*", "access-control-allow-headers": "authorization, content-type, idempotency-key" };
+    if (method === "OPTIONS") return void response.writeHead(200, cors).end();
+    let text = "";
+    for await (const chunk of body) text += String(chunk);
+    const vote = { method, path, token: headers.authorization, key: headers["idempotency-key"] as string | undefined, body: text ? (JSON.parse(text) as SentVote["body"]) : null };
+    const [status, answer] = await this.onVote!(vote);
+    response.writeHead(status, { ...cors, "content-type": "application/json" }).end(JSON.stringify(answer));
   }
 
   private serve(path: string, response: ServerResponse): void {
@@ -246,14 +275,14 @@ export class ScriptedRelay {
       const error = joins.allow() ? (this.refuseJoin(request) ?? (isFull ? "too_many_rooms" : undefined)) : "too_many_joins";
       if (!error) rooms.add(request.matchId);
       if (error) return answer({ ok: false, error, message: "" });
-      const { matchId, resolution = null, sinceSeq, epoch } = request;
+      const { matchId, resolution = null, area, sinceSeq, epoch } = request;
       const match = this.match(matchId);
       for (const room of socket.rooms) if (room === matchId || room.startsWith(`${matchId}@`)) void socket.leave(room);
       void socket.join(resolution === null ? matchId : `${matchId}@${resolution}`);
       const missed = match.messages.filter((message) => message.seq > (sinceSeq ?? 0));
-      const resumed = sinceSeq !== undefined && epoch === match.epoch && missed.length === match.seq - sinceSeq && resolution === null;
+      const resumed = sinceSeq !== undefined && epoch === match.epoch && missed.length === match.seq - sinceSeq && resolution === null && !area;
       if (resumed) for (const message of missed) socket.emit("match:update", message);
-      else socket.emit("match:snapshot", match.snapshot(resolution));
+      else socket.emit("match:snapshot", match.snapshot(resolution, area));
       answer({ ok: true, matchId, seq: match.seq, epoch: match.epoch, resumed });
     });
     socket.on("match:leave", ({ matchId }: JoinRequest, answer?: (data: object) => void) => {

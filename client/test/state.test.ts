@@ -23,7 +23,7 @@ function after(state: MatchState, cells: PlaceVotes[], more: Partial<Message> = 
 describe("golden messages", () => {
   test("a snapshot starts a state", () => {
     expect(start()).toEqual({
-      matchId: "final", resolution: null, seq: 43, epoch: "9f3c2a71", at: "2026-07-19T20:11:03.120Z", flips: [], stale: null,
+      matchId: "final", resolution: null, area: null, seq: 43, epoch: "9f3c2a71", at: "2026-07-19T20:11:03.120Z", flips: [], stale: null,
       stats: { status: "open", totalVotes: 218, votes: { home: 120, away: 98 }, leader: "home", dominance: 22 / 218, votesPerMinute: 218 },
       aggregates: [{ h3Index: "872a1072bffffff", resolution: 7, totalVotes: 218, votes: { home: 120, away: 98 }, leader: "home", dominance: 22 / 218 }],
       countries: [{ countryCode: "FR", totalVotes: 218, votes: { home: 120, away: 98 }, leader: "home", dominance: 22 / 218 }],

@@ -59,7 +59,7 @@ describe("following", () => {
     await until(() => expect(now().stats!.status).toBe("final"));
     expect(votesOf(now())).toEqual({ [NEW_YORK]: { home: 2 } });
     expect(new Set(seen).size).toBe(seen.length);
-    expect(relay.joins).toEqual([{ matchId: "final", bundle: true }]);
+    expect(relay.joins).toEqual([{ matchId: "final", bundle: true, parts: ["cells", "countries", "flips"] }]);
   });
 
   test("what did not change is the same object, and listeners hear once a frame", async () => {
@@ -171,7 +171,7 @@ describe("another resolution", () => {
     expect(now().aggregates).toHaveLength(2);
     await until(() => expect(now().resolution).toBe(3));
     expect(votesOf(now())).toEqual({ "832a10fffffffff": { home: 1, away: 2 } });
-    expect([relay.clients, relay.joins.length, relay.joins[1]]).toEqual([1, 2, { matchId: "final", bundle: true, resolution: 3 }]);
+    expect([relay.clients, relay.joins.length, relay.joins[1]]).toEqual([1, 2, { matchId: "final", bundle: true, parts: ["cells", "countries", "flips"], resolution: 3 }]);
   });
 
   test("the last one wished for wins, also there and back in one go", async () => {
@@ -196,7 +196,7 @@ describe("when something is missing", () => {
     relay.fold("final", [[NEW_YORK, { home: 3 }]]);
     await until(() => expect(now().seq).toBe(3));
     expect(votesOf(now())).toEqual({ [PARIS]: { away: 2 }, [NEW_YORK]: { home: 3 } });
-    expect(relay.joins.slice(1)).toEqual([{ matchId: "final", bundle: true, sinceSeq: 1, epoch: "e1" }]);
+    expect(relay.joins.slice(1)).toEqual([{ matchId: "final", bundle: true, parts: ["cells", "countries", "flips"], sinceSeq: 1, epoch: "e1" }]);
   });
 
   test("another history starts from a snapshot", async () => {
@@ -207,7 +207,7 @@ describe("when something is missing", () => {
     relay.fold("final", [[NEW_YORK, { home: 1 }]]);
     await until(() => expect(now()).toMatchObject({ epoch: "e2", seq: 2 }));
     expect(votesOf(now())).toEqual({ [NEW_YORK]: { home: 1 } });
-    expect(relay.joins.slice(1)).toEqual([{ matchId: "final", bundle: true }]);
+    expect(relay.joins.slice(1)).toEqual([{ matchId: "final", bundle: true, parts: ["cells", "countries", "flips"] }]);
   });
 
   test("so does a message without its cells", async () => {

@@ -1,8 +1,8 @@
 // Compiled by tsc, which is the test.
 import { expectTypeOf, test } from "vitest";
 import {
-  applyMessage, type CellAggregate, type CountryAggregate, createVoteStore, type LeadChange, type MatchState, type MatchStats, type Message, type Snapshot,
-  topAggregates, type VoteError, type VoteStore,
+  applyMessage, type AreaCells, type CellAggregate, type CountryAggregate, createVoteStore, type Choice, type LeadChange, type MatchState, type MatchStats, type Message, type MyVote, type Snapshot,
+  topAggregates, type VoteError, type VoteOutcome, type VoteStore,
 } from "vote-agg-client";
 import type { FeatureCollection, MultiPolygon, Polygon } from "geojson";
 import { type CellCollection, formatAggregateForMap, type Hexagon } from "vote-agg-client/geo";
@@ -21,10 +21,15 @@ test("the public types", () => {
   expectTypeOf<Socket["at"]>().toEqualTypeOf<string | null>();
   expectTypeOf<Socket["staleSince"]>().toEqualTypeOf<string | null>();
   expectTypeOf<Socket["seq"]>().toEqualTypeOf<number>();
+  expectTypeOf<Socket["myVote"]>().toEqualTypeOf<MyVote | null>();
+  expectTypeOf<Socket["voting"]>().toEqualTypeOf<boolean>();
+  expectTypeOf<Socket["voteError"]>().toEqualTypeOf<VoteError | null>();
+  expectTypeOf<Socket["castVote"]>().toEqualTypeOf<(choice: Choice) => Promise<VoteOutcome>>();
+  expectTypeOf<Socket["retractVote"]>().toEqualTypeOf<() => Promise<VoteOutcome>>();
   expectTypeOf<Socket["connect"]>().toEqualTypeOf<() => void>();
   expectTypeOf<Socket["disconnect"]>().toEqualTypeOf<() => void>();
   expectTypeOf(createVoteStore).returns.toEqualTypeOf<VoteStore>();
-  expectTypeOf(applyMessage).parameters.toEqualTypeOf<[MatchState | undefined, Message | Snapshot]>();
+  expectTypeOf(applyMessage).parameters.toEqualTypeOf<[MatchState | undefined, Message | Snapshot | AreaCells]>();
   expectTypeOf(applyMessage).returns.toEqualTypeOf<MatchState | undefined>();
   expectTypeOf(formatAggregateForMap([])).toEqualTypeOf<Hexagon[]>();
   expectTypeOf(formatAggregateForMap([], "geojson")).toEqualTypeOf<CellCollection>();

@@ -1,11 +1,11 @@
 import { EventSource } from "eventsource";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { getPentagons, getRes0Cells, latLngToCell } from "h3-js";
+import { cellToParent, getPentagons, getRes0Cells, getResolution, gridDisk, latLngToCell } from "h3-js";
 import { aggregateByResolution, calculateH3Neighbors, type CellCollection, formatAggregateForMap } from "../../src/geo.js";
 import { openLinks } from "../../src/pool.js";
 import type { VoteSnapshot } from "../../src/snapshot.js";
 import { applyMessage, calculateDominance, type CellAggregate, createVoteStore, filterByThreshold, type MatchState, topAggregates, type Votes, type VoteStore, type VoteStoreOptions } from "../../src/index.js";
-import { Database, eventually, Line, pause, Relay, SECRET, token, vote } from "./rig.js";
+import { Database, eventually, Line, pause, PLACES, Relay, SECRET, token, vote } from "./rig.js";
 
 const SECONDS = Number(process.env.E2E_SECONDS ?? 15);
 const CUTS = Number(process.env.E2E_CUTS ?? 8);
@@ -50,6 +50,19 @@ interface Followed {
   end: () => void;
 }
 
+/** By parents: whether one lies in the other. */
+function isRelated(a: string, b: string): boolean {
+  const resolution = Math.min(getResolution(a), getResolution(b));
+  return cellToParent(a, resolution) === cellToParent(b, resolution);
+}
+
+/** Around a city at random; now and then all cells. */
+function anyArea(): readonly string[] | null {
+  if (Math.random() < 0.1) return null;
+  const [city] = PLACES[Math.floor(Math.random() * 60)]!;
+  return gridDisk(cellToParent(city, Math.floor(Math.random() * 5)), Math.floor(Math.random() * 4));
+}
+
 /** What SQL says of a match, in the form of a store's snapshot. */
 async function truth(matchId: string, resolution: number | null) {
   const [stats] = await database.rows<Record<string, unknown>>(
@@ -76,7 +89,7 @@ function known(snapshot: VoteSnapshot) {
 test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what is known is what SQL says, and nothing is left open`, async () => {
   stop = vote("client_e2e", MATCHES, 3);
   const seen = { drops: 0, told: 0, backwards: 0 };
-  let restless: Followed | undefined;
+  const movers = new Set<VoteStore>();
   const follow = (matchId: string, resolution: number | null): Followed => {
     const store = storeOf({ url: line.url, matchId, resolution });
     let last = 0;
@@ -85,15 +98,23 @@ test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what i
       const { connected, seq, resolution: now } = store.getSnapshot();
       seen.told++;
       if (!connected) seen.drops++;
-      // Another socket, which one resolution may be taken from and not the other, can be behind for a moment.
-      if (now === shown && seq < last && store !== restless?.store) seen.backwards++;
+      // Another socket, which one resolution or area may be taken from and not the other, can be behind for a moment.
+      if (now === shown && seq < last && !movers.has(store)) seen.backwards++;
       [last, shown] = [seq, now];
     });
     return { store, end, resolution, matchId };
   };
   const followed = MATCHES.flatMap((matchId) => [null, null, 3, 0].map((resolution) => follow(matchId, resolution)));
-  restless = follow("final", null);
+  const restless = follow("final", null);
   const shy = follow("cup", 2);
+  const roaming = [follow("final", 3), follow("cup", null)].map((one) => ({ ...one, area: anyArea(), strays: 0 }));
+  for (const { store } of [restless, ...roaming]) movers.add(store);
+  for (const one of roaming) {
+    one.store.subscribe(() => {
+      const { area, aggregates } = one.store.getSnapshot();
+      if (area && aggregates.some(({ h3Index }) => !area.some((own) => isRelated(own, h3Index)))) one.strays++;
+    });
+  }
 
   let streamed: MatchState | undefined;
   const events = new EventSource(`${line.url}/matches/final/events`);
@@ -106,6 +127,7 @@ test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what i
     while (Date.now() - began < (SECONDS * 1_000 * cut) / CUTS) {
       await pause(50 + Math.random() * 200);
       restless.store.setResolution((restless.resolution = Math.floor(Math.random() * 6)));
+      for (const one of roaming) one.store.setArea((one.area = anyArea()), (one.resolution = Math.random() < 0.9 ? one.resolution : 3));
       if (Math.random() < 0.3) {
         shy.end();
         if (Math.random() < 0.5) await pause(Math.random() * 1_500);
@@ -126,6 +148,16 @@ test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what i
     });
     expect(known(store.getSnapshot())).toEqual(expected);
   }
+  for (const { store, matchId, resolution, area, strays } of roaming) {
+    const expected = await truth(matchId, resolution);
+    await eventually(`${matchId} within ${String(area)} is as SQL has it`, () => {
+      const now = store.getSnapshot();
+      return now.seq === (expected as { seq?: number }).seq && now.resolution === resolution && String(now.area) === String(area && [...area].sort());
+    });
+    const cells = expected.cells.filter(({ h3Index }) => !area || area.some((own) => isRelated(own, h3Index)));
+    expect(known(store.getSnapshot())).toEqual({ ...expected, cells });
+    expect(strays).toBe(0);
+  }
   const native = followed[0]!.store.getSnapshot();
   await eventually("the event stream is as far", () => streamed?.seq === native.seq);
   events.close();
@@ -136,10 +168,10 @@ test(`${SECONDS} s of random votes with the connection cut ${CUTS} times: what i
 
   // However often it was cut, one listener each.
   const links = openLinks();
-  expect(links.length).toBeLessThanOrEqual(4);
+  expect(links.length).toBeLessThanOrEqual(5);
   for (const link of links) {
     const socket = link.socket;
-    for (const event of ["connect", "disconnect", "connect_error", "match:update", "match:snapshot"]) expect(socket.listeners(event)).toHaveLength(1);
+    for (const event of ["connect", "disconnect", "connect_error", "match:update", "match:snapshot", "match:area"]) expect(socket.listeners(event)).toHaveLength(1);
     for (const event of ["open", "packet", "error", "close"] as const) expect(socket.io.listeners(event).length).toBeLessThanOrEqual(1);
   }
 

@@ -10,7 +10,14 @@ const ROOT = new URL("../../../", import.meta.url).pathname;
 const BINARY = process.env.RELAY_BIN ?? `${ROOT}target/release/vote-agg-relay`;
 const CITIES = readFileSync(`${ROOT}fixtures/cities.tsv`, "utf8").trim().split("\n").map((line) => line.split("\t"));
 const column = (name: string) => CITIES[0]!.indexOf(name);
-const PLACES = CITIES.slice(1).map((row) => [row[column("h3_index")]!, row[column("country_code")]!] as const);
+export const PLACES = CITIES.slice(1).map((row) => [row[column("h3_index")]!, row[column("country_code")]!] as const);
+
+// With RIG=root a database takes the votes as a shard, and its root, which a puller feeds, is what relays follow and reads ask.
+// testkit/rooted.py does the same for the relay's tests.
+const HAS_ROOT = process.env.RIG === "root";
+const VOTES = /\b(record_votes?|bulk_increment|cast_votes?|retract_votes?)\(|\bvote_agg\.ballot\b/;
+const BOTH = /\b(open|close|purge)_match\(/;
+const read = (database: string) => (HAS_ROOT ? `${database}_root` : database);
 
 export const pause = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -24,22 +31,37 @@ export async function eventually<T>(what: string | (() => string), check: () => 
   }
 }
 
+function address(database: string): string {
+  const { PGHOST, PGPORT, PGUSER } = process.env;
+  return `host=${PGHOST} port=${PGPORT} user=${PGUSER} dbname=${database}`;
+}
+
 export class Database {
   private constructor(
     readonly name: string,
     private readonly session: pg.Client,
+    private readonly root?: { session: pg.Client; puller: ChildProcess },
   ) {}
 
   /** `testkit/cluster.py run` says where the server is. */
   static async create(name: string): Promise<Database> {
     if (!process.env.PGHOST) throw new Error("PGHOST is not set: run this through testkit/cluster.py run --");
-    const admin = new pg.Client({ database: "postgres" });
-    await admin.connect();
+    const session = await this.make(name);
+    if (!HAS_ROOT) return new Database(name, session);
+    const root = await this.make(read(name));
+    await root.query("SELECT vote_agg.follow('shard')");
+    const env = { PATH: process.env.PATH, ROOT_URL: address(read(name)), SHARDS: `shard=${address(name)}` };
+    const puller = spawn(BINARY, ["pull", "--pull-interval=0.02"], { env, stdio: "ignore" });
+    return new Database(name, session, { session: root, puller });
+  }
+
+  private static async make(name: string): Promise<pg.Client> {
+    const admin = await this.connect("postgres");
     await admin.query(`CREATE DATABASE ${name}`);
     await admin.end();
     const session = await this.connect(name);
     await session.query("CREATE EXTENSION vote_agg");
-    return new Database(name, session);
+    return session;
   }
 
   static async connect(database: string): Promise<pg.Client> {
@@ -49,7 +71,9 @@ export class Database {
   }
 
   async rows<T>(query: string, values: unknown[] = []): Promise<T[]> {
-    return (await this.session.query(query, values)).rows as T[];
+    if (!this.root || VOTES.test(query)) return (await this.session.query(query, values)).rows as T[];
+    if (BOTH.test(query)) await this.session.query(query, values);
+    return (await this.root.session.query(query, values)).rows as T[];
   }
 
   async value<T>(query: string, values: unknown[] = []): Promise<T> {
@@ -58,26 +82,40 @@ export class Database {
 
   /** Folds until nothing is pending. */
   async settle(): Promise<void> {
+    if (this.root) await this.settleShard(this.root.session);
     await eventually("nothing is pending", async () => {
       await this.rows("SELECT vote_agg.fold()");
       return (await this.value("SELECT coalesce(sum(rows), 0)::int FROM vote_agg.stat_pending")) === 0;
     });
   }
 
+  private async settleShard(root: pg.Client): Promise<void> {
+    await eventually("nothing is pending on the shard", async () => {
+      await this.session.query("SELECT vote_agg.fold()");
+      return (await this.session.query("SELECT coalesce(sum(rows), 0)::int AS rows FROM vote_agg.stat_pending")).rows[0].rows === 0;
+    });
+    const { rows } = await this.session.query("SELECT match_ids, epochs, seqs FROM vote_agg.get_heads()");
+    const missing = `SELECT count(*)::int AS count FROM unnest($1::text[], $2::text[], $3::bigint[]) AS u(match_id, epoch, seq)
+      LEFT JOIN vote_agg.shard_head h USING (match_id, epoch) WHERE h.seq IS NULL OR h.seq < u.seq`;
+    const heads = [rows[0].match_ids, rows[0].epochs, rows[0].seqs];
+    await eventually("the root has what the shard has folded", async () => (await root.query(missing, heads)).rows[0].count === 0);
+  }
+
   /** Whether anybody but this session gets in; who is there is thrown out. */
   async allow(isAllowed: boolean): Promise<void> {
     const own = await this.value("SELECT pg_backend_pid()");
     const admin = await Database.connect("postgres");
-    await admin.query(`ALTER DATABASE ${this.name} ALLOW_CONNECTIONS ${isAllowed}`);
-    if (!isAllowed) await admin.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> $2", [this.name, own]);
+    await admin.query(`ALTER DATABASE ${read(this.name)} ALLOW_CONNECTIONS ${isAllowed}`);
+    if (!isAllowed) await admin.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> $2", [read(this.name), own]);
     await admin.end();
   }
 
   async drop(): Promise<void> {
+    this.root?.puller.kill();
+    await this.root?.session.end();
     await this.session.end();
-    const admin = new pg.Client({ database: "postgres" });
-    await admin.connect();
-    await admin.query(`DROP DATABASE ${this.name} WITH (FORCE)`);
+    const admin = await Database.connect("postgres");
+    for (const name of new Set([this.name, read(this.name)])) await admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
     await admin.end();
   }
 }
@@ -97,9 +135,8 @@ export class Relay {
       port = (probe.address() as AddressInfo).port;
       probe.close();
     }
-    const { PGHOST, PGPORT, PGUSER, PATH } = process.env;
     const child = spawn(BINARY, ["--host=127.0.0.1", `--port=${port}`, ...flags], {
-      env: { PATH, DATABASE_URL: `host=${PGHOST} port=${PGPORT} user=${PGUSER} dbname=${database}` },
+      env: { PATH: process.env.PATH, DATABASE_URL: address(read(database)) },
       stdio: process.env.RELAY_LOG ? ["ignore", openSync(process.env.RELAY_LOG, "a"), openSync(process.env.RELAY_LOG, "a")] : "ignore",
     });
     const relay = new Relay(port, child);
@@ -197,9 +234,9 @@ export function vote(database: string, matches: string[], count = 2): () => Prom
 
 export const SECRET = "a secret of at least thirty-two bytes";
 
-/** A token that is valid for so many seconds. */
-export function token(seconds: number): string {
+/** A token that is valid for so many seconds, with more claims. */
+export function token(seconds: number, claims: object = {}): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString("base64url");
-  const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp: Math.floor(Date.now() / 1_000) + seconds })}`;
+  const text = `${part({ alg: "HS256", typ: "JWT" })}.${part({ exp: Math.floor(Date.now() / 1_000) + seconds, ...claims })}`;
   return `${text}.${createHmac("sha256", SECRET).update(text).digest("base64url")}`;
 }
