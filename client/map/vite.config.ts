@@ -2,6 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants, gzipSync } from "node:zlib";
 import { defineConfig, type Plugin } from "vite";
+import { placesFile } from "./places_data.js";
 
 const client = (file: string) => fileURLToPath(new URL(`../src/${file}.ts`, import.meta.url));
 
@@ -11,7 +12,7 @@ const compressed: Plugin = {
   apply: "build",
   writeBundle({ dir }) {
     for (const name of readdirSync(dir!, { recursive: true, encoding: "utf8" })) {
-      if (!/\.(js|mjs|css|json|svg|html)$/.test(name)) continue;
+      if (!/\.(js|mjs|css|json|svg|html|txt)$/.test(name)) continue;
       const bytes = readFileSync(`${dir}/${name}`);
       writeFileSync(`${dir}/${name}.gz`, gzipSync(bytes, { level: 9 }));
       writeFileSync(`${dir}/${name}.br`, brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 9 } }));
@@ -19,8 +20,16 @@ const compressed: Plugin = {
   },
 };
 
+/** The page asks for WebSockets and polling: what socket.io-client has for a third transport stays away. */
+const withoutWebTransport: Plugin = {
+  name: "without-webtransport",
+  load: (id) => (/engine\.io-client\/build\/esm\/transports\/webtransport\.js$/.test(id) ? "export const WT = undefined;" : null),
+};
+
 export default defineConfig({
-  plugins: [compressed],
+  // The page may be served below a path: its files are named relative to it.
+  base: "./",
+  plugins: [withoutWebTransport, compressed, placesFile()],
   resolve: {
     // The client as it is here, and one React for both.
     alias: [

@@ -1,13 +1,6 @@
 // Debian's Chromium, drawing with the processor, and a page that is watched for what it must not do.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
-
-const FLAGS = [
-  "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist",
-  "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-];
+import { type Browser as Chromium, type BrowserContext, chromium, type Page } from "playwright-core";
+import { AT, LAUNCH } from "./chromium.js";
 
 export interface Look {
   readonly width?: number;
@@ -15,6 +8,10 @@ export interface Look {
   readonly colorScheme?: "light" | "dark";
   readonly isPhone?: boolean;
   readonly isCalm?: boolean;
+  readonly locale?: string;
+  readonly timezoneId?: string;
+  /** Runs in the page before its own scripts. */
+  readonly before?: () => void;
 }
 
 /** What a page did that it must not. */
@@ -43,27 +40,32 @@ export class Watched {
   }
 }
 
+/** The one that all files of tests share, or one of its own where nobody has started it. */
+function start(): Promise<Chromium> {
+  const shared = process.env[AT];
+  return shared ? chromium.connect(shared, { timeout: LAUNCH.timeout }) : chromium.launch(LAUNCH);
+}
+
+let browser: Promise<Chromium> | undefined;
+
+/** A visitor's browser: what one page keeps, no later one sees. */
 export class Browser {
-  private readonly folders: string[] = [];
   private readonly contexts: BrowserContext[] = [];
 
-  async open(url: string, { width = 1440, height = 900, colorScheme = "light", isPhone = false, isCalm = false }: Look = {}, others: readonly string[] = []): Promise<Watched> {
-    const folder = mkdtempSync(join(tmpdir(), "vote_agg.chromium."));
-    this.folders.push(folder);
-    const context = await chromium.launchPersistentContext(folder, {
-      executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-      headless: true,
-      args: FLAGS,
+  async open(url: string, { width = 1440, height = 900, colorScheme = "light", isPhone = false, isCalm = false, locale, timezoneId, before }: Look = {}, others: readonly string[] = []): Promise<Watched> {
+    const context = await (await (browser ??= start())).newContext({
       viewport: isPhone ? { width: 390, height: 844 } : { width, height },
       hasTouch: isPhone,
       isMobile: isPhone,
       colorScheme,
       reducedMotion: isCalm ? "reduce" : "no-preference",
-      timeout: 120_000,
+      ...(locale && { locale }),
+      ...(timezoneId && { timezoneId }),
     });
+    if (before) await context.addInitScript(before);
     this.contexts.push(context);
     context.setDefaultTimeout(120_000);
-    const page = context.pages()[0] ?? (await context.newPage());
+    const page = await context.newPage();
     const watched = new Watched(page, url, others);
     await page.goto(url);
     return watched;
@@ -71,6 +73,5 @@ export class Browser {
 
   async close(): Promise<void> {
     for (const context of this.contexts.splice(0)) await context.close();
-    for (const folder of this.folders.splice(0)) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }

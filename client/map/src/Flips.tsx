@@ -1,26 +1,33 @@
 import type { LeadChange } from "vote-agg-client";
 import { Swatch } from "./Bar.js";
 import type { Palette } from "./colour.js";
-import { formatTime, countryName } from "./words.js";
+import { say, tell } from "./language.js";
+import { countryName, formatTime } from "./words.js";
 
 const SHOWN = 6;
 
-const sentence = ({ scope, place, after }: LeadChange) =>
-  `${scope === "match" ? "The match" : countryName(place!)}: ${after === null ? "nobody leads" : `${after} takes the lead`}`;
+/** A change of leader that is told: of the match, or of a country. */
+export type Told = Pick<LeadChange, "scope" | "place" | "after" | "at">;
 
-/** Announced changes of leader, newest first. Those of cells are too many to list. */
-export function Flips({ flips, palette }: { flips: readonly LeadChange[]; palette: Palette }) {
-  const announced = flips.filter(({ scope, before }) => scope === "match" || (scope === "country" && before !== null)).slice(0, SHOWN);
+const placeOf = ({ scope, place }: Told) => (scope === "match" ? say("theMatch") : countryName(place!));
+
+const sentence = (flip: Told) =>
+  flip.after === null ? say("nobodyLeads", { place: placeOf(flip) }) : say("takesLead", { place: placeOf(flip), team: flip.after });
+
+/** Announced changes of leader, newest first. Those of cells are too many to list. `earlier`: those from before the page was opened. */
+export function Flips({ flips, earlier, palette }: { flips: readonly LeadChange[]; earlier: readonly Told[]; palette: Palette }) {
+  const announced = flips.filter(({ scope, before }) => scope === "match" || (scope === "country" && before !== null));
+  const all = [...announced, ...earlier].slice(0, SHOWN);
   const match = flips.find(({ scope }) => scope === "match");
   return (
-    <section aria-label="Changes of leader">
-      <h2>Changes of leader</h2>
-      {announced.length === 0 && <p className="quiet">None since this page was opened.</p>}
+    <section aria-label={say("flips")}>
+      <h2>{say("flips")}</h2>
+      {all.length === 0 && <p className="quiet">{say("noFlips")}</p>}
       <ol className="flips">
-        {announced.map((flip) => (
-          <li key={`${flip.seq} ${flip.scope} ${flip.place}`} className={flip.scope}>
+        {all.map((flip) => (
+          <li key={`${flip.at} ${flip.scope} ${flip.place}`} className={flip.scope}>
             <Swatch team={flip.after} palette={palette} />
-            <span>{sentence(flip)}</span>
+            <span>{flip.after === null ? sentence(flip) : tell("takesLead", { place: placeOf(flip), team: <bdi>{flip.after}</bdi> })}</span>
             <time dateTime={flip.at}>{formatTime(flip.at)}</time>
           </li>
         ))}

@@ -1,93 +1,168 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useVoteSocket } from "vote-agg-client/react";
-import { type Address, type View, writeView } from "./address.js";
-import { useTimeline } from "./api.js";
-import { CellCard, Legend } from "./CellCard.js";
+import { type Address, listAddress, relayAddress, writeTeam, writeView } from "./address.js";
+import { useEarlier, useHistory, useTimeline } from "./api.js";
 import { useServerNow } from "./clock.js";
-import { Palette, type Theme } from "./colour.js";
-import { Badge, Pulse, Trouble } from "./Connection.js";
+import type { Theme } from "./colour.js";
+import { Badge, Pulse, Trouble, useLastLive } from "./Connection.js";
 import { Countries } from "./Countries.js";
 import { Flips } from "./Flips.js";
+import { earlierOf, flipsOf } from "./history.js";
+import { History, Moment } from "./TimeLine.js";
+import type { Embed } from "./embed.js";
+import { say } from "./language.js";
 import { rateAt } from "./minutes.js";
 import { Momentum } from "./Momentum.js";
+import { useNarrow } from "./narrow.js";
+import { usePalette } from "./palette.js";
 import { resolutionAt } from "./resolution.js";
-import { Score } from "./Score.js";
-import { formatPercent } from "./words.js";
-import { WorldMap } from "./WorldMap.js";
+import { Headline, Score } from "./Score.js";
+import { useStage } from "./stage_code.js";
+import type { Own } from "./voting/own.js";
+import type { OnView } from "./WorldMap.js";
+import { mayVote } from "./voting/right.js";
+import { formatLead } from "./words.js";
 
 export interface MatchPageProps extends Address {
   readonly match: string;
   readonly theme: Theme;
-  readonly children: React.ReactNode;
+  /** What is shown. */
+  readonly parts: Embed["parts"];
+  /** In a frame of another page: without the way around. */
+  readonly isEmbedded?: boolean;
+  readonly children?: React.ReactNode;
 }
 
+const Ballot = lazy(() => import("./voting/Ballot.js"));
+
+/** No votes: the same object each time. */
+const NONE = {};
+
+export const WHOLE: Embed["parts"] = new Set(["score", "map", "numbers"]);
+
 /** A match: its map, and beside it the numbers. */
-export function MatchPage({ match, view, token, theme, children }: MatchPageProps) {
-  const [resolution, setResolution] = useState(() => resolutionAt(view?.zoom ?? Math.log2(Math.max(innerWidth, 512) / 512)));
-  const votes = useVoteSocket({ matchId: match, resolution, token });
-  const { stats, aggregates, countries, flips, at, connected, connectionError, staleSince } = votes;
-  const palette = usePalette(stats?.votes, theme);
-  const timeline = useTimeline(match, at, token);
+export function MatchPage({ match, view, team: asked, token, theme, parts, isEmbedded = false, children }: MatchPageProps) {
+  const [{ resolution, area }, setLook] = useState<Look>(() => ({ resolution: Math.min(UNSEEN, resolutionAt(view?.zoom ?? Math.log2(Math.max(innerWidth, 512) / 512))), area: null }));
+  const votes = useVoteSocket({ matchId: match, url: relayAddress(location.href), resolution, area, token });
+  const { stats, aggregates, countries, flips, at } = votes;
+  const palette = usePalette(stats?.votes, countries, theme);
+  const [hasMap, hasNumbers] = [parts.has("map"), parts.has("numbers")];
+  const timeline = useTimeline(match, hasNumbers ? at : null, token);
   // No fold comes before its own time, whatever the clocks say.
   const now = Math.max(useServerNow(), at === null ? 0 : Date.parse(at));
   const rate = rateAt(now, stats?.votesPerMinute ?? 0, at, timeline.moment === at ? timeline.value : null);
-  const [marked, setMarked] = useState<string | null>(null);
-  const onView = useView(setResolution);
-  const cell = marked === null ? undefined : aggregates.find(({ h3Index }) => h3Index === marked);
+  const history = useHistory(match, hasNumbers ? at : null, Object.keys(stats?.votes ?? {}).length, token);
+  const opened = useRef<number | null>(null);
+  if (at !== null) opened.current ??= now;
+  const earlier = useMemo(() => flipsOf(history.columns, history.width, opened.current ?? 0), [history.columns, history.width]);
+  const [moment, setMoment] = useState<number | null>(null);
+  const then = useEarlier(match, moment, token);
+  const shown = useMemo(() => (then.value && stats ? earlierOf(then.value, stats) : null), [then.value, stats]);
+  useLiveKey(setMoment);
+  const lastLive = useLastLive(votes, stats !== null);
+  const [team, setTeam] = useTeam(asked);
+  const onView = useView(setLook);
+  const { Stage, hasFailed, retry } = useStage(hasMap);
+  const [problem, setProblem] = useState<string | null>(null);
+  const [country, setCountry] = useState<{ code: string } | null>(null);
+  const isNarrow = useNarrow();
+  const [own, setOwn] = useState<Own | null>(null);
+
+  const showCountry = useCallback((code: string) => {
+    setCountry({ code });
+    document.querySelector(".stage")?.scrollIntoView({ block: "nearest" });
+  }, []);
 
   useEffect(() => {
-    const lead = stats?.leader ? `${stats.leader} +${formatPercent(stats.dominance, 1)} · ` : "";
-    document.title = `${lead}${match}`;
-  }, [match, stats?.leader, stats?.dominance]);
+    document.title = `${stats?.leader ? `${stats.leader} ${formatLead(stats, 1)} · ` : ""}${match}`;
+  }, [match, stats]);
 
+  const hasVotes = stats !== null && stats.status !== "unknown";
   return (
-    <div className="page match" data-seq={votes.seq} data-resolution={votes.resolution ?? ""} data-cells={aggregates.length}>
-      <main className="stage">
-        <WorldMap cells={aggregates} palette={palette} theme={theme} view={view} onView={onView} marked={cell ? marked : null} onMark={setMarked} />
-        <div className="over">
-          {cell && <CellCard cell={cell} palette={palette} onClose={() => setMarked(null)} />}
-          <Legend votes={stats?.votes ?? {}} palette={palette} />
-        </div>
-      </main>
-      <div className="panel" role="complementary" aria-label="Numbers">
-        <header>
-          <nav aria-label="Site"><a href={`/${location.hash}`}>All matches</a>{children}</nav>
-          <h1>{match}</h1>
-          <p className="state"><Pulse connected={connected} connectionError={connectionError} staleSince={staleSince} />{stats && <Badge status={stats.status} />}</p>
-        </header>
-        <Trouble connectionError={connectionError} staleSince={staleSince} at={at} />
+    <div
+      className={`page match${problem === null && hasMap ? "" : " no-map"}${isEmbedded ? " embed" : ""}${lastLive === null ? "" : " stale"}`}
+      data-seq={votes.seq} data-resolution={votes.resolution ?? ""} data-cells={aggregates.length} data-area={votes.area?.length ?? ""}
+    >
+      <header className="head">
+        {!isEmbedded && <nav aria-label={say("site")}><a href={listAddress(location.hash)}>{say("allMatches")}</a>{children}</nav>}
+        <h1><bdi>{match}</bdi></h1>
+        <p className="state">{moment === null && <Pulse {...votes} />}{stats && <Badge status={stats.status} at={at} />}</p>
+        {hasVotes && parts.has("score") && <Headline stats={shown?.stats ?? stats} palette={palette} />}
+        {moment !== null && <Moment moment={moment} problem={then.problem} onLive={() => setMoment(null)} />}
+        {!stats && !votes.connectionError && <p className="quiet">{say("getting")}</p>}
         {stats?.status === "unknown" && (
-          <p className="note" role="alert">There is no match “{match}” yet. When its first vote comes in, it shows here. <a href={`/${location.hash}`}>All matches</a></p>
+          <p className="note" role="alert">{say("noMatch", { match })} {!isEmbedded && <a href={listAddress(location.hash)}>{say("allMatches")}</a>}</p>
         )}
-        {!stats && !connectionError && <p className="quiet">Getting the votes …</p>}
-        {stats && stats.status !== "unknown" && (
+        <Trouble {...votes} lastLive={lastLive} onRetry={() => { votes.disconnect(); votes.connect(); }} />
+      </header>
+      <main className="stage">
+        {problem !== null && <p className="note" role="alert">{problem}</p>}
+        {hasMap && problem === null && Stage && (
+          <Stage
+            cells={aggregates} votes={stats?.votes ?? NONE} palette={palette} theme={theme} view={view} onView={onView}
+            team={team} onTeam={setTeam} isNarrow={isNarrow} country={country} own={own} onFail={setProblem}
+          />
+        )}
+        {hasMap && problem === null && !Stage && (
+          <div className="map coming">
+            {hasFailed ? <p className="note map-note" role="alert">{say("mapFailed")} <button type="button" onClick={retry}>{say("tryNow")}</button></p> : <p className="quiet">{say("mapComing")}</p>}
+          </div>
+        )}
+      </main>
+      {hasNumbers && <div className="panel" role="complementary" aria-label={say("numbers")}>
+        {hasVotes && (
           <>
-            <Score stats={stats} rate={rate} palette={palette} />
+            {mayVote(votes.door, token) && <Suspense fallback={null}><Ballot votes={votes} token={token} palette={palette} onOwn={setOwn} /></Suspense>}
+            <Score stats={shown?.stats ?? stats} rate={rate} palette={palette} team={team} onTeam={setTeam} />
             {at !== null && <Momentum minutes={timeline.value ?? []} now={now} palette={palette} problem={timeline.problem} />}
-            <Flips flips={flips} palette={palette} />
-            <Countries countries={countries} palette={palette} />
+            <History {...history} moment={moment} onMoment={setMoment} palette={palette} />
+            <Flips flips={flips} earlier={earlier} palette={palette} />
+            <Countries countries={shown?.countries ?? countries} palette={palette} onShow={Stage && problem === null ? showCountry : undefined} />
           </>
         )}
-      </div>
+      </div>}
     </div>
   );
 }
 
-/** The colours of all teams seen so far: one whose votes were taken back keeps its own. */
-function usePalette(votes: Readonly<Record<string, number>> | undefined, theme: Theme): Palette {
-  const seen = useRef<readonly string[]>([]);
-  const fresh = Object.keys(votes ?? {}).filter((team) => !seen.current.includes(team));
-  if (fresh.length) seen.current = [...seen.current, ...fresh];
-  const teams = seen.current;
-  return useMemo(() => new Palette(teams, theme), [teams, theme]);
+/** Escape goes back to the present. */
+function useLiveKey(setMoment: (moment: null) => void): void {
+  useEffect(() => {
+    const onKey = ({ key }: KeyboardEvent) => key === "Escape" && setMoment(null);
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, [setMoment]);
 }
 
-/** Follows the map: the resolution at once, the address when it has come to rest. */
-function useView(setResolution: (next: (current: number) => number) => void): (view: View) => void {
+/** The one team that the map shows; null: who leads. The address says it too. */
+function useTeam(asked: string | null): [string | null, (team: string | null) => void] {
+  const [team, setTeam] = useState(asked);
+  const choose = useCallback((next: string | null) => {
+    setTeam(next);
+    history.replaceState(null, "", writeTeam(location.search, next) + location.hash);
+  }, []);
+  return [team, choose];
+}
+
+/** The cells that the page asks for. */
+interface Look {
+  readonly resolution: number;
+  readonly area: readonly string[] | null;
+}
+
+/** Before there is a map, nobody looks at cells: they are few at this resolution, and all of them are asked for. */
+const UNSEEN = 2;
+
+/** Follows the map: resolution and area at once, the address when it has come to rest. */
+function useView(setLook: (next: (current: Look) => Look) => void): OnView {
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  return useCallback((view: View) => {
-    setResolution((current) => resolutionAt(view.zoom, current));
+  return useCallback((view, areaAt) => {
+    setLook((current) => {
+      const resolution = resolutionAt(view.zoom, current.resolution);
+      const area = areaAt(resolution, current.area);
+      return resolution === current.resolution && area === current.area ? current : { resolution, area };
+    });
     clearTimeout(timer.current);
     timer.current = setTimeout(() => history.replaceState(null, "", writeView(location.search, view) + location.hash), 300);
-  }, [setResolution]);
+  }, [setLook]);
 }

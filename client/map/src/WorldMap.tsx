@@ -1,13 +1,18 @@
 import { MapLibreOverlay } from "@deck.gl/maplibre";
-import { Map as Base, NavigationControl, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
+import { type GeoJSONSource, Map as Base, NavigationControl, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import "maplibre-gl/dist/maplibre-gl.css";
 import { useEffect, useRef, useState } from "react";
 import type { CellAggregate } from "vote-agg-client";
 import type { View } from "./address.js";
+import { areaAt } from "./area.js";
 import type { Palette, Theme } from "./colour.js";
-import { type Ground, loadGround } from "./ground.js";
+import { FINE_FROM, type Ground, loadGround } from "./ground.js";
+import { Labels } from "./labels.js";
+import { say } from "./language.js";
 import { cellAt, cellLayer, type Colour, indexesOf, markLayer } from "./layer.js";
+import type { Bounds, Places } from "./places.js";
+import { type Own, ownLayer } from "./voting/own.js";
 
 setWorkerUrl(workerUrl);
 
@@ -28,10 +33,28 @@ const OPTIONS = {
   attributionControl: false, dragRotate: false, pitchWithRotate: false, maxPitch: 0, maxZoom: 14, fadeDuration: 0,
 } as const;
 
+/** What MapLibre says, in the reader's language. */
+function localeOf() {
+  return {
+    "Map.Title": say("mapName"), "NavigationControl.ZoomIn": say("zoomIn"), "NavigationControl.ZoomOut": say("zoomOut"),
+    "CooperativeGesturesHandler.MobileHelpText": say("twoFingers"),
+    "CooperativeGesturesHandler.WindowsHelpText": say("toZoom"), "CooperativeGesturesHandler.MacHelpText": say("toZoom"),
+  };
+}
+
+/** Metres of a pixel at the equator at zoom 0, where the world is 512 pixels wide. */
+const PIXEL = 78_271.5;
+
 /** Where a map begins. */
 function placeOf(view: View | null) {
   return view ? { zoom: view.zoom, center: [view.longitude, view.latitude] as [number, number] } : { bounds: WORLD, fitBoundsOptions: { padding: 16 } };
 }
+
+/** What cells the map needs at a resolution, if it has those of an area already; null: all. */
+export type AreaAt = (resolution: number, current: readonly string[] | null) => readonly string[] | null;
+
+/** The map has come to another place. */
+export type OnView = (view: View, areaAt: AreaAt) => void;
 
 export interface WorldMapProps {
   readonly cells: readonly CellAggregate[];
@@ -39,11 +62,23 @@ export interface WorldMapProps {
   readonly theme: Theme;
   /** Where the map begins; null: the whole world. */
   readonly view: View | null;
-  readonly onView: (view: View) => void;
+  readonly onView: OnView;
   /** The cell that is marked. */
   readonly marked: string | null;
   /** The cell under the pointer, or in the middle of the map when it is moved by keyboard. */
   readonly onMark: (marked: string | null) => void;
+  /** The one team that is shown; null: who leads. */
+  readonly team: string | null;
+  /** One finger scrolls the page, two move the map. */
+  readonly isNarrow: boolean;
+  /** Names for the map; null: none yet. */
+  readonly places: Places | null;
+  /** Where to go; a new object for each time. */
+  readonly bounds: Bounds | null;
+  /** The visitor's own hexagon. */
+  readonly own: Own | null;
+  /** The map cannot be drawn here: why. */
+  readonly onFail: (problem: string) => void;
 }
 
 interface Shown {
@@ -51,6 +86,8 @@ interface Shown {
   readonly overlay: MapLibreOverlay;
   /** The cells that are drawn, in deck.gl's order. */
   indexes: readonly string[];
+  /** The names that are on the map. */
+  names: readonly string[];
 }
 
 /** For scripts on the page, such as tests. */
@@ -63,11 +100,11 @@ declare global {
 /** Milliseconds after which a map that has lost its drawing context is made anew: the browser needs a moment to have one. */
 const RECOVERY = 500;
 
-export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }: WorldMapProps) {
+export function WorldMap({ cells, palette, theme, view, onView, marked, onMark, team, isNarrow, places, bounds, own, onFail }: WorldMapProps) {
   const box = useRef<HTMLDivElement>(null);
   const shown = useRef<Shown | null>(null);
-  const handlers = useRef({ onView, onMark });
-  handlers.current = { onView, onMark };
+  const handlers = useRef({ onView, onMark, onFail });
+  handlers.current = { onView, onMark, onFail };
   /** Where the map was: a new one begins there. */
   const last = useRef(view);
   const [attempt, setAttempt] = useState(0);
@@ -76,19 +113,21 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
   const [problem, setProblem] = useState<string | null>(null);
   const [isKeyed, setKeyed] = useState(false);
 
+  const [isFine, setFine] = useState((view?.zoom ?? 0) >= FINE_FROM);
+
   useEffect(() => {
     const end = new AbortController();
-    loadGround(end.signal).then(setGround, () => end.signal.aborted || setProblem("The outlines of countries could not be loaded."));
+    loadGround(isFine, end.signal).then(setGround, () => end.signal.aborted || setProblem(say("noOutlines")));
     return () => end.abort();
-  }, []);
+  }, [isFine]);
 
   useEffect(() => {
     const end = new AbortController();
     let base: Base;
     try {
-      base = new Base({ ...OPTIONS, container: box.current!, style: styleOf(theme), ...placeOf(last.current) });
+      base = new Base({ ...OPTIONS, locale: localeOf(), cooperativeGestures: isNarrow, container: box.current!, style: styleOf(theme), ...placeOf(last.current) });
     } catch {
-      setProblem(attempt ? "The map has lost its graphics. The numbers are all here; reload the page for the map." : "This browser cannot draw the map: it has no WebGL. The numbers are all here.");
+      handlers.current.onFail(say(attempt ? "mapGone" : "noWebgl"));
       return;
     }
     if (attempt) setProblem(null);
@@ -105,18 +144,20 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
     });
     base.addControl(overlay);
     base.addControl(new NavigationControl({ showCompass: false }), "top-left");
-    shown.current = window.voteMap = { base, overlay, indexes: [] };
+    shown.current = window.voteMap = { base, overlay, indexes: [], names: [] };
 
     const look = () => {
       const { lng, lat } = base.getCenter();
       last.current = { zoom: base.getZoom(), latitude: lat, longitude: lng };
-      handlers.current.onView(last.current);
+      if (last.current.zoom >= FINE_FROM) setFine(true);
+      const { clientWidth, clientHeight } = base.getCanvas();
+      handlers.current.onView(last.current, areaAt.bind(null, clientWidth, clientHeight, 2 ** last.current.zoom / PIXEL, (x, y) => base.unproject([x, y])));
     };
     base.on("load", () => {
       setReady(true);
       look();
     });
-    base.on("move", look);
+    for (const event of ["move", "resize"] as const) base.on(event, look);
     const canvas = base.getCanvas();
     canvas.addEventListener("focus", () => setKeyed(canvas.matches(":focus-visible")));
     canvas.addEventListener("blur", () => {
@@ -133,7 +174,7 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
     };
     // Browsers take the context away, above all from pages in the background. deck.gl does not draw again in a restored one.
     box.current!.addEventListener("webglcontextlost", () => {
-      setProblem("The map has lost its graphics and is drawn anew.");
+      setProblem(say("mapLost"));
       clearTimeout(recovery);
       recovery = setTimeout(recover, RECOVERY);
     }, { capture: true, signal: end.signal });
@@ -148,14 +189,25 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
   }, [attempt]);
 
   useEffect(() => {
+    const gestures = shown.current?.base.cooperativeGestures;
+    if (isNarrow) gestures?.enable();
+    else gestures?.disable();
+  }, [isReady, isNarrow]);
+
+  useEffect(() => {
     const base = isReady && shown.current?.base;
     if (!base) return;
     const { sea, land, line } = TONES[theme];
     base.setPaintProperty("sea", "background-color", sea);
     if (!ground) return;
-    if (!base.getLayer("land")) {
-      base.addLayer({ id: "land", type: "fill", source: { type: "geojson", data: ground.land } });
-      base.addLayer({ id: "lines", type: "line", source: { type: "geojson", data: ground.lines }, paint: { "line-width": 0.8 } });
+    for (const id of ["land", "lines"] as const) {
+      const source = base.getSource<GeoJSONSource>(id);
+      if (source) {
+        source.setData(ground[id]);
+        continue;
+      }
+      base.addSource(id, { type: "geojson", data: ground[id] });
+      base.addLayer(id === "land" ? { id, type: "fill", source: id } : { id, type: "line", source: id, paint: { "line-width": 0.8 } });
     }
     base.setPaintProperty("land", "fill-color", land);
     base.setPaintProperty("lines", "line-color", line);
@@ -165,10 +217,29 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark }
     if (!isReady || !shown.current) return;
     const now = shown.current;
     now.indexes = indexesOf(now.indexes, cells);
-    now.overlay.setProps({ layers: [cellLayer(now.indexes, cells, palette), markLayer(marked, TONES[theme].mark)] });
+    now.overlay.setProps({ layers: [cellLayer(now.indexes, cells, palette, team), markLayer(marked, TONES[theme].mark), ownLayer(own, TONES[theme].mark)] });
     // Only the map below is for the keyboard.
     for (const canvas of box.current!.querySelectorAll<HTMLElement>("canvas:not(.maplibregl-canvas)")) canvas.tabIndex = -1;
-  }, [isReady, cells, palette, theme, marked]);
+  }, [isReady, cells, palette, theme, marked, team, own?.cell, own?.isGlowing]);
+
+  useEffect(() => {
+    const now = isReady && shown.current;
+    if (!now || !places) return;
+    const labels = new Labels(now.base);
+    const draw = () => void (now.names = labels.draw(places));
+    draw();
+    for (const event of ["move", "resize"] as const) now.base.on(event, draw);
+    return () => {
+      for (const event of ["move", "resize"] as const) now.base.off(event, draw);
+      labels.remove();
+    };
+  }, [isReady, places]);
+
+  useEffect(() => {
+    const base = isReady && shown.current?.base;
+    const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    if (base && bounds) base.fitBounds(bounds, { padding: 24, maxZoom: 9, animate: !isCalm, duration: 900 });
+  }, [isReady, bounds]);
 
   useEffect(() => {
     const base = isReady && isKeyed && shown.current?.base;

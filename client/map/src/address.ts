@@ -11,6 +11,8 @@ export interface Address {
   readonly match: string | null;
   /** Null: the whole world. */
   readonly view: View | null;
+  /** The one team that the map shows; null: who leads. */
+  readonly team: string | null;
   /** In the fragment, which browsers send nowhere. */
   readonly token: string | undefined;
 }
@@ -25,6 +27,7 @@ export function readAddress(search: string, hash: string): Address {
   return {
     match: query.get("match"),
     view: zoom === null ? null : { zoom, latitude: latitude ?? 20, longitude: longitude ?? 10 },
+    team: query.get("team"),
     token: new URLSearchParams(hash.replace(/^#/, "")).get("token") ?? undefined,
   };
 }
@@ -38,6 +41,27 @@ export function writeView(search: string, { zoom, latitude, longitude }: View): 
   return `?${query}`;
 }
 
-export function matchAddress(match: string, hash: string): string {
-  return `/?${new URLSearchParams({ match })}${hash}`;
+/** The address with another team shown. */
+export function writeTeam(search: string, team: string | null): string {
+  const query = new URLSearchParams(search);
+  if (team === null) query.delete("team");
+  else query.set("team", team);
+  return `?${query}`;
+}
+
+// Addresses are relative: the page may be served below a path.
+
+/** The address of a match, from the list. A language that was asked for stays. */
+export function matchAddress(match: string, search: string, hash: string): string {
+  const lang = new URLSearchParams(search).get("lang");
+  return `./?${new URLSearchParams({ match, ...(lang !== null && { lang }) })}${hash}`;
+}
+
+export function listAddress(hash: string): string {
+  return `./${hash}`;
+}
+
+/** Where the relay is: beside the page. */
+export function relayAddress(page: string): string {
+  return new URL(".", page).pathname;
 }

@@ -1,6 +1,8 @@
 import type { MatchStatus, Votes } from "vote-agg-client";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { learnTime } from "./clock.js";
+import { say } from "./language.js";
+import { type Bucket, type Column, columnsOf, type Earlier, widthOf } from "./history.js";
 import { type Minute, MINUTES } from "./minutes.js";
 
 /** A line of the list of matches. */
@@ -22,12 +24,12 @@ async function ask<T>(path: string, token: string | undefined, signal: AbortSign
     answer = await fetch(path, { signal, ...(token && { headers: { authorization: `Bearer ${token}` } }) });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new Error("The relay does not answer.");
+    throw new Error(say("relaySilent"));
   }
   learnTime(answer.headers);
   const body = (await answer.json().catch(() => ({}))) as { message?: string };
   if (answer.ok) return body as T;
-  throw new Error(answer.status === 503 ? "The relay cannot reach its database." : (body.message ?? `The relay answers ${answer.status}.`));
+  throw new Error(answer.status === 503 ? say("noDatabase") : (body.message ?? say("relayAnswers", { status: answer.status })));
 }
 
 export interface Polled<T> {
@@ -75,7 +77,7 @@ function usePolled<T>(path: () => string | null, token: string | undefined, paus
 }
 
 export function useMatches(token: string | undefined): Polled<readonly MatchLine[]> {
-  const { value, ...rest } = usePolled<{ matches: readonly MatchLine[] }>(() => "/matches", token, 3_000, () => null);
+  const { value, ...rest } = usePolled<{ matches: readonly MatchLine[] }>(() => "matches", token, 3_000, () => null);
   return { value: value?.matches ?? null, ...rest };
 }
 
@@ -84,8 +86,61 @@ export function useTimeline(matchId: string, at: string | null, token: string | 
   const path = () => {
     if (at === null) return null;
     const from = new Date((Math.floor(Date.parse(at) / 60_000) - MINUTES + 1) * 60_000).toISOString();
-    return `/matches/${encodeURIComponent(matchId)}/timeline?${new URLSearchParams({ bucket: "1 minute", from })}`;
+    return `matches/${encodeURIComponent(matchId)}/timeline?${new URLSearchParams({ bucket: "1 minute", from })}`;
   };
   const { value, ...rest } = usePolled<{ timeline: readonly Minute[] }>(path, token, 4_000, () => at);
   return { value: value?.timeline ?? null, ...rest };
+}
+
+/** The time line of the whole match; `width`: minutes of a column. */
+export interface History {
+  readonly columns: readonly Column[];
+  readonly width: number;
+}
+
+/**
+ * The time line of the whole match. When it began is found step by step: by days, then by columns that fit that age, until they begin
+ * where they are asked from.
+ */
+export function useHistory(matchId: string, at: string | null, teams: number, token: string | undefined): History {
+  const [from, setFrom] = useState<number | null>(null);
+  const [isFound, setFound] = useState(false);
+  const width = from === null || at === null ? 1_440 : widthOf(from, Date.parse(at), teams);
+  const path = () => {
+    if (at === null) return null;
+    const query = { bucket: `${width} minutes`, ...(from !== null && { from: new Date(from).toISOString() }) };
+    return `matches/${encodeURIComponent(matchId)}/timeline?${new URLSearchParams(query)}`;
+  };
+  const { value, moment } = usePolled<{ timeline: readonly Bucket[] }>(path, token, isFound ? 15_000 : 500, () => at && `${at} ${width}`);
+  const columns = useMemo(() => columnsOf(value?.timeline ?? []), [value]);
+  const began = columns[0]?.start;
+  // The width that these columns were asked for with.
+  const known = Number(moment?.split(" ").at(-1) ?? width);
+  useEffect(() => {
+    if (began === undefined) return;
+    if (from === null || began > from) setFrom(began);
+    else if (known === width) setFound(true);
+  }, [from, began, known, width]);
+  return { columns, width: known };
+}
+
+/** The match as it stood when a minute began; null: not known yet, or live. */
+export function useEarlier(matchId: string, moment: number | null, token: string | undefined): { value: Earlier | null; problem: string | null } {
+  const [known, setKnown] = useState<{ moment: number; value: Earlier | null; problem: string | null } | null>(null);
+  useEffect(() => {
+    if (moment === null) return;
+    const end = new AbortController();
+    // Whoever drags the cursor asks for the places where it rests.
+    const timer = setTimeout(() => {
+      ask<Earlier>(`matches/${encodeURIComponent(matchId)}/at?${new URLSearchParams({ ts: new Date(moment).toISOString() })}`, token, end.signal).then(
+        (value) => setKnown({ moment, value, problem: null }),
+        (error: Error) => end.signal.aborted || setKnown({ moment, value: null, problem: error.message }),
+      );
+    }, 120);
+    return () => {
+      clearTimeout(timer);
+      end.abort();
+    };
+  }, [matchId, moment, token]);
+  return known?.moment === moment ? known : { value: null, problem: null };
 }

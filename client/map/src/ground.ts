@@ -2,7 +2,8 @@
 import type { Feature, MultiLineString, MultiPolygon, Polygon, Position } from "geojson";
 import { feature, mesh } from "topojson-client";
 import type { GeometryCollection, Topology } from "topojson-specification";
-import atlasUrl from "world-atlas/countries-50m.json?url";
+import coarseUrl from "world-atlas/countries-110m.json?url";
+import fineUrl from "world-atlas/countries-50m.json?url";
 
 export interface Ground {
   readonly land: Feature<MultiPolygon>;
@@ -10,8 +11,12 @@ export interface Ground {
   readonly lines: Feature<MultiLineString>;
 }
 
-export async function loadGround(signal: AbortSignal): Promise<Ground> {
-  const answer = await fetch(atlasUrl, { signal });
+/** From this zoom on the coarse outlines look it. */
+export const FINE_FROM = 2.2;
+
+/** The outlines of the whole world in sight are a quarter of the fine ones. */
+export async function loadGround(isFine: boolean, signal: AbortSignal): Promise<Ground> {
+  const answer = await fetch(isFine ? fineUrl : coarseUrl, { signal });
   if (!answer.ok) throw new Error(`outlines: ${answer.status}`);
   return groundOf((await answer.json()) as Atlas);
 }

@@ -35,17 +35,17 @@ export function addedRows(next: readonly string[], before: readonly string[]): R
   return [{ startRow: before.length, endRow: next.length }];
 }
 
-/** The hexagons, each in the colour of its leader. */
-export function cellLayer(indexes: readonly string[], cells: readonly CellAggregate[], palette: Palette) {
+/** The hexagons, each in the colour of its leader; of one team, by its share. */
+export function cellLayer(indexes: readonly string[], cells: readonly CellAggregate[], palette: Palette, team: string | null = null) {
   return new H3HexagonLayer<string>({
     id: "cells",
     data: indexes as string[],
     getHexagon: (place) => place,
     getFillColor: (_, { index }) => {
-      const { leader, dominance } = cells[index]!;
-      return palette.shade(leader, dominance) as [number, number, number];
+      const { leader, dominance, votes, totalVotes } = cells[index]!;
+      return (team === null ? palette.shade(leader, dominance) : palette.share(team, (votes[team] ?? 0) / totalVotes)) as [number, number, number];
     },
-    updateTriggers: { getFillColor: [cells, palette] },
+    updateTriggers: { getFillColor: [cells, palette, team] },
     // Outlines as they are: the fast way draws one hexagon for all, which is wrong where cells are large.
     highPrecision: true,
     extruded: false,

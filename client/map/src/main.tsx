@@ -1,8 +1,10 @@
 import { StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { type Address, readAddress } from "./address.js";
+import { type Embed, readEmbed } from "./embed.js";
+import { chooseLanguage, say, speak } from "./language.js";
 import { MatchesPage } from "./MatchesPage.js";
-import { MatchPage } from "./MatchPage.js";
+import { MatchPage, WHOLE } from "./MatchPage.js";
 import { useTheme } from "./theme.js";
 import "./style.css";
 
@@ -21,14 +23,27 @@ function Page() {
   const address = useAddress();
   const [theme, toggle] = useTheme();
   const button = (
-    <button type="button" className="theme" onClick={toggle} aria-label={`Use ${theme === "dark" ? "light" : "dark"} colours`}>
+    <button type="button" className="theme" onClick={toggle} aria-label={say(theme === "dark" ? "useLight" : "useDark")}>
       {theme === "dark" ? "☀" : "☾"}
     </button>
   );
   const { match } = address;
   return match === null
     ? <MatchesPage token={address.token} theme={theme}>{button}</MatchesPage>
-    : <MatchPage {...address} match={match} theme={theme}>{button}</MatchPage>;
+    : <MatchPage {...address} match={match} theme={theme} parts={WHOLE}>{button}</MatchPage>;
 }
 
-createRoot(document.getElementById("root")!).render(<StrictMode><Page /></StrictMode>);
+/** The match in a frame of another page. */
+function Frame({ embed }: { embed: Embed }) {
+  const address = useAddress();
+  const [theme] = useTheme(embed.theme);
+  useEffect(() => {
+    for (const [name, colour] of embed.colours) document.documentElement.style.setProperty(`--${name}`, colour);
+  }, [embed]);
+  return <MatchPage {...address} match={address.match ?? ""} theme={theme} parts={embed.parts} isEmbedded />;
+}
+
+const embed = readEmbed(location.pathname, location.search);
+speak(chooseLanguage(new URLSearchParams(location.search).get("lang"), navigator.languages));
+
+createRoot(document.getElementById("root")!).render(<StrictMode>{embed ? <Frame embed={embed} /> : <Page />}</StrictMode>);

@@ -22,14 +22,14 @@ function choose(theme: Theme): void {
   }
 }
 
-/** The system's theme until another is chosen; what is chosen is kept. */
-export function useTheme(): [Theme, () => void] {
-  const [theme, setTheme] = useState<Theme>(() => chosen() ?? (system.matches ? "dark" : "light"));
+/** The system's theme until another is chosen; what is chosen is kept. `fixed`: this one, whatever was chosen. */
+export function useTheme(fixed: Theme | null = null): [Theme, () => void] {
+  const [theme, setTheme] = useState<Theme>(() => fixed ?? chosen() ?? (system.matches ? "dark" : "light"));
   useEffect(() => {
-    const follow = () => chosen() ?? setTheme(system.matches ? "dark" : "light");
+    const follow = () => fixed ?? chosen() ?? setTheme(system.matches ? "dark" : "light");
     system.addEventListener("change", follow);
     return () => system.removeEventListener("change", follow);
-  }, []);
+  }, [fixed]);
   useEffect(() => {
     document.documentElement.dataset.theme = theme;
   }, [theme]);

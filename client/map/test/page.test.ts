@@ -1,20 +1,23 @@
 // What the page is made of, apart from what needs a browser.
 import { latLngToCell } from "h3-js";
 import { describe, expect, test } from "vitest";
-import { matchAddress, readAddress, writeView } from "../src/address.js";
+import { listAddress, matchAddress, readAddress, relayAddress, writeView } from "../src/address.js";
 import { learnTime, serverNow } from "../src/clock.js";
-import { huesOf, mix, Palette, parseHex } from "../src/colour.js";
+import { mix, Palette, parseHex } from "../src/colour.js";
+import { huesOf } from "../src/hues.js";
 import { addedRows, cellAt, indexesOf } from "../src/layer.js";
 import { columnsOf, rateAt } from "../src/minutes.js";
 import { resolutionAt } from "../src/resolution.js";
-import { biggestTeams } from "../src/words.js";
+import { biggestTeams } from "../src/teams.js";
+import { drawn, votesIn } from "../src/voting/place.js";
+import { mayVote, teamsOf } from "../src/voting/right.js";
 
 describe("address", () => {
   test("says match, view and token", () => {
     expect(readAddress("?match=final&z=3.5&lat=48.9&lng=-2", "#token=a.b.c")).toEqual({
-      match: "final", view: { zoom: 3.5, latitude: 48.9, longitude: -2 }, token: "a.b.c",
+      match: "final", view: { zoom: 3.5, latitude: 48.9, longitude: -2 }, team: null, token: "a.b.c",
     });
-    expect(readAddress("", "")).toEqual({ match: null, view: null, token: undefined });
+    expect(readAddress("", "")).toEqual({ match: null, view: null, team: null, token: undefined });
     expect(readAddress("?match=", "").match).toBe("");
     expect(readAddress("?match=final&z=3", "").view).toMatchObject({ zoom: 3 });
   });
@@ -28,7 +31,11 @@ describe("address", () => {
     const written = writeView("?match=a%26b&x=1", { zoom: 3.456, latitude: -33.5, longitude: 190 });
     expect(readAddress(written, "")).toMatchObject({ match: "a&b", view: { zoom: 3.46, latitude: -33.5, longitude: -170 } });
     expect(new URLSearchParams(written).get("x")).toBe("1");
-    expect(readAddress(matchAddress("ö & ?#", "").slice(1), "").match).toBe("ö & ?#");
+    expect(readAddress(matchAddress("ö & ?#", "", "").slice(2), "").match).toBe("ö & ?#");
+    for (const [page, base] of [["https://x.example/?match=a#token=t", "/"], ["https://x.example/live/?match=a", "/live/"]] as const) {
+      expect(relayAddress(page)).toBe(base);
+      expect([matchAddress("b", "", ""), listAddress("")].map((to) => new URL(to, page).pathname)).toEqual([base, base]);
+    }
   });
 });
 
@@ -60,29 +67,24 @@ describe("colours", () => {
 
   test("go by the names alone, in whatever order teams come", () => {
     expect(colours(["red", "blue"])).toEqual(colours(["blue", "red"]));
-    const many = Array.from({ length: 40 }, (_, i) => `Country ${i}`);
-    expect(colours([...many].reverse())).toEqual(colours(many));
-    const few = ["Arsenal", "Chelsea", "Napoli", "home", "away", "third"];
+    const few = ["Arsenal", "Chelsea", "Napoli", "home", "away", "third", "fourth", "fifth"];
     expect(colours([...few].reverse())).toEqual(colours(few));
+    expect(new Set(Object.values(colours(few))).size).toBe(8);
   });
 
   test("a name of a colour is taken at its word, whoever else is there", () => {
     const { red, blue, green, Amber } = colours(["red", "blue", "green", "Amber", "away"]);
-    expect([red, blue, green, Amber]).toEqual(["#d55e00", "#0072b2", "#009e73", "#e69f00"]);
-    expect(colours(["red"])).toEqual({ red: "#d55e00" });
-    expect(colours(["blue", "navy"]).blue).toBe("#0072b2");
+    expect([red, blue, green, Amber]).toEqual(["#b44a03", "#1421b9", "#107d68", "#b78a05"]);
+    expect(colours(["red"])).toEqual({ red: "#b44a03" });
+    expect(colours(["blue", "navy"]).blue).toBe("#1421b9");
   });
 
-  test("six teams have six colours, twelve have twelve, and past those they share", () => {
-    for (const count of [2, 6, 12]) {
+  test("up to eight teams have colours of their own", () => {
+    for (const count of [2, 7, 8]) {
       for (const name of ["Team", "Country", "x"]) {
         expect(new Set(huesOf(Array.from({ length: count }, (_, i) => `${name} ${i}`)).values()).size).toBe(count);
       }
     }
-    const six = [...huesOf(["a", "b", "c", "d", "e", "f"]).values()];
-    expect([...six].sort()).toEqual([0, 1, 2, 3, 4, 5]);
-    const forty = [...huesOf(Array.from({ length: 40 }, (_, i) => `Team ${i}`)).values()];
-    expect(new Set(forty).size).toBe(12);
   });
 
   test("names that objects have are names", () => {
@@ -96,7 +98,7 @@ describe("colours", () => {
     expect(palette.shade("home", 1)).toEqual(parseHex(palette.of("home")));
     expect(palette.shade(null, 0)).toEqual(palette.tie);
     const distance = (a: readonly number[], b: readonly number[]) => Math.hypot(...a.map((part, i) => part - b[i]!));
-    const away = [0, 0.01, 0.1, 0.3, 0.6, 1].map((dominance) => distance(palette.shade("home", dominance), parseHex(palette.of("home"))));
+    const away = [0, 0.05, 0.25, 0.6, 1].map((dominance) => distance(palette.shade("home", dominance), parseHex(palette.of("home"))));
     expect(away).toEqual([...away].sort((a, b) => b - a));
     expect(new Set(away).size).toBe(away.length);
     expect(palette.shade("home", 0.5)).toBe(palette.shade("home", 0.5));
@@ -165,6 +167,28 @@ test("the cell at a point is the finest that is drawn there", () => {
   expect(cellAt([coarse], 48.86, 2.35)).toBe(coarse);
   expect([cellAt(drawn, 89.9, 77), cellAt(drawn, -17.5, -179.99), cellAt(drawn, -17.5, 179.99)]).toEqual([north, date, date]);
   expect([cellAt(drawn, 0, 0), cellAt([], 48.86, 2.35)]).toEqual([null, null]);
+});
+
+describe("a vote of one's own", () => {
+  const token = (claims: object) => `h.${Buffer.from(JSON.stringify(claims)).toString("base64url")}.s`;
+
+  test("is offered to those from whom the relay takes one", () => {
+    const [vote, watch] = [token({ sub: "ä ö ü ÿ", scope: "watch vote" }), token({ sub: "ann" })];
+    expect([mayVote("token", vote), mayVote("anonymous", vote), mayVote("anonymous", undefined), mayVote("token", token({ scope: ["vote"] }))]).toEqual([true, true, true, true]);
+    expect([mayVote(null, vote), mayVote("token", watch), mayVote("anonymous", watch), mayVote("token", undefined), mayVote("token", "x"), mayVote("token", token({ scope: "votes" }))]).not.toContain(true);
+  });
+
+  test("has the teams of the address first, then those with votes, each once", () => {
+    expect(teamsOf("?teams=home,away,,home", ["third", "away", "a"])).toEqual(["home", "away", "a", "third"]);
+    expect(teamsOf("?match=final", [])).toEqual([]);
+  });
+
+  test("is drawn in the hexagon that is shown", () => {
+    const fine = latLngToCell(48.86, 2.35, 7);
+    expect([drawn(fine, 3), drawn(fine, 9), drawn(fine, null)]).toEqual([latLngToCell(48.86, 2.35, 3), fine, fine]);
+    const cells = [{ h3Index: fine, resolution: 7, totalVotes: 3, votes: { home: 3 }, leader: "home", dominance: 1 }];
+    expect([votesIn(cells, fine, "home"), votesIn(cells, fine, "away"), votesIn([], fine, "home")]).toEqual([3, 0, 0]);
+  });
 });
 
 describe("what is drawn anew", () => {

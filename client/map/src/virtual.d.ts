@@ -1,0 +1,4 @@
+declare module "virtual:places" {
+  const url: string;
+  export default url;
+}
