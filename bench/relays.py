@@ -16,6 +16,7 @@ from testkit import rig
 ROOT = HERE.parent
 PEER = HERE / "peers" / "relay"
 CROWD = pathlib.Path(os.environ.get("CROWD") or ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "examples" / "crowd")
+HOSTILE = CROWD.with_name("hostile")
 MANY = {"max_clients_per_ip": 20_000, "max_requests": 1_000_000}  # all of the crowd come from one address
 
 

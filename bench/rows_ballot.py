@@ -1,4 +1,4 @@
-"""One hot match: casting ballots."""
+"""Casting ballots, one and many in a call."""
 
 import itertools
 
@@ -12,6 +12,15 @@ CHOICE = "'{team}', :cell::bigint, '{country}'"
 CAST = f"SELECT cast_vote('MATCH', {VOTER}, {CHOICE});"
 BARE = f"""
 INSERT INTO peer.ballot (match_id, voter_id, team_choice, h3_index, country_code) VALUES ('MATCH', {VOTER}, {CHOICE});"""
+
+
+CALL = 1_000  # votes
+# As a service sends them that collects votes while a call is on its way. The voters' names are made here, within the time.
+MANY = f"""\\set call random(1, {10**15})
+SELECT count(*) FROM bench.arrays a, cast_votes(array_fill('MATCH'::text, ARRAY[{CALL}]),
+    ARRAY(SELECT :client_id || '-' || :call || '-' || n FROM generate_series(1, {CALL}) AS n),
+    a.teams, a.cells, a.countries, array_fill(1::bigint, ARRAY[{CALL}])) WHERE a.name = 'many';
+"""
 
 
 def scripts(statement, match, voters):
@@ -56,4 +65,33 @@ def ballots(bench):
             f"{mid['new']} against {mid['bare']} votes/s; changes of mind {mid['changes']} votes/s, "
             f"{median(ratios(tps['changes'], tps['new'])):.2f} of first votes",
         )
+    ]
+
+
+def many_ballots(bench):
+    """New voters, 1,000 a call by two sessions, against one a call by all."""
+    bench.sql("SELECT bench.make_arrays('many', %s, 20000)", CALL)
+    runs = itertools.count()
+
+    def voting(scripts, **options):
+        bench.worker(True)
+        tps = bench.pgbench(scripts, **options).tps
+        bench.drain()
+        return tps
+
+    tps = compare(
+        bench,
+        {
+            "many": lambda: voting([MANY.replace("MATCH", f"many {next(runs)}")], clients=2) * CALL,
+            "single": lambda: voting(scripts(CAST, f"many {next(runs)}", 10**15)),
+        },
+    )
+    return [
+        Result(
+            "cast_votes of 1,000 new voters a call, 2 sessions, worker and feed on, against cast_vote",
+            ratios(tps["many"], tps["single"]),
+            ("≥", 5),
+            f"{median(tps['many']):,.0f} against {median(tps['single']):,.0f} votes/s by 64 sessions",
+        ),
+        Result("the same, votes/s", tps["many"], ("≥", 200_000)),
     ]

@@ -12,6 +12,7 @@ from bench.rows_fold import FOLD_INTERVAL
 
 CLIENTS = 1_500
 RATE = 300  # votes a second: some 30 cells and 2 KB a fold
+SHOWN = {"bundle": True, "parts": ["cells", "countries", "flips"]}  # as our client asks
 WAYS = {"bundle": ("ours", {"bundle": True}), "three": ("ours", {}), "node": ("node", {})}
 
 
@@ -129,6 +130,40 @@ def resolution_rows(bench, shape, match, call, load):
     return rows
 
 
+def relay_parts(bench):
+    """Bytes and processor time for clients that leave out the list `new`, as ours does, against whole messages."""
+    build()
+    bench.worker(True)
+    match, table = match_of(bench, "220 cities")
+    clients, load = 50, LOADS[0]  # what they have not read of their snapshots fits into the share of one address
+    ways = {"whole": {"bundle": True}, "shown": SHOWN}
+    results = []
+    for place, at in (("the cells' own resolution", {}), ("resolution 3", {"resolution": 3})):
+        usages = {name: [] for name in ways}
+        for order in bench.order(ways):
+            for name in order:
+                with relay(bench) as server, Crowd(server) as crowd:
+                    crowd.open(clients)
+                    crowd.join(match, **ways[name], **at)
+                    usage = Usage(bench, server, crowd, match)
+                    with Bulk(bench, match, votes_in(table, load)):
+                        time.sleep(bench.seconds)
+                    bench.drain()
+                    crowd.assert_all_know(seq_of(bench, match))
+                    usage.finish()
+                usages[name].append(usage)
+        sizes, cpu = ({name: [of(usage) for usage in usages[name]] for name in ways} for of in (lambda u: u.bytes / clients / 1e3, lambda u: u.cpu_ms))
+        results.append(
+            Result(
+                f"20,000 cells (220 cities), {load:,} votes a fold, {clients} clients at {place}: bytes a fold without `new` against whole messages",
+                ratios(sizes["shown"], sizes["whole"]),
+                ("≤", 0.6),
+                f"{median(sizes['shown']):.1f} against {median(sizes['whole']):.1f} KB; {median(cpu['shown']):.1f} against {median(cpu['whole']):.1f} ms",
+            )
+        )
+    return results
+
+
 def relay_idle(bench):
     """Memory of a connection that has joined and waits."""
     build()
@@ -162,7 +197,7 @@ def relay_idle(bench):
     ]
 
 
-def probe(bench, crowd, match, seconds, first=0, last=None):
+def probe(bench, crowd, match, seconds, first=0, last=None, pause=(0.02, 0.15)):
     """Milliseconds from a vote's commit to each client that hears of it: the message with the n-th vote for the team `probe`."""
     counted = "SELECT coalesce((votes ->> 'probe')::bigint, 0) FROM get_realtime_stats(%s)"
     start = bench.sql(counted, match)[0][0]
@@ -173,7 +208,7 @@ def probe(bench, crowd, match, seconds, first=0, last=None):
         while time.monotonic() < deadline:
             voter.execute("SELECT record_vote(%s, 'probe')", (match,))
             committed.append(time.time() * 1e6)
-            time.sleep(random.uniform(0.02, 0.15))  # in no step with the folds
+            time.sleep(random.uniform(*pause))  # in no step with the folds
     time.sleep(1)
 
     def heard():

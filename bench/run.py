@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-from bench import rows_ballot, rows_bulk, rows_fold, rows_long, rows_map, rows_read, rows_relay, rows_relay_harm, rows_source, rows_verify, rows_vote
+from bench import rows_ballot, rows_bulk, rows_door, rows_door_durable, rows_door_wait, rows_fold, rows_long, rows_map, rows_nodes, rows_read, rows_relay, rows_relay_area, rows_relay_crowd, rows_relay_harm, rows_source, rows_verify, rows_vote
 from bench.load import SETTINGS, Bench, say
 from bench.result import table
 from testkit.cluster import PG_CONFIG, Cluster
@@ -21,6 +21,7 @@ ROWS = {
     "hot_votes": rows_vote.hot_votes,
     "slow_disk": rows_vote.slow_disk,
     "ballots": rows_ballot.ballots,
+    "many_ballots": rows_ballot.many_ballots,
     "bulk_json": rows_bulk.bulk_json,
     "bulk_arrays": rows_bulk.bulk_arrays,
     "stats": rows_read.stats,
@@ -30,21 +31,42 @@ ROWS = {
     "parts": rows_map.parts,
     "fold": rows_fold.fold,
     "latency": rows_fold.latency,
+    "poisoned": rows_fold.poisoned,
     "source_rows": rows_source.source_rows,
     "source_bulk": rows_source.source_bulk,
     "old_snapshot": rows_long.old_snapshot,
     "scale": rows_long.scale,
     "memory": rows_long.memory,
     "verify": rows_verify.verify,
+    "front": rows_nodes.front,
+    "scaling": rows_nodes.scaling,
     "relay_cpu": rows_relay.relay_cpu,
     "relay_resolution": rows_relay.relay_resolution,
+    "relay_area": rows_relay_area.relay_area,
+    "relay_parts": rows_relay.relay_parts,
     "relay_idle": rows_relay.relay_idle,
     "relay_latency": rows_relay.relay_latency,
     "relay_crowd": rows_relay.relay_crowd,
     "relay_joins": rows_relay.relay_joins,
     "relay_slow": rows_relay_harm.relay_slow,
     "relay_forged": rows_relay_harm.relay_forged,
+    "relay_hostile": rows_relay_crowd.relay_hostile,
+    "relay_return": rows_relay_crowd.relay_return,
 }
+# What needs Redis and the packages of bench/peers/api (scripts/setup --peers).
+PEERS = {
+    "door_durable": rows_door_durable.door_durable,
+    "door_votes": rows_door.door_votes,
+    "many_ballots": rows_ballot.many_ballots,
+    "door_half": rows_door_wait.door_half,
+    "door_lone": rows_door_wait.door_lone,
+    "door_slow_disk": rows_door.door_slow_disk,
+    "door_notify": rows_door_wait.door_notify,
+    "door_sockets": rows_door_wait.door_sockets,
+    "door_memory": rows_door_wait.door_memory,
+    "door_map": rows_door_wait.door_map,
+}
+ALL = ROWS | PEERS
 
 
 def flush_cost(cluster):
@@ -78,15 +100,16 @@ def report(results, about, args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(ROWS), metavar="NAME[,NAME]", help=f"some of: {', '.join(ROWS)}")
+    parser.add_argument("--only", metavar="NAME[,NAME]", help=f"some of: {', '.join(ALL)}")
+    parser.add_argument("--peers", action="store_true", help=f"the door against Redis and Node.js APIs: {', '.join(PEERS)}")
     parser.add_argument("--rounds", type=int, help="default 5; 2 with --quick")
     parser.add_argument("--seconds", type=int, help="length of a timed run; default 10; 3 with --quick")
     parser.add_argument("--quick", action="store_true", help="a few minutes: to see that everything works, not for figures")
     args = parser.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 5)
     args.seconds = max(3, args.seconds or (3 if args.quick else 10))
-    only = args.only.split(",")
-    if unknown := set(only) - set(ROWS):
+    only = args.only.split(",") if args.only else PEERS if args.peers else ROWS
+    if unknown := set(only) - set(ALL):
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
 
     library = pathlib.Path(subprocess.check_output([PG_CONFIG, "--pkglibdir"], text=True).strip(), "vote_agg.so")
@@ -95,9 +118,9 @@ def main():
     with Cluster(**SETTINGS) as cluster:
         about = machine(cluster)
         bench = Bench(cluster, args.rounds, args.seconds, args.quick)
-        for name in (name for name in ROWS if name in only):
+        for name in (name for name in ALL if name in only):
             say(name)
-            results += ROWS[name](bench)
+            results += ALL[name](bench)
     if library.stat().st_mtime != installed:
         raise SystemExit("another build was installed meanwhile: the figures are of two versions")
     print(report(results, about, args))
