@@ -15,10 +15,10 @@ WINDOW = 5  # refreshes that votes per second are measured over
 
 
 class Live:
-    """`viewer` is a session of a reader; `names` calls cells something that people know."""
+    """`viewer` is a session of a reader; `names` calls cells something that people know; `more()` tells more of the moment, in one line."""
 
-    def __init__(self, viewer, match, teams, names):
-        self.viewer, self.match, self.teams, self.names = viewer, match, teams, names
+    def __init__(self, viewer, match, teams, names, more=None):
+        self.viewer, self.match, self.teams, self.names, self.more = viewer, match, teams, names, more
         viewer.isolation_level = IsolationLevel.REPEATABLE_READ
         viewer.read_only = True
         viewer.row_factory = namedtuple_row
@@ -87,12 +87,14 @@ class Live:
             *(f"  {c.h3_index}  {names[c.h3_index]:<19.19} {c.total_votes:>9,}   {self.duel(c.votes)}" for c in moment.cells),
             "",
             f"  {fold_line(moment)}",
+            *([f"  {self.more()}"] if self.more else []),
         ]
 
     def summary(self, moment, rate):
         votes = moment.stats.votes
         teams = ", ".join(f"{team} {share(votes, team):.1%}" for team in self.teams)
-        return f"{moment.stats.total_votes:>9,} votes, {rate:>6,.0f}/s, {teams}; {fold_line(moment)}"
+        line = f"{moment.stats.total_votes:>9,} votes, {rate:>6,.0f}/s, {teams}; {fold_line(moment)}"
+        return f"{line}; {self.more()}" if self.more else line
 
     def duel(self, votes, width=16):
         """The shares of the two teams as one bar."""

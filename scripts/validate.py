@@ -73,6 +73,10 @@ def functions(site):
         ("SELECT cast_vote(%s, 'a voter', 'home', %s::text, %s)", m, CELL, COUNTRY),
         ("SELECT cast_vote(%s, 'a voter', 'away', %s::text, %s)", m, CELL, COUNTRY),
         ("SELECT retract_vote(%s, 'a voter')", m),
+        ("SELECT * FROM cast_votes(ARRAY[%s], '{a voter}', '{home}', turns => '{1}')", m),
+        ("SELECT * FROM retract_votes(ARRAY[%s], '{a voter}', '{2}')", m),
+        ("SELECT * FROM get_vote(%s, 'a voter')", m),
+        ("SELECT * FROM record_votes(ARRAY[%s], '{home}')", m),
         *((f"SELECT * FROM {name}(%s)", m) for name in ("get_realtime_stats", "get_match_aggregates", "get_country_aggregates", "get_match_timeline")),
         ("SELECT * FROM get_match_changes(%s, 0)", m),
         ("SELECT get_match_snapshot(%s), get_match_update(%s, 0), get_match_geojson(%s), get_match_tile(%s, 3, 2, 3)", m, m, m, m),
@@ -83,8 +87,8 @@ def functions(site):
     ]
     for call, *params in calls:
         site.sql(call, *params)
-    # 1 + 1 + 2 + 2; what came by country alone says where a vote came from that is counted already.
-    assert site.total() == 6, f"the votes add up to {site.total()}, not 6"
+    # 1 + 1 + 2 + 2 + 1; what came by country alone says where a vote came from that is counted already.
+    assert site.total() == 7, f"the votes add up to {site.total()}, not 7"
     return f"{len(calls)} calls"
 
 
