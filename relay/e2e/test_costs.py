@@ -70,6 +70,17 @@ def test_a_seat_belongs_to_the_connection(new_relay):
     assert "too_many_joins" in joins
 
 
+def test_a_seat_is_free_when_its_connection_is_gone(new_relay):
+    """Also where it never came into the namespace, and however long it would have had for that."""
+    relay = new_relay(max_clients=2, max_clients_per_ip=2, handshake_timeout=600)
+    for _ in range(3):
+        clients = [wire.Client(relay, namespace=False) for _ in range(2)]
+        assert wire.Client(relay).connected == (False, {"message": "too_many_clients"})
+        for client in clients:
+            client.close()
+        rig.eventually("a seat is free", lambda: wire.Client(relay).connected[0])
+
+
 def test_a_connection_outside_the_namespace_is_let_go(new_relay):
     relay = new_relay(handshake_timeout=1)
     client = wire.Client(relay)

@@ -159,6 +159,13 @@ def test_origins(new_relay, swarm, db):
         assert (status, headers["content-type"], json.loads(body)["error"]) == (403, kind, "origin")
     status, headers, _ = rig.get(f"{relay.url}/matches/m/stats", Origin="https://vote.example.org")
     assert status == 200 and headers["access-control-allow-origin"] == "https://vote.example.org"
+    assert relay.log.read_text().count("https://evil.org") == 1, "told once"
+
+
+def test_requests_of_foreign_pages_are_counted(new_relay):
+    relay = new_relay(origins="https://vote.example.org", max_requests=5)
+    evil = [rig.get(f"{relay.url}/matches/m/stats", Origin="https://evil.org")[0] for _ in range(60)]
+    assert evil[0] == 403 and 429 in evil
 
 
 def test_limits(new_relay, swarm):

@@ -4,8 +4,10 @@ import gzip
 import json
 import re
 import subprocess
+import urllib.error
 import urllib.request
 
+import pytest
 import wire
 from test_guard import GUARDED, token
 from testkit import rig
@@ -82,6 +84,25 @@ def test_every_answer_has_the_headers_that_proxies_and_caches_need(db, new_relay
     with urllib.request.urlopen(f"{full.url}/matches/final/events", timeout=rig.PATIENCE):
         status, headers, _ = rig.get(f"{full.url}/matches/final/events")
         assert status == 429 and headers["retry-after"] == "1"
+
+
+def test_the_list_of_matches_is_sent_once(db, new_relay):
+    vote(db)
+    relay = new_relay()
+    _, headers, _ = rig.get(f"{relay.url}/matches")
+    etag = headers["etag"]
+    assert rig.get(f"{relay.url}/matches", **{"If-None-Match": etag})[::2] == (304, b"")
+    db.sql("SELECT record_vote('cup', 'home')")
+    rig.eventually("another match", lambda: b'"cup"' in rig.get(f"{relay.url}/matches", **{"If-None-Match": etag})[2])
+
+
+def test_a_wrong_method_is_told_the_right_ones(new_relay):
+    relay = new_relay(admin=f"127.0.0.1:{(port := rig.free_port())}")
+    for url in (f"{relay.url}/matches", f"{relay.url}/matches/final/stats", f"{relay.url}/health", f"http://127.0.0.1:{port}/metrics"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(url, b"{}", method="PUT"), timeout=rig.PATIENCE)
+        answer = refused.value
+        assert (answer.code, answer.headers["allow"], json.loads(answer.read())["error"]) == (405, "GET,HEAD", "invalid"), url
 
 
 def test_figures_are_for_the_operator(new_relay):

@@ -12,7 +12,7 @@ use crate::guard::pace::Paces;
 use crate::guard::seats::Seats;
 use crate::guard::token::Checker;
 use crate::http::access::Common;
-use crate::http::routes::Front;
+use crate::http::front::Front;
 use crate::http::{page, routes};
 use crate::live::feed;
 use crate::live::hub::Hub;
@@ -131,7 +131,6 @@ fn manners(hub: &Hub) -> Manners {
         head: config.handshake_timeout,
         unread: 2 * config.slow_timeout,
         prefix: config.path_prefix.as_str().into(),
-        country_header: config.country_header().cloned(),
         connections: Connections {
             ledger: Ledger::new(config.max_clients_per_ip.saturating_mul(2).saturating_add(MORE_CONNECTIONS), usize::MAX),
             proxies: config.trusted_proxies.as_slice().into(),

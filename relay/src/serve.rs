@@ -6,7 +6,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::future::{Either, ready};
-use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, body::Incoming};
@@ -32,28 +31,6 @@ pub const MAX_HEAD: usize = 32 << 10;
 /// The most headers of a request.
 const MAX_HEADERS: usize = 64;
 
-/// Where Engine.IO is.
-const SOCKETS: &str = "/socket.io";
-
-/// The headers that are looked at in a request to Engine.IO.
-static KEPT: [HeaderName; 15] = [
-    header::AUTHORIZATION,
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::CONTENT_TYPE,
-    header::HOST,
-    header::ORIGIN,
-    header::SEC_WEBSOCKET_EXTENSIONS,
-    header::SEC_WEBSOCKET_KEY,
-    header::SEC_WEBSOCKET_PROTOCOL,
-    header::SEC_WEBSOCKET_VERSION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::ACCESS_CONTROL_REQUEST_METHOD,
-    header::ACCESS_CONTROL_REQUEST_HEADERS,
-    HeaderName::from_static("x-forwarded-for"),
-];
-
 /// How connections are served.
 #[derive(Clone)]
 pub struct Manners {
@@ -63,8 +40,6 @@ pub struct Manners {
     pub unread: Duration,
     /// The path that all of this is below, without its last slash.
     pub prefix: Arc<str>,
-    /// A header that is looked at in requests to Engine.IO too.
-    pub country_header: Option<HeaderName>,
     pub connections: Connections,
 }
 
@@ -129,7 +104,6 @@ pub async fn serve(
         let connection = Connection::new(stream, manners.unread, holding);
         let transport = connection.transport();
         let (admit, prefix) = (admit.clone(), manners.prefix.clone());
-        let country_header = manners.country_header.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(transport.clone());
             if length_of_head(&request) > MAX_HEAD {
@@ -137,9 +111,6 @@ pub async fn serve(
             }
             let lacks_slash = !prefix.is_empty() && request.uri().path() == &*prefix;
             take_off(&mut request, &prefix);
-            if request.uri().path().starts_with(SOCKETS) {
-                shorten_head(&mut request, country_header.as_ref());
-            }
             match admit(peer.ip(), &mut request) {
                 Ok(_) if lacks_slash => {
                     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -187,19 +158,6 @@ pub struct HeadTooLong;
 fn length_of_head(request: &Request<Incoming>) -> usize {
     let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
     path + request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum::<usize>()
-}
-
-/// The head of a request is a view of the buffer that it was read into, and Engine.IO keeps it as long as the session. So it gets
-/// a copy of the few headers that are looked at.
-fn shorten_head(request: &mut Request<Incoming>, one_more: Option<&HeaderName>) {
-    let copied = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
-    let kept =
-        KEPT.iter().chain(one_more).flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name, value)));
-    let kept: Vec<_> = kept.filter_map(|(name, value)| Some((name.clone(), copied(value)?))).collect();
-    *request.headers_mut() = kept.into_iter().collect();
-    if let Ok(uri) = request.uri().to_string().parse() {
-        *request.uri_mut() = uri;
-    }
 }
 
 #[cfg(test)]

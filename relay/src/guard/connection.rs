@@ -3,6 +3,7 @@
 use crate::guard::ledger::Holding;
 use crate::guard::pace::Pace;
 use socket2::SockRef;
+use std::any::Any;
 use std::io::{ErrorKind, IoSlice, Result};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -22,6 +23,7 @@ pub struct Transport(Weak<Wire>);
 struct Wire {
     stream: TcpStream,
     pace: OnceLock<Pace>,
+    ends_with_it: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Transport {
@@ -35,6 +37,13 @@ impl Transport {
     pub fn cut(&self) {
         if let Some(wire) = self.0.upgrade() {
             let _ = SockRef::from(&wire.stream).shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Drops the value when the connection is gone, which may be now. The first one that is set stays.
+    pub fn hold(&self, value: impl Any + Send + Sync) {
+        if let Some(wire) = self.0.upgrade() {
+            let _ = wire.ends_with_it.set(Box::new(value));
         }
     }
 
@@ -63,7 +72,8 @@ impl Connection {
         let _ = stream.set_nodelay(true);
         // Linux ends such a connection by itself (RFC 5482), with a window of zero too. Nobody here has to look after it.
         let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(unread));
-        Self { wire: Arc::new(Wire { stream, pace: OnceLock::new() }), rest: None, _holding: holding }
+        let wire = Wire { stream, pace: OnceLock::new(), ends_with_it: OnceLock::new() };
+        Self { wire: Arc::new(wire), rest: None, _holding: holding }
     }
 
     #[must_use]

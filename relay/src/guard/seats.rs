@@ -54,7 +54,8 @@ pub struct Seat {
     /// The limit that is met: there is no seat, and the connection may only be told so.
     pub refusal: Option<&'static str>,
     is_idle: AtomicBool,
-    is_evicted: AtomicBool,
+    /// It counts no more: its connection is gone, or has given way.
+    is_free: AtomicBool,
 }
 
 impl Seats {
@@ -72,12 +73,18 @@ impl Seats {
     #[must_use]
     pub fn admit(self: &Arc<Self>, ip: IpAddr, transport: Transport) -> Option<Arc<Seat>> {
         let prefix = prefix(ip);
-        // The last owner of a seat locks when it drops it: these outlive the lock.
+        // The last owner of a seat, or of its connection, locks when it drops it: these outlive the lock.
         let mut looked_at = Vec::new();
+        let admitted = self.admit_of(prefix, transport, &mut looked_at);
+        looked_at.iter().filter(|seat| seat.is_free()).for_each(|seat| seat.cut());
+        admitted
+    }
+
+    fn admit_of(self: &Arc<Self>, prefix: IpAddr, transport: Transport, looked_at: &mut Vec<Arc<Seat>>) -> Option<Arc<Seat>> {
         let mut guard = self.taken();
         let taken = &mut *guard;
         let address = taken.by_prefix.entry(prefix).or_default();
-        if (taken.seats >= self.all || address.seats >= self.each) && address.evict(&mut looked_at) {
+        if (taken.seats >= self.all || address.seats >= self.each) && address.evict(looked_at) {
             taken.seats -= 1;
         }
         let refusal = if taken.seats >= self.all {
@@ -107,7 +114,7 @@ impl Seats {
             is_cut: AtomicBool::new(false),
             refusal,
             is_idle: AtomicBool::new(false),
-            is_evicted: AtomicBool::new(false),
+            is_free: AtomicBool::new(false),
         }))
     }
 
@@ -120,15 +127,15 @@ impl Seats {
 }
 
 impl Address {
-    /// Ends a connection outside the namespace. False: there is none. The seats that it looked at go to `looked_at`.
+    /// Takes the seat of a connection outside the namespace, which is to be ended. False: there is none. The seats that it looked at
+    /// go to `looked_at`.
     fn evict(&mut self, looked_at: &mut Vec<Arc<Seat>>) -> bool {
         while let Some(seat) = self.idle.pop_front() {
             let Some(seat) = seat.upgrade() else { continue };
-            let gives_way = seat.is_idle.load(Ordering::Relaxed) && !seat.is_evicted.swap(true, Ordering::Relaxed);
+            let gives_way = seat.is_idle.load(Ordering::Relaxed) && !seat.is_free.swap(true, Ordering::Relaxed);
             looked_at.push(seat.clone());
             if gives_way {
                 self.seats -= 1;
-                seat.cut();
                 return true;
             }
         }
@@ -153,7 +160,11 @@ impl Seat {
     pub fn take(self: &Arc<Self>) -> bool {
         let _taken = self.seats.taken();
         self.is_idle.store(false, Ordering::Relaxed);
-        !self.is_evicted.load(Ordering::Relaxed)
+        !self.is_free()
+    }
+
+    fn is_free(&self) -> bool {
+        self.is_free.load(Ordering::Relaxed)
     }
 
     /// Whether the connection is outside the namespace.
@@ -169,8 +180,10 @@ impl Seat {
         }
     }
 
-    /// The session goes on over this connection alone.
-    pub fn move_to(&self, transport: Transport) {
+    /// The session lives on this connection alone: the seat is free as soon as that is gone. The library keeps what a session began
+    /// with for longer, where it never came into the namespace.
+    pub fn live_on(self: &Arc<Self>, transport: Transport) {
+        transport.hold(Vacating(Arc::downgrade(self)));
         let mut current = self.transport.lock().unwrap_or_else(PoisonError::into_inner);
         *current = transport;
         if self.is_cut() {
@@ -208,21 +221,41 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut guard = self.seats.taken();
-        let taken = &mut *guard;
+        let mut taken = self.seats.taken();
         if let Some(session) = self.session.get() {
             taken.polling.remove(session);
         }
-        let Some(address) = taken.by_prefix.get_mut(&self.prefix) else { return };
-        if self.refusal.is_some() {
+        taken.free(self);
+    }
+}
+
+/// Frees a seat when dropped.
+struct Vacating(Weak<Seat>);
+
+impl Drop for Vacating {
+    fn drop(&mut self) {
+        if let Some(seat) = self.0.upgrade() {
+            seat.seats.taken().free(&seat);
+        }
+    }
+}
+
+impl Taken {
+    /// The seat counts no more.
+    fn free(&mut self, seat: &Seat) {
+        let Some(address) = self.by_prefix.get_mut(&seat.prefix) else { return };
+        if seat.is_free.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if seat.refusal.is_some() {
             address.standing -= 1;
-            taken.standing -= 1;
-        } else if !self.is_evicted.load(Ordering::Relaxed) {
+            self.standing -= 1;
+        } else {
             address.seats -= 1;
-            taken.seats -= 1;
+            self.seats -= 1;
         }
         if address.seats + address.standing == 0 {
-            taken.by_prefix.remove(&self.prefix);
+            self.by_prefix.remove(&seat.prefix);
         }
     }
 }
@@ -372,7 +405,7 @@ mod tests {
     async fn the_connection_that_a_session_moved_to_is_the_one_that_ends() {
         let ((first, mut first_end), (second, mut second_end)) = (connected().await, connected().await);
         let seat = Seats::new(9, 9).admit(ONE, first.transport()).expect("free");
-        seat.move_to(second.transport());
+        seat.live_on(second.transport());
         seat.cut();
         assert!(seat.is_cut());
         let (mut one, mut other) = ([0], [0]);
@@ -382,8 +415,28 @@ mod tests {
         };
         assert_eq!(ended, ("second", Some(0)));
         let (late, mut late_end) = connected().await;
-        seat.move_to(late.transport());
+        seat.live_on(late.transport());
         assert_eq!(late_end.read(&mut other).await.ok(), Some(0), "after it was ended");
+    }
+
+    #[tokio::test]
+    async fn a_seat_is_free_as_soon_as_its_connection_is_gone() {
+        let seats = Seats::new(1, 1);
+        let (connection, _end) = connected().await;
+        let gone = admit(&seats, ONE).expect("free");
+        gone.live_on(connection.transport());
+        let told = admit(&seats, ONE).expect("told");
+        let (second, _end) = connected().await;
+        told.live_on(second.transport());
+        assert!(told.refusal.is_some() && gone.take());
+        drop((connection, second));
+        assert!(!gone.take());
+        let next = admit(&seats, ONE).expect("free");
+        assert_eq!(next.refusal, None);
+        gone.leave();
+        drop((gone, told));
+        let taken = seats.taken();
+        assert_eq!((taken.seats, taken.standing, taken.by_prefix[&ONE].seats), (1, 0, 1));
     }
 
     #[test]

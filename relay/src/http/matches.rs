@@ -15,6 +15,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,7 +64,9 @@ async fn read_list(shared: &Shared, access: &Access, waiting: &Waiting) -> Resul
     shared.hub.metrics.reads.inc();
     let rows = shared.hub.database.call(text, &[(&access.matches(), Type::TEXT_ARRAY), (&LONGEST, Type::INT8)]).await?;
     let body: String = rows.first().ok_or(Error::Gap)?.try_get(0)?;
-    Ok(Answer::new(body, None))
+    let mut digest = DefaultHasher::new();
+    body.hash(&mut digest);
+    Ok(Answer::new(body, Some(format!("{:016x}", digest.finish()))))
 }
 
 /// `GET /matches/{id}/{kind}`

@@ -12,6 +12,8 @@ pub mod cache;
 mod clients;
 /// Server-Sent Events: each fold as one event.
 pub mod events;
+/// In front of everything: which router answers a request.
+pub mod front;
 /// Headers that every answer has.
 mod headers;
 /// The list of matches, and answers about one of them.
@@ -22,7 +24,7 @@ pub mod page;
 pub mod query;
 /// Answers and refusals as clients see them.
 mod reply;
-/// The routes, and what stands in front of them.
+/// The routes.
 pub mod routes;
 /// In front of Socket.IO: which requests its library gets to see.
 pub mod sockets;

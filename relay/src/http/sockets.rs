@@ -10,7 +10,7 @@ use crate::http::query::twice;
 use crate::http::reply::{invalid, later, refuse};
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -24,6 +24,25 @@ use tokio::time::{sleep, timeout};
 /// The path of Engine.IO.
 const PATH: &str = "/socket.io";
 
+/// The headers that are looked at in a request to Engine.IO.
+static KEPT: [HeaderName; 15] = [
+    header::AUTHORIZATION,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::ORIGIN,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_PROTOCOL,
+    header::SEC_WEBSOCKET_VERSION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::ACCESS_CONTROL_REQUEST_METHOD,
+    header::ACCESS_CONTROL_REQUEST_HEADERS,
+    HeaderName::from_static("x-forwarded-for"),
+];
+
 /// The longest answer to a session that begins, in bytes.
 const LONGEST_GREETING: usize = 4 << 10;
 
@@ -34,6 +53,19 @@ const FULL: Duration = Duration::from_secs(5);
 #[must_use]
 pub fn is_engine<B>(request: &Request<B>) -> bool {
     request.uri().path().strip_prefix(PATH).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The head of a request is a view of the buffer that it was read into, and Engine.IO keeps it as long as the session. So it gets
+/// a copy of the few headers that are looked at.
+pub fn shorten_head<B>(request: &mut Request<B>, one_more: Option<&HeaderName>) {
+    let copied = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes()).ok();
+    let kept =
+        KEPT.iter().chain(one_more).flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name, value)));
+    let kept: Vec<_> = kept.filter_map(|(name, value)| Some((name.clone(), copied(value)?))).collect();
+    *request.headers_mut() = kept.into_iter().collect();
+    if let Ok(uri) = request.uri().to_string().parse() {
+        *request.uri_mut() = uri;
+    }
 }
 
 /// Lets a request to Engine.IO through, or refuses it.
@@ -83,7 +115,7 @@ pub async fn admit(State(shared): State<Shared>, mut request: Request, next: Nex
         }
         let response = next.run(request).await;
         if let Some(transport) = transport.filter(|_| is_websocket && response.status() == StatusCode::SWITCHING_PROTOCOLS) {
-            seat.move_to(transport.clone());
+            seat.live_on(transport.clone());
             pace.into_iter().for_each(|pace| transport.keep_pace(pace));
         }
         return response;
@@ -111,6 +143,7 @@ pub async fn admit(State(shared): State<Shared>, mut request: Request, next: Nex
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             transport.keep_pace(shared.paces.of(ip));
+            seat.live_on(transport);
         }
         return response;
     }
@@ -183,7 +216,7 @@ fn engine_refusal(code: u8, message: &str) -> Response {
 /// Whether a request asks for a WebSocket as RFC 6455 says.
 pub fn is_upgrade(version: Version, headers: &HeaderMap) -> bool {
     let names = |name, token: &str| {
-        let lists = headers.get_all(name).iter().filter_map(|value: &axum::http::HeaderValue| value.to_str().ok());
+        let lists = headers.get_all(name).iter().filter_map(|value: &HeaderValue| value.to_str().ok());
         lists.flat_map(|list| list.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
     };
     version == Version::HTTP_11
