@@ -27,6 +27,10 @@ const LINGER: Duration = Duration::from_millis(1_500);
 /// The shortest time between two tries for a lock.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
+/// The longest time between two looks while nothing comes. The commit of a vote ends it; this is for what wakes nobody, such as
+/// the end of a prepared transaction.
+const LONGEST_QUIET: Duration = Duration::from_secs(1);
+
 /// The worker's process. The argument is the database.
 pub fn main(database: pg_sys::Datum) {
     connect(database);
@@ -134,12 +138,12 @@ fn work() {
             }
             _ => {}
         }
-        let left = gap.saturating_sub(started.elapsed());
         if is_quiet {
-            // The commit of a vote ends it.
-            pause(left);
+            // It looks ever more rarely, unless it is about to leave.
+            let quiet = if leaving.is_none() { last_vote.elapsed() / 10 } else { Duration::ZERO };
+            pause(gap.max(quiet.min(LONGEST_QUIET)).saturating_sub(started.elapsed()));
         } else {
-            rest(left);
+            rest(gap.saturating_sub(started.elapsed()));
         }
         reload_settings();
     }
