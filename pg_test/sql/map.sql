@@ -25,9 +25,9 @@ SELECT h3_index, total_votes, leader FROM get_top_cells('map', 2, 'home');
 SELECT h3_index, total_votes, leader, dominance FROM get_top_cells('map', 9, 'away', 'dominance');
 SELECT relation, h3_index, total_votes, votes, leader FROM get_cell('map', '872a1072bffffff');
 SELECT count(*), sum(total_votes) FROM get_cell('map', 608725951823478783);
-SELECT f->'id', f->'geometry'->'type', f->'properties' FROM json_array_elements(get_match_geojson('map')->'features') f;
-SELECT f->'id', f->'properties' FROM json_array_elements(get_match_geojson('map', 3, 5, '{-180, -90, 0, 90}')->'features') f;
-SELECT f->'id', f->'geometry'->'type', f->'properties' FROM json_array_elements(get_match_geojson('map', 3, territories => true)->'features') f;
+SELECT f->'id', f->'geometry'->'type', (f->'properties')::jsonb AS properties FROM json_array_elements(get_match_geojson('map')->'features') f;
+SELECT f->'id', (f->'properties')::jsonb AS properties FROM json_array_elements(get_match_geojson('map', 3, 5, '{-180, -90, 0, 90}')->'features') f;
+SELECT f->'id', f->'geometry'->'type', (f->'properties')::jsonb AS properties FROM json_array_elements(get_match_geojson('map', 3, territories => true)->'features') f;
 SELECT z, length(get_match_tile('map', z, floor((-74.03 + 180) / 360 * 2 ^ z)::int, floor((1 - asinh(tand(40.685)) / pi()) / 2 * 2 ^ z)::int)) > 0 AS has_cells FROM generate_series(0, 24, 3) z;
 SELECT get_match_tile('map', 9, 300, 300) AS empty, get_match_tile('map', 0, 0, 0) = match_tile(0, 0, 0, 'map') AS same;
 -- what is refused

@@ -37,7 +37,7 @@ SELECT open_match('m');
 SELECT vote_agg.fold(), (SELECT status FROM get_realtime_stats('m'));
 SELECT vote_agg.fold();
 SELECT status, total_votes FROM get_realtime_stats('m');
-SELECT seq, body ->> 'final' AS final, body -> 'stats' -> 'votes' AS votes FROM get_match_changes('m', 0);
+SELECT seq, body ->> 'final' AS final, (body -> 'stats' -> 'votes')::jsonb AS votes FROM get_match_changes('m', 0);
 SELECT close_match('m');
 SELECT count(*) FROM get_match_changes('m', 0);
 -- a rolled back closing does not close

@@ -25,7 +25,7 @@ SELECT votes_per_minute <= total_votes AS rate, last_vote_at > now() - interval 
 SELECT team_choice, sum(votes), max(running_total) FROM get_match_timeline('read', '1 day') GROUP BY 1 ORDER BY 1;
 -- a snapshot is the folded state; its pending vote is not in it
 SELECT s::jsonb - 'epoch' - 'at' - 'stats' AS snapshot, s -> 'stats' -> 'total' AS total FROM get_match_snapshot('read') s;
-SELECT s -> 'cells' AS cells, s -> 'resolution' AS resolution FROM get_match_snapshot('read', 3) s;
+SELECT (s -> 'cells')::jsonb AS cells, s -> 'resolution' AS resolution FROM get_match_snapshot('read', 3) s;
 SELECT s ->> 'epoch' = (SELECT epoch FROM get_realtime_stats('read')) AS same FROM get_match_snapshot('read') s;
 -- a transaction that has voted reads its own votes, all from one moment
 BEGIN;
