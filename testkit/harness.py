@@ -95,6 +95,10 @@ class Database:
         if extension:
             self.sql("CREATE EXTENSION IF NOT EXISTS vote_agg")
         self.guests.__enter__()
+        if extension and self.guests.threads:
+            # A test that folds itself finds nothing of theirs pending.
+            eventually("the guests are there", self.guests.are_there)
+            self.settle()
         Database.all.append(self)
         return self
 

@@ -47,8 +47,7 @@ def run_driver(house, driver, tests, extension=False):
             f"--inputdir={ROOT / 'pg_test'}", f"--outputdir={output}", "--dbname=hostile", "--use-existing", *tests,
         ]
         output.mkdir(parents=True, exist_ok=True)
-        # The tests fold themselves and count the rows: a worker that a guest starts would take some of them.
-        with Guests(cluster, "hostile", worker="off"):
+        with Guests(cluster, "hostile"):
             done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900, check=False)
         diffs = output / "regression.diffs"
         assert done.returncode == 0, done.stdout[-2000:] + (diffs.read_text(errors="replace")[:8000] if diffs.exists() else "")

@@ -18,11 +18,11 @@ FILL = (
 PAUSE = 20240721
 # Read and state are of one moment, so that the change from nothing to all is either over or not yet.
 MOMENT = """
-SELECT s.state, (SELECT coalesce(sum(total_votes), 0) FROM vote_agg.matches() AS m(match_id), get_realtime_stats(m.match_id)),
-       (SELECT count(*) FROM big), (SELECT count(h3) FROM big), (SELECT coalesce(sum(a.total_votes), 0) FROM vote_agg.matches() AS m(match_id), get_match_aggregates(m.match_id) a)
+SELECT s.state, (SELECT coalesce(sum(total_votes), 0) FROM vote_agg.matches() AS m(match_id), get_realtime_stats(m.match_id) WHERE m.match_id LIKE 'm_'),
+       (SELECT count(*) FROM big), (SELECT count(h3) FROM big), (SELECT coalesce(sum(a.total_votes), 0) FROM vote_agg.matches() AS m(match_id), get_match_aggregates(m.match_id) a WHERE m.match_id LIKE 'm_')
 FROM vote_agg.source s
 """
-BY_TEAM = "SELECT m.match_id, v.key, v.value::bigint FROM vote_agg.matches() AS m(match_id), get_realtime_stats(m.match_id) s, jsonb_each_text(s.votes) v WHERE v.value <> '0'"
+BY_TEAM = "SELECT m.match_id, v.key, v.value::bigint FROM vote_agg.matches() AS m(match_id), get_realtime_stats(m.match_id) s, jsonb_each_text(s.votes) v WHERE v.value <> '0' AND m.match_id LIKE 'm_'"
 RECOUNT = "SELECT match_id, team, count(*) FROM big GROUP BY 1, 2"
 
 

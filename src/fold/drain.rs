@@ -7,13 +7,16 @@ use crate::pending::heap::{Next, OpenHeap};
 use crate::pg::snapshot::Snapshot;
 use crate::pg::spi::{Sees, Spi};
 use pgrx::pg_sys;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vote_agg_core::vote::tally::Tally;
 
 /// The most rows that one fold takes, and the most distinct sums after which it takes no more, so that the feed keeps moving
 /// through a backlog. A sum costs about four times as much as a row: it is an update of two tables and their indexes.
 pub const MAX_ROWS: i64 = 1_000_000;
 const MAX_SUMS: usize = 200_000;
+
+/// Of so many rows the matches are loaded with one statement: what a statement costs besides its rows is most of it.
+const ROWS_AHEAD: usize = 10_000;
 
 /// The open heaps, and the block from which on each is read.
 pub struct Heaps<'a> {
@@ -63,6 +66,8 @@ impl Taken {
 pub struct Drained {
     pub matches: BTreeMap<String, (Head, Tally)>,
     pub taken: Taken,
+    /// Matches that are loaded already.
+    heads: BTreeMap<String, Head>,
     /// Distinct arrivals of all matches.
     sums: usize,
 }
@@ -73,7 +78,7 @@ impl Drained {
     /// # Errors
     /// XX000 naming a pending row that no vote can have written; 22003 when a sum leaves 64 bits.
     pub fn take(spi: &Spi, heaps: &Heaps, aside: &Aside) -> Result<Self> {
-        let mut drained = Self::default();
+        let mut drained = Self { heads: heads_ahead(spi, heaps, aside)?, ..Self::default() };
         for (heap, first) in heaps.in_turn() {
             let is_current = std::ptr::eq(heap, heaps.current.0);
             drained.take_from(spi, heap, first, is_current, heaps.aside, aside)?;
@@ -143,10 +148,26 @@ impl Drained {
     /// XX000 when its newest feed row makes no sense.
     pub fn change(&mut self, spi: &Spi, match_id: &str) -> Result<()> {
         if !self.matches.contains_key(match_id) {
-            let head = Head::load(spi, match_id, Sees::Now)?;
+            let head = self.heads.remove(match_id).map_or_else(|| Head::load(spi, match_id, Sees::Now), Ok)?;
             let tally = Tally::new(head.teams.clone());
             self.matches.insert(match_id.to_owned(), (head, tally));
         }
         Ok(())
     }
+}
+
+/// The matches of the first rows.
+fn heads_ahead(spi: &Spi, heaps: &Heaps, aside: &Aside) -> Result<BTreeMap<String, Head>> {
+    let now = Snapshot::latest();
+    let (mut rows, mut names) = (0, BTreeSet::new());
+    for (heap, first) in heaps.in_turn() {
+        heap.visit(first, now.as_ptr(), |row| {
+            if !row.match_id.is_empty() && !aside.holds_row(row) && !names.contains(&*row.match_name()) {
+                names.insert(row.match_name().into_owned());
+            }
+            rows += 1;
+            Ok(if rows < ROWS_AHEAD { Next::Go } else { Next::Stop })
+        })?;
+    }
+    Head::load_all(spi, names.into_iter().collect())
 }

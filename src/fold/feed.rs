@@ -26,6 +26,15 @@ thread_local! {
          LEFT JOIN LATERAL (SELECT * FROM vote_agg.feed WHERE match_id = $1 ORDER BY seq DESC LIMIT 1) AS f ON true
          LEFT JOIN vote_agg.match m ON m.match_id = $1",
         &[pg_sys::TEXTOID]) };
+    // The same for many matches.
+    static HEADS: Plan = const { Plan::new(
+        "SELECT w.match_id, f.seq, f.epoch, f.at, f.born, f.teams, f.votes, f.cells, f.countries, f.last_vote_at, f.minute,
+                f.minute_votes, f.leader, f.lead_changes, f.lead_changed_at, f.lead_changed_from, f.lead_changed_to,
+                f.sources, f.source_votes, f.emptied, f.unplaced, f.rebuilt, m.teams AS opened_with
+         FROM unnest($1) AS w(match_id)
+         LEFT JOIN LATERAL (SELECT * FROM vote_agg.feed WHERE match_id = w.match_id ORDER BY seq DESC LIMIT 1) AS f ON true
+         LEFT JOIN vote_agg.match m ON m.match_id = w.match_id",
+        &[pg_sys::TEXTARRAYOID]) };
     static UTC: Plan = const { Plan::new(
         "SELECT pg_catalog.to_char($1 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')", &[pg_sys::TIMESTAMPTZOID]) };
     static INSERT: Insert = const { Insert::into("vote_agg.feed") };
@@ -37,7 +46,8 @@ thread_local! {
     // Only folds and rebuilds come here, and they hold `Fold`: so no two sessions of ours wait for the notification lock.
     static NOTIFY: Plan = const { Plan::new(
         "SELECT pg_catalog.pg_notify(
-            coalesce(nullif(pg_catalog.current_setting('vote_agg.channel', true), ''), 'vote_agg'), $1)", &[pg_sys::TEXTOID]) };
+            coalesce(nullif(pg_catalog.current_setting('vote_agg.channel', true), ''), 'vote_agg'), call)
+         FROM unnest($1) AS call", &[pg_sys::TEXTARRAYOID]) };
 }
 
 /// The folded totals of a match: its newest feed row. Times are microseconds since PostgreSQL's epoch.
@@ -73,7 +83,22 @@ impl Head {
     /// XX000 when a row makes no sense.
     pub fn load(spi: &Spi, match_id: &str, sees: Sees) -> Result<Self> {
         let rows = spi.run(&HEAD, &[match_id.into_datum()], sees)?;
-        let Some(row) = rows.first() else { return Ok(Self::default()) };
+        rows.first().map_or_else(|| Ok(Self::default()), |row| Self::of(&row))
+    }
+
+    /// Loads those of many matches, as a fold does.
+    ///
+    /// # Errors
+    /// As [`Head::load`].
+    pub fn load_all(spi: &Spi, matches: Vec<String>) -> Result<BTreeMap<String, Self>> {
+        if matches.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let rows = spi.run(&HEADS, &[matches.into_datum()], Sees::Now)?;
+        rows.iter().map(|row| Ok((row.need("match_id")?, Self::of(&row)?))).collect()
+    }
+
+    fn of(row: &Row) -> Result<Self> {
         let mut head = match row.get("seq")? {
             None => Self::default(),
             Some(seq) => Self {
@@ -87,7 +112,7 @@ impl Head {
                 countries: row.need("countries")?,
                 last_vote_at: row.time("last_vote_at")?,
                 recent: recent(row.time("minute")?.unwrap_or_default(), &row.need::<Bigints>("minute_votes")?.0),
-                lead: lead(&row)?,
+                lead: lead(row)?,
                 sources: {
                     let sources: Vec<i16> = row.need("sources")?;
                     sources.into_iter().map(Source).zip(row.need::<Bigints>("source_votes")?.0).collect()
@@ -152,6 +177,16 @@ pub struct Fold {
     pub is_silent: bool,
 }
 
+impl Fold {
+    /// Notifies of changes that are written.
+    ///
+    /// # Errors
+    /// XX000 when SPI itself fails.
+    pub fn notify(&self, spi: &Spi, calls: Vec<String>) -> Result<()> {
+        if self.is_silent || calls.is_empty() { Ok(()) } else { spi.run(&NOTIFY, &[calls.into_datum()], Sees::Now).map(|_| ()) }
+    }
+}
+
 /// What a fold that did not notify has to say of it.
 pub const SILENT: &str = "nobody was notified: the queue of notifications is filling up, since a session that listens takes none (see the server's log)";
 
@@ -182,11 +217,12 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// Writes the feed row and notifies. No trigger does: it could not tell a fold that took long from rows that are restored.
+    /// Writes the feed row. Returns what is to be notified: no trigger does, since it could not tell a fold that took long from
+    /// rows that are restored.
     ///
     /// # Errors
     /// 22003 when a total leaves 64 bits.
-    pub fn publish(&self, spi: &Spi, fold: &Fold) -> Result<()> {
+    pub fn publish(&self, spi: &Spi, fold: &Fold) -> Result<String> {
         let teams = self.tally.teams();
         // The fold may have begun long ago, and the clock been set since.
         let now = clock::now();
@@ -246,10 +282,7 @@ impl Change<'_> {
             time("first_minute", self.tally.first_minute()),
         ];
         spi.insert(&INSERT, &row)?;
-        if fold.is_silent {
-            return Ok(());
-        }
-        spi.run(&NOTIFY, &[doorbell.unwrap_or(body).into_datum()], Sees::Now).map(|_| ())
+        Ok(doorbell.unwrap_or(body))
     }
 
     fn message<'m>(

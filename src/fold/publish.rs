@@ -44,6 +44,9 @@ impl Counted<'_> {
     }
 }
 
+/// How many notifications go with one statement.
+const MAX_CALLS: usize = 1_000;
+
 /// Adds what came for matches to their aggregates, and tells the feed. Each table is written for many matches at once: what a
 /// statement costs besides its rows is most of what a match with few votes costs.
 ///
@@ -75,6 +78,7 @@ fn publish_some(spi: &Spi, fold: &Fold, matches: &[Counted]) -> Result<()> {
     add(spi, Aggregate::Minutes, matches, None, |tally| Ok(tally.minute_changes()), |start| start / MINUTE)?;
     let minute_key = |(start, country): &(i64, Country)| aggregate::country_minute(*start, country.number());
     add(spi, Aggregate::CountryMinutes, matches, None, |tally| Ok(tally.country_minute_changes()), minute_key)?;
+    let mut calls = Vec::new();
     for ((counted, cells), countries) in matches.iter().zip(cells).zip(countries) {
         let change = Change {
             match_id: counted.match_id,
@@ -88,8 +92,12 @@ fn publish_some(spi: &Spi, fold: &Fold, matches: &[Counted]) -> Result<()> {
             is_final: counted.is_final,
             is_rebuilt: false,
         };
-        change.publish(spi, fold)?;
+        calls.push(change.publish(spi, fold)?);
+        if calls.len() == MAX_CALLS {
+            fold.notify(spi, std::mem::take(&mut calls))?;
+        }
     }
+    fold.notify(spi, calls)?;
     Ok(())
 }
 

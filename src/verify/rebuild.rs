@@ -126,7 +126,9 @@ impl Recount {
             is_final,
             is_rebuilt: true,
         };
-        change.publish(spi, &once::begin(spi, at)?)?;
+        let fold = once::begin(spi, at)?;
+        let call = change.publish(spi, &fold)?;
+        fold.notify(spi, vec![call])?;
         Ok(tally::total(&totals).and_then(|votes| tally::total(&[votes, pending]))?)
     }
 }
