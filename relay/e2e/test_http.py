@@ -102,7 +102,7 @@ def test_a_wrong_method_is_told_the_right_ones(new_relay):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(urllib.request.Request(url, b"{}", method="PUT"), timeout=rig.PATIENCE)
         answer = refused.value
-        assert (answer.code, answer.headers["allow"], json.loads(answer.read())["error"]) == (405, "GET,HEAD", "invalid"), url
+        assert (answer.code, answer.headers["allow"], json.loads(answer.read())["error"]) == (405, "GET,HEAD", "method"), url
 
 
 def test_figures_are_for_the_operator(new_relay):

@@ -47,5 +47,5 @@ fn probes() -> Router<Shared> {
 }
 
 async fn wrong_method(method: Method) -> Response {
-    refuse(StatusCode::METHOD_NOT_ALLOWED, "invalid", &format!("{method} means nothing here; the header Allow names what does"))
+    refuse(StatusCode::METHOD_NOT_ALLOWED, "method", &format!("{method} means nothing here; the header Allow names what does"))
 }
