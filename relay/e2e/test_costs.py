@@ -81,6 +81,17 @@ def test_a_seat_is_free_when_its_connection_is_gone(new_relay):
         rig.eventually("a seat is free", lambda: wire.Client(relay).connected[0])
 
 
+def test_a_session_that_polls_keeps_its_seat_whatever_it_upgrades_to(new_relay):
+    """A WebSocket that ends too soon is no end of the session: it would poll on without a seat."""
+    relay = new_relay(max_clients=1, max_clients_per_ip=1, handshake_timeout=600)
+    _, _, greeting = rig.get(f"{relay.url}/socket.io/?EIO=4&transport=polling")
+    sid = json.loads(greeting[1:])["sid"]
+    for _ in range(3):
+        assert status_of(relay, wire.request(f"/socket.io/?EIO=4&transport=websocket&sid={sid}")) in (101, 400)
+        for _ in range(3):
+            assert wire.Client(relay).connected == (False, {"message": "too_many_clients"})
+
+
 def test_a_connection_outside_the_namespace_is_let_go(new_relay):
     relay = new_relay(handshake_timeout=1)
     client = wire.Client(relay)

@@ -180,15 +180,19 @@ impl Seat {
         }
     }
 
-    /// The session lives on this connection alone: the seat is free as soon as that is gone. The library keeps what a session began
-    /// with for longer, where it never came into the namespace.
-    pub fn live_on(self: &Arc<Self>, transport: Transport) {
-        transport.hold(Vacating(Arc::downgrade(self)));
+    /// The session that polled goes on over this connection. When that is gone too soon, the session polls on.
+    pub fn move_to(&self, transport: Transport) {
         let mut current = self.transport.lock().unwrap_or_else(PoisonError::into_inner);
         *current = transport;
         if self.is_cut() {
             current.cut();
         }
+    }
+
+    /// The session began with the connection that it has, and ends with it: then the seat is free. The library keeps what a session
+    /// began with for longer, where it never came into the namespace.
+    pub fn end_with_connection(self: &Arc<Self>) {
+        self.transport.lock().unwrap_or_else(PoisonError::into_inner).hold(Vacating(Arc::downgrade(self)));
     }
 
     /// The further requests of a session that polls are to be refused.

@@ -115,7 +115,7 @@ pub async fn admit(State(shared): State<Shared>, mut request: Request, next: Nex
         }
         let response = next.run(request).await;
         if let Some(transport) = transport.filter(|_| is_websocket && response.status() == StatusCode::SWITCHING_PROTOCOLS) {
-            seat.live_on(transport.clone());
+            seat.move_to(transport.clone());
             pace.into_iter().for_each(|pace| transport.keep_pace(pace));
         }
         return response;
@@ -143,7 +143,7 @@ pub async fn admit(State(shared): State<Shared>, mut request: Request, next: Nex
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             transport.keep_pace(shared.paces.of(ip));
-            seat.live_on(transport);
+            seat.end_with_connection();
         }
         return response;
     }

@@ -140,7 +140,7 @@ async fn connected() -> (Connection, TcpStream) {
 async fn the_connection_that_a_session_moved_to_is_the_one_that_ends() {
     let ((first, mut first_end), (second, mut second_end)) = (connected().await, connected().await);
     let seat = Seats::new(9, 9).admit(ONE, first.transport()).expect("free");
-    seat.live_on(second.transport());
+    seat.move_to(second.transport());
     seat.cut();
     assert!(seat.is_cut());
     let (mut one, mut other) = ([0], [0]);
@@ -150,26 +150,27 @@ async fn the_connection_that_a_session_moved_to_is_the_one_that_ends() {
     };
     assert_eq!(ended, ("second", Some(0)));
     let (late, mut late_end) = connected().await;
-    seat.live_on(late.transport());
+    seat.move_to(late.transport());
     assert_eq!(late_end.read(&mut other).await.ok(), Some(0), "after it was ended");
 }
 
 #[tokio::test]
 async fn a_seat_is_free_as_soon_as_its_connection_is_gone() {
     let seats = Seats::new(1, 1);
-    let (connection, _end) = connected().await;
-    let gone = admit(&seats, ONE).expect("free");
-    gone.live_on(connection.transport());
-    let told = admit(&seats, ONE).expect("told");
-    let (second, _end) = connected().await;
-    told.live_on(second.transport());
+    let ((first, _end), (second, _other_end)) = (connected().await, connected().await);
+    let gone = seats.admit(ONE, first.transport()).expect("free");
+    let told = seats.admit(ONE, second.transport()).expect("told");
+    gone.end_with_connection();
+    told.end_with_connection();
     assert!(told.refusal.is_some() && gone.take());
-    drop((connection, second));
+    drop((first, second));
     assert!(!gone.take() && admit(&seats, ONE).expect("free").refusal.is_none());
+    let late = admit(&seats, ONE).expect("free");
+    late.end_with_connection();
     gone.leave();
     drop((gone, told));
     let taken = seats.taken();
-    assert_eq!((taken.seats, taken.standing, taken.by_prefix.len()), (0, 0, 0));
+    assert_eq!((taken.seats, taken.standing, taken.by_prefix.len()), (0, 0, 0), "the late one had no connection any more");
 }
 
 #[test]
