@@ -7,7 +7,7 @@ import threading
 
 import psycopg
 
-from testkit.server_clock import SOON, ServerClock
+from testkit.server_clock import ServerClock
 
 SUITES = ("regression", "isolation", "proof")
 STEP_SECONDS = 3  # between two steps of a clock
@@ -61,7 +61,7 @@ class House:
         """Of the server's processes."""
         if not self.clock:
             return {}
-        cluster.clock = ServerClock(cluster.path, self.clock[0], SOON)
+        cluster.clock = ServerClock(cluster.path, self.clock[0])
         return cluster.clock.variables()
 
     def furnish(self, cluster, database):

@@ -118,6 +118,7 @@ NEIGHBOURS = [
     House("long names of teams", guests=(f"DO $$ BEGIN {POISON.format(NAMES)}; END $$",)),
     # Clocks.
     House("clock a year ahead", clock=(YEAR,), alone=True),
+    House("clock after 2038", clock=(15 * YEAR,), alone=True),
     House("clock a year back", clock=(-YEAR,), alone=True),
     House("clock that jitters", clock=(0, 2, -1, 1), alone=True),
     House("clock that steps", clock=(0, HOUR, 0, -HOUR), alone=True),

@@ -165,6 +165,19 @@ def test_a_session_finds_that_no_worker_runs(still, clock):
         eventually("a worker runs again", is_folded)
 
 
+def test_a_worker_goes_by_the_clock_of_sessions(still, clock):
+    """A test that sets the clock sets it for all processes of a server, however the server starts them."""
+    clock.set(10 * HOUR)
+    still.configure(worker="on")
+    for turn in range(1, 6):
+        with still.connect(options="") as session:
+            session.execute(*vote_calls.record(ONE))
+            eventually("the worker folds", lambda: one(session, "SELECT count(*) FROM vote_agg.feed") == turn)
+            assert one(session, "SELECT at > clock_timestamp() - interval '1 hour' FROM vote_agg.feed ORDER BY seq DESC LIMIT 1"), turn
+            session.execute("SELECT vote_agg.stop_worker()")
+            eventually("it is gone", lambda: still.worker() is None)
+
+
 def test_rows_past_their_time_go(session, clock):
     """Folds look for them every ten seconds, by a clock that was ahead when they last did."""
     clock.set(HOUR)
