@@ -2,7 +2,7 @@
  * A clock that a test sets: preloaded into a server, it adds the seconds in a file to the time of day. How long things take stays as it is.
  *
  * SERVER_CLOCK: the file, one int64_t. All processes map it, so all see a new value at once. A signal handler and a child that it forks
- * see it, too: the postmaster of PostgreSQL 15 forks its workers in one.
+ * see it, too: the postmaster of PostgreSQL 15 forks its workers in one, inside select(), where libfaketime turns itself off.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
