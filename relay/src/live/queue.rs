@@ -6,7 +6,8 @@
 //! encoded counts the free slots that way. Nothing is ever sent.
 //!
 //! A count holds the slots that it has counted until it ends. A message that another thread sends meanwhile finds no slot and is
-//! dropped. So counts, and messages for one client, exclude each other: see [`Queue::put`].
+//! dropped. So counts, and messages for one client, exclude each other: see [`Queue::put`]. The library's own heartbeat cannot be
+//! excluded, and it ends the connection where it finds no slot. So a count leaves it one: see [`Queue::countable`].
 
 use crate::guard::ledger::{Holding, Ledger};
 use serde::ser::{Error, Serialize, Serializer};
@@ -49,6 +50,11 @@ impl Queue {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many slots a count may hold of those that are wanted: never all, since a heartbeat may come meanwhile.
+    fn countable(&self, wanted: usize) -> usize {
+        wanted.min(self.size.saturating_sub(1))
+    }
+
     fn unread(&self) -> MutexGuard<'_, Vec<Holding>> {
         self.unread.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -58,7 +64,7 @@ impl Queue {
     pub fn reserve(&self, socket: &SocketRef, slots: usize) -> bool {
         let (wanted, mut free) = (slots + RESERVE, self.free());
         if *free < wanted {
-            *free = count(socket, wanted + AHEAD);
+            *free = count(socket, self.countable(wanted + AHEAD));
         }
         let is_enough = *free >= wanted;
         if is_enough {
@@ -105,7 +111,9 @@ impl Queue {
         let mut unread = self.unread();
         if !unread.is_empty() {
             let _no_message = self.free();
-            if count(socket, self.size) + 1 >= self.size {
+            // One message may be on its way: a heartbeat, say.
+            let all = self.countable(self.size);
+            if count(socket, all) == all {
                 unread.clear();
             }
         }
@@ -150,5 +158,18 @@ impl Serialize for Probe<'_> {
             self.answer.set(1 + count(self.socket, self.more));
         }
         Err(S::Error::custom(""))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    #[test]
+    fn a_count_leaves_a_slot_for_a_heartbeat() {
+        let queue = |size| Queue::new(size, Ipv4Addr::LOCALHOST.into(), Ledger::new(1, 1));
+        assert_eq!([0, 31, 32, 33, usize::MAX].map(|wanted| queue(32).countable(wanted)), [0, 31, 31, 31, 31]);
+        assert_eq!((queue(1).countable(1), queue(0).countable(1)), (0, 0));
     }
 }
