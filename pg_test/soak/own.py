@@ -27,7 +27,7 @@ VALUES = {
     "timestamp with time zone": ("now", "tomorrow", "yesterday", "-infinity"),
     "interval": ("1 minute", "1 day", "1 month", "0"),
     "boolean": ("true", "false"),
-    "regclass": ("smith.attachable", "smith.attachable", "smith.words"),
+    "regclass": ("smith.attachable", "smith.attachable", "smith.counted", "smith.words"),
     "oid": ("1", "smith.attachable"),
     "name": ("match_id", "team_choice", "smith", "nobody"),
     "bytea": ("", "\\x01"),

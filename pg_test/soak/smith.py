@@ -49,6 +49,8 @@ INSERT INTO smith.lists VALUES ('{home,away}', '{608247482345586687,null}', '{-1
 CREATE TABLE smith.attachable (match_id text, team_choice text);
 ALTER TABLE smith.attachable OWNER TO smith;
 INSERT INTO smith.attachable SELECT 'attached', 'home' FROM generate_series(1, 100);
+CREATE TABLE smith.counted (match_id text NOT NULL, team_choice text NOT NULL);
+INSERT INTO smith.counted VALUES ('attached', 'home');
 CREATE TABLE smith.names (source regclass, source_oid oid, match_column name, team_column name);
 INSERT INTO smith.names VALUES ('smith.attachable', 'smith.attachable'::regclass, 'match_id', 'team_choice'), ('smith.words', 1, 'smith', 'smith');
 GRANT SELECT ON ALL TABLES IN SCHEMA smith TO smith;
@@ -61,6 +63,8 @@ DELETE FROM pg_catalog.pg_operator o WHERE NOT ARRAY[o.oprleft, o.oprright, o.op
     'bool', '"char"', 'name', 'oid', 'regclass', 'int2', 'int4', 'int8', 'float8', 'text', 'timestamptz', 'interval', 'jsonb'
 ]::regtype[]::oid[];
 """
+# A random call may have detached it.
+ATTACHED = "SELECT attach_votes('smith.counted') WHERE NOT EXISTS (SELECT FROM vote_agg.source WHERE relation = 'smith.counted'::regclass AND state <> 'detached')"
 # Open, closed, with ballots, attached: what calls of all kinds need.
 MATCHES = """
 SELECT purge_match(m) FROM unnest(ARRAY['872a1072bffffff', 'FR', 'US', 'votes', 'open', 'closed']) m;

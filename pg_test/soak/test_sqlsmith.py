@@ -28,6 +28,7 @@ def test_random_statements(new_cluster, cluster, db, new_database):
     model.sql(smith.FEWER)
     db.sql(smith.SHOWN)
     db.sql(smith.MATCHES)
+    db.sql(smith.ATTACHED)
     seeds, calls = itertools.count(SEED), smith.Calls(db)
     cluster.planted.append("could not serialize access due to concurrent update")  # own.py looks whose it is
 
@@ -42,6 +43,8 @@ def test_random_statements(new_cluster, cluster, db, new_database):
             # A random call may have closed one of them meanwhile, or named its teams.
             with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.UndefinedObject):
                 db.sql(smith.MATCHES)
+            with contextlib.suppress(psycopg.errors.ObjectNotInPrerequisiteState, psycopg.errors.LockNotAvailable):
+                db.sql(smith.ATTACHED)
 
     # Some are the operator's alone.
     callers = [own.caller(calls, user, random_for("own", user)) for user in ("smith", "postgres")]
