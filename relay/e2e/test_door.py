@@ -20,7 +20,7 @@ from testkit import rig
 def test_outcomes(doors):
     doors.match()
     relay = doors.open(max_votes_per_voter=1_000)
-    ann = Voter(relay, "fan number 4711")
+    ann = Voter(relay, "a fan of theirs")
     assert ann.vote("home", h3_index=PARIS) == (200, {"outcome": "counted", "turn": 1})
     assert ann.vote("home", 1) == (200, {"outcome": "unchanged", "turn": 1})
     assert ann.vote("away", 2) == (200, {"outcome": "changed", "turn": 2})
@@ -60,7 +60,7 @@ def test_outcomes(doors):
     assert doors.assert_exact() == 1
     assert relay.metric("vote_relay_votes_total") >= 14
     log = relay.log.read_text()
-    assert "4711" not in log and SECRET not in log
+    assert "fan of theirs" not in log and SECRET not in log
 
 
 def test_a_ballot_tells_neither_voter_nor_place(doors):
@@ -74,7 +74,8 @@ def test_a_ballot_tells_neither_voter_nor_place(doors):
     assert {cell for *_, cell in rows} == {"841fb47ffffffff"}
     voters = {voter for _, voter, _ in rows}
     assert len(voters) == 3 and all(re.fullmatch('[0-9a-f]{32}', voter) for voter in voters), voters
-    assert "48.85" not in relay.log.read_text()
+    said = str([line["fields"] for line in relay.logged()])  # a time of the clock may read like a latitude
+    assert "taking votes" in said and "48.85" not in said
 
 
 def test_nobody_votes_for_another(doors):
