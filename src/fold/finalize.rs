@@ -47,6 +47,8 @@ thread_local! {
 pub struct EndedMatches {
     /// Those whose last possible voters are gone.
     ready: Vec<String>,
+    /// Whether there are any: the next steps are other folds'.
+    pub are_some: bool,
 }
 
 impl EndedMatches {
@@ -61,7 +63,7 @@ impl EndedMatches {
             .collect::<Result<_>>()?;
         let mut ready = Vec::new();
         if ended.is_empty() {
-            return Ok(Self { ready });
+            return Ok(Self { ready, are_some: false });
         }
         // An end is seen before the sessions are told of it. The lock of the transaction that set it goes after that: once
         // nobody holds one, every vote that locks its heap from now on knows the end. This very transaction may be the one.
@@ -87,7 +89,7 @@ impl EndedMatches {
                 _ => {}
             }
         }
-        Ok(Self { ready })
+        Ok(Self { ready, are_some: true })
     }
 
     /// Those that are ready and not set aside: votes of such a match are not folded yet.

@@ -77,11 +77,14 @@ pub enum Tries {
 }
 
 /// What one fold did.
+#[derive(Default)]
 pub struct Done {
     /// Pending rows folded.
     pub rows: i64,
     /// There is more to do at once: votes that one fold does not take, or a mark that waits for nobody.
     pub more: bool,
+    /// A match had ended, and was not final yet.
+    pub is_ending: bool,
     /// The heap whose turn is over holds nothing but dead rows, whose space VACUUM can give back.
     pub to_vacuum: Option<pg_sys::Oid>,
 }
@@ -96,7 +99,7 @@ pub fn run(tries: Tries) -> Result<Done> {
     // Before the lock of folds, as everybody who takes both.
     extension::hold();
     if !Lock::Fold.try_for_transaction() {
-        return Ok(Done { rows: 0, more: false, to_vacuum: None });
+        return Ok(Done::default());
     }
     // A fold that is not on disk when it is seen could be lost in a crash, and its seq given to other content.
     transaction::commit_durably();
@@ -109,7 +112,7 @@ pub fn run(tries: Tries) -> Result<Done> {
 
     spi::connect(|spi| {
         if state.folds == 0 && restore::is_under_way(spi)? {
-            return Ok(Done { rows: 0, more: false, to_vacuum: None });
+            return Ok(Done::default());
         }
         let at = clock::now();
         settings::pause(Pause::FoldSized);
@@ -119,7 +122,7 @@ pub fn run(tries: Tries) -> Result<Done> {
 
         let mut aside = if state.aside > 0 { Aside::load(spi)? } else { Aside::default() };
         let due = aside.due(at, tries == Tries::All);
-        let ready = ended.ready(&aside);
+        let (is_ending, ready) = (ended.are_some, ended.ready(&aside));
         let heaps = Heaps {
             other: (!state.drained).then(|| (&other, other.first_block(state.mark(state.current.other())))),
             current: (&current, current.first_block(state.mark(state.current))),
@@ -193,6 +196,7 @@ pub fn run(tries: Tries) -> Result<Done> {
         Ok(Done {
             rows: taken.rows,
             more: taken.more || is_mark_free,
+            is_ending,
             to_vacuum: is_left_over.then(|| state.current.other().of(&tables)),
         })
     })

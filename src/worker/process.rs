@@ -60,7 +60,7 @@ fn work() {
     loop {
         let started = Instant::now();
         let mut gap = settings::fold_interval();
-        let mut is_quiet = true;
+        let (mut is_quiet, mut is_ending) = (true, false);
         match in_transaction(busy.activity(), fold) {
             Ok(Fold::Gone) => return,
             Ok(Fold::KeptOut) => {
@@ -73,6 +73,7 @@ fn work() {
             Ok(Fold::Done(done)) => {
                 failures = 0;
                 busy.end();
+                is_ending = done.is_ending;
                 if done.rows > 0 {
                     gap = pace.gap(done.rows, started - folded_at, gap);
                     (folded_at, is_quiet) = (started, false);
@@ -139,8 +140,8 @@ fn work() {
             _ => {}
         }
         if is_quiet {
-            // It looks ever more rarely, unless it is about to leave.
-            let quiet = if leaving.is_none() { last_vote.elapsed() / 10 } else { Duration::ZERO };
+            // It looks ever more rarely, unless a match is to become final, or it is about to leave.
+            let quiet = if leaving.is_none() && !is_ending { last_vote.elapsed() / 10 } else { Duration::ZERO };
             pause(gap.max(quiet.min(LONGEST_QUIET)).saturating_sub(started.elapsed()));
         } else {
             rest(gap.saturating_sub(started.elapsed()));
