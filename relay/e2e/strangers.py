@@ -32,11 +32,17 @@ class Known:
 
     def hear(self, event, data):
         with self.lock:
-            self.counts[event] = self.counts.get(event, 0) + 1
-            if event == "match:snapshot":
-                self.replace(data)
-            elif event == "match:update":
-                self.apply(data)
+            self.take(event, data)
+
+    def take(self, event, data):
+        self.count(event)
+        if event == "match:snapshot":
+            self.replace(data)
+        elif event == "match:update":
+            self.apply(data)
+
+    def count(self, event):
+        self.counts[event] = self.counts.get(event, 0) + 1
 
     def replace(self, snapshot):
         wanted = self.match_id, self.resolution
@@ -76,11 +82,14 @@ class Known:
 
 
 class PythonSocket(Known):
-    """python-socketio, which connects again by itself, but does not see a loss in the middle of that. One that stays away is replaced."""
+    """python-socketio, which connects again by itself, but does not see a loss in the middle of that. One that stays away is replaced.
+
+    It runs each handler in a thread of its own, so messages may be heard in another order than they came in.
+    """
 
     def __init__(self, url, match_id, resolution=None, transports=None):
         super().__init__(match_id, resolution)
-        self.url, self.transports, self.is_closed = url, transports, False
+        self.url, self.transports, self.is_closed, self.is_asking = url, transports, False, False
         self.open()
         threading.Thread(target=self.mind, daemon=True).start()
 
@@ -103,7 +112,21 @@ class PythonSocket(Known):
                 with contextlib.suppress(socketio.exceptions.ConnectionError):
                     self.open()
 
+    def take(self, event, data):
+        """One that is behind what is known is dropped. One that is ahead of it is asked for again, with all before it."""
+        known = self.state or {"seq": -1, "epoch": data["epoch"]}
+        is_same_epoch = known["epoch"] in (None, data["epoch"])
+        if is_same_epoch and data["seq"] <= known["seq"]:
+            self.count("late")
+        elif event == "match:update" and (data["prev"] != known["seq"] or not is_same_epoch):
+            self.count("early")
+            if not self.is_asking:
+                self.join()
+        else:
+            super().take(event, data)
+
     def join(self):
+        self.is_asking = True
         wish = {"matchId": self.match_id, "bundle": True}
         if self.resolution is not None:
             wish["resolution"] = self.resolution
@@ -112,8 +135,10 @@ class PythonSocket(Known):
         self.client.emit("match:join", wish, namespace="/votes", callback=self.joined)
 
     def joined(self, answer):
-        if not answer["ok"]:
-            self.counts["refused"] = self.counts.get("refused", 0) + 1
+        self.is_asking = False
+        is_behind = answer["ok"] and (not self.state or self.state["seq"] < answer["seq"])
+        if is_behind or not answer["ok"]:
+            self.count("behind" if is_behind else "refused")
             threading.Timer(0.2, self.join).start()
 
     def close(self):
