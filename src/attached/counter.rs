@@ -13,22 +13,22 @@ use pgrx::pg_sys;
 use pgrx::pg_sys::panic::ErrorReport;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use vote_agg_core::vote::tally::{Source, Tally, Vote};
+use vote_agg_core::vote::arrivals::{Arrivals, Source, Vote};
 
 /// Sums by match of rows that came and went.
 pub struct Counter {
     source: Source,
     at: i64,
-    tallies: BTreeMap<String, Tally>,
+    matches: BTreeMap<String, Arrivals>,
     /// Neighbours are mostly of one match: it is kept at hand.
-    last: Option<(String, Tally)>,
+    last: Option<(String, Arrivals)>,
     pub rows: i64,
 }
 
 impl Counter {
     /// Counts nothing yet.
     pub fn new(source: Source) -> Self {
-        Self { source, at: clock::now(), tallies: BTreeMap::new(), last: None, rows: 0 }
+        Self { source, at: clock::now(), matches: BTreeMap::new(), last: None, rows: 0 }
     }
 
     /// What is counted.
@@ -41,22 +41,23 @@ impl Counter {
     /// # Errors
     /// 22003 when a sum leaves 64 bits.
     pub fn add(&mut self, match_id: &str, vote: &Vote) -> Result<()> {
-        Ok(self.tally_of(match_id).add(vote)?)
+        self.arrivals_of(match_id).add(vote)?;
+        Ok(())
     }
 
-    fn tally_of(&mut self, match_id: &str) -> &mut Tally {
+    fn arrivals_of(&mut self, match_id: &str) -> &mut Arrivals {
         if self.last.as_ref().is_none_or(|(last, _)| last != match_id) {
             self.put_back();
         }
-        let tallies = &mut self.tallies;
+        let matches = &mut self.matches;
         let last = self
             .last
-            .get_or_insert_with(|| tallies.remove_entry(match_id).unwrap_or_else(|| (match_id.to_owned(), Tally::default())));
+            .get_or_insert_with(|| matches.remove_entry(match_id).unwrap_or_else(|| (match_id.to_owned(), Arrivals::default())));
         &mut last.1
     }
 
     fn put_back(&mut self) {
-        self.tallies.extend(self.last.take());
+        self.matches.extend(self.last.take());
     }
 
     /// Adds a row `times` (1: it came, -1: it went), if it is a vote, of the match `only` where one is given. `stored` is the table
@@ -131,22 +132,22 @@ impl Counter {
     /// 22003 when a sum leaves 64 bits.
     pub fn add_all(&mut self, other: Self) -> Result<()> {
         self.put_back();
-        if self.tallies.is_empty() {
+        if self.matches.is_empty() {
             *self = Self { rows: self.rows + other.rows, ..other };
             return Ok(());
         }
         self.rows += other.rows;
         let (source, at) = (self.source, self.at);
-        for (match_id, tally) in other.tallies() {
-            tally.votes(source, at).try_for_each(|vote| self.add(&match_id, &vote))?;
+        for (match_id, arrivals) in other.matches() {
+            arrivals.votes(source, at).try_for_each(|vote| self.add(&match_id, &vote))?;
         }
         Ok(())
     }
 
     /// The sums by match.
-    pub fn tallies(mut self) -> BTreeMap<String, Tally> {
+    pub fn matches(mut self) -> BTreeMap<String, Arrivals> {
         self.put_back();
-        self.tallies
+        self.matches
     }
 
     /// Appends what the sums come to, to pending. Sums that are nothing leave nothing.
@@ -168,8 +169,8 @@ impl Counter {
     fn each(mut self, act: impl Fn(&str, &[Vote]) -> Result<()>) -> Result<()> {
         self.put_back();
         let at = clock::now();
-        for (match_id, tally) in &self.tallies {
-            let votes: Vec<Vote> = tally.votes(self.source, at).collect();
+        for (match_id, arrivals) in &self.matches {
+            let votes: Vec<Vote> = arrivals.votes(self.source, at).collect();
             if !votes.is_empty() {
                 act(match_id, &votes).map_err(about_rows)?;
             }

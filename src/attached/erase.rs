@@ -89,13 +89,13 @@ fn erase_rows(source: Option<pg_sys::Oid>, keys: Option<Unread>) -> Result<i64> 
 pub fn keep(gone: Counter) -> Result<()> {
     let (source, at, tables) = (gone.source(), clock::now(), Tables::find()?);
     let heap = OpenHeap::open(tables::find(c"erased").ok_or_else(no_extension)?, pg_sys::RowExclusiveLock)?;
-    for (match_id, tally) in gone.tallies() {
+    for (match_id, arrivals) in gone.matches() {
         let opened = match_row::find(tables.matches, &match_id, Snapshot::latest().as_ptr())?;
         let status = opened.map_or("open", |opened| opened.status(at));
         if status != "final" {
             return Err(not_final(&match_id, status));
         }
-        for vote in tally.votes(source, at) {
+        for vote in arrivals.votes(source, at) {
             heap.insert(&match_id, &Vote { votes: -vote.votes, ..vote });
         }
     }

@@ -57,8 +57,8 @@ pub fn take(source: Source, snapshot: &Snapshot, mut see: impl FnMut(&PendingRow
 /// 42704 where the extension is not installed (any more).
 pub fn keep(relation: pg_sys::Oid, counter: Counter) -> Result<()> {
     let (heap, source, at) = (open(SUMS)?, counter.source(), clock::now());
-    for (match_id, tally) in counter.tallies() {
-        for vote in tally.votes(source, at) {
+    for (match_id, arrivals) in counter.matches() {
+        for vote in arrivals.votes(source, at) {
             heap.insert_at(&match_id, &vote, Some(RowPlace { relation, block: 0 }));
         }
     }

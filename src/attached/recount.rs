@@ -115,8 +115,8 @@ fn recount_sources(
         for relation in family {
             fill::count(&mut counter, &Part { relation, blocks: WHOLE }, &one.names, &snapshot, Some(match_id), |_| ())?;
         }
-        for tally in counter.tallies().values() {
-            rows.extend(tally.votes(one.source, 0).map(|vote| {
+        for arrivals in counter.matches().values() {
+            rows.extend(arrivals.votes(one.source, 0).map(|vote| {
                 let country = vote.country.as_ref().map(Country::as_str).map(str::to_owned);
                 (one.source.0, vote.team.to_owned(), vote.cell.map(cell::cell_to_bits), country, vote.votes)
             }));

@@ -305,7 +305,7 @@ impl Change<'_> {
         let countries =
             || self.countries.iter().map(|(country, sum)| CountryVotes(*country, Votes::of(teams, &sum.named))).collect();
         let arrived = || {
-            let counted = self.tally.arrivals().into_iter().filter(|(arrival, votes)| arrival.in_total && *votes != 0);
+            let counted = self.tally.arrivals().sorted().into_iter().filter(|(arrival, votes)| arrival.in_total && *votes != 0);
             let new =
                 counted.map(|(a, votes)| NewVotes(Cow::Borrowed(&teams[a.team]), a.cell.map(Hex), a.country.map(Code), votes));
             new.collect()

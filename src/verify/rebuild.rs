@@ -79,7 +79,7 @@ impl Recount {
         for (source, votes) in moment.pending.sources() {
             *sources.entry(*source).or_insert(0) -= votes;
         }
-        for (arrival, votes) in moment.pending.arrivals() {
+        for (arrival, votes) in moment.pending.arrivals().sorted() {
             let team = &moment.pending.teams()[arrival.team];
             tally.add(&vote(team, arrival.cell, arrival.country, -votes, Source::CALL))?;
         }

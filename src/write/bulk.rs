@@ -14,11 +14,12 @@ use crate::write::record::coarsened;
 use pgrx::datum::Array;
 use pgrx::pg_extern;
 use std::collections::{BTreeMap, BTreeSet};
+use vote_agg_core::vote::arrivals::{Arrivals, Source, Vote};
 use vote_agg_core::vote::ballot::{Ballot, Choice, Outcome, decide};
 use vote_agg_core::vote::cell::cell_from_bits;
 use vote_agg_core::vote::element::{Element, Refusal};
 use vote_agg_core::vote::name::parse_name;
-use vote_agg_core::vote::tally::{self, MAX_VOTES, Source, Tally, Vote, parse_votes};
+use vote_agg_core::vote::tally::{self, MAX_VOTES, parse_votes};
 use vote_agg_core::{Country, Error, parse_resolution};
 
 /// See the COMMENT in sql/20-write.sql.
@@ -54,7 +55,7 @@ fn bulk_increment_jsonb(votes: Option<Jsonb<'_>>) -> Result<i64> {
 /// What a call brings to one match.
 #[derive(Default)]
 struct Batch {
-    votes: Tally,
+    votes: Arrivals,
     /// By voter, in the order of the elements, with their positions. Voters in order: calls that have several in common
     /// wait for each other's first, never crosswise.
     ballots: BTreeMap<String, Vec<(usize, Choice)>>,
@@ -71,7 +72,7 @@ impl Batch {
         let country = element.country_code()?.map(Country::parse).transpose()?;
         let votes = parse_votes(Some(element.votes()?.unwrap_or(1)))?;
         let Some(voter_id) = element.voter_id()? else {
-            return self.votes.add(&Vote { team, cell, country, votes, in_total: true, source: Source::CALL, at });
+            return self.votes.add(&Vote { team, cell, country, votes, in_total: true, source: Source::CALL, at }).map(drop);
         };
         let voter_id = parse_name("voter_id", Some(voter_id))?;
         if votes != 1 {
@@ -84,7 +85,7 @@ impl Batch {
     }
 
     /// Casts the ballots and adds what they change to `sums`; returns how many were the voters' first.
-    fn cast(&self, match_id: &str, terms: Terms, sums: &mut Tally, at: i64) -> Result<i64> {
+    fn cast(&self, match_id: &str, terms: Terms, sums: &mut Arrivals, at: i64) -> Result<i64> {
         if self.ballots.is_empty() {
             return Ok(0);
         }
@@ -142,13 +143,13 @@ fn bulk_increment_arrays(
     }
     let (mut cells, mut countries) = (h3_indexes.as_ref().map(Array::iter), country_codes.as_ref().map(Array::iter));
     let mut counts = votes.as_ref().map(Array::iter);
-    let mut tally = Tally::default();
+    let mut arrivals = Arrivals::default();
     for (i, team) in teams.iter().enumerate() {
         let (cell, country) =
             (cells.as_mut().and_then(Iterator::next).flatten(), countries.as_mut().and_then(Iterator::next).flatten());
         let votes = counts.as_mut().map_or(Some(1), |counts| counts.next().flatten());
         let mut add = || {
-            tally.add(&Vote {
+            arrivals.add(&Vote {
                 team: parse_name("team_choice", team)?,
                 cell: cell.map(cell_from_bits).transpose()?,
                 country: country.map(Country::parse).transpose()?,
@@ -163,7 +164,7 @@ fn bulk_increment_arrays(
             pgrx::check_for_interrupts!();
         }
     }
-    append(&BTreeMap::from([(match_id.to_owned(), Batch { votes: tally, ..Batch::default() })]), at, |seek| {
+    append(&BTreeMap::from([(match_id.to_owned(), Batch { votes: arrivals, ..Batch::default() })]), at, |seek| {
         for (i, team) in teams.iter().enumerate() {
             if let Ok(team) = parse_name("team_choice", team) {
                 seek.look(i + 1, match_id, team);
@@ -218,10 +219,9 @@ fn append_all(batches: &BTreeMap<String, Batch>, at: i64, refused: &mut bool) ->
         *refused = true;
         let Admitted { heap, terms } = append::begin(match_id, teams.chain(batch.votes.teams().iter().map(String::as_str)))?;
         *refused = false;
-        let mut moves = Tally::default();
+        let mut moves = Arrivals::default();
         let voters = batch.cast(match_id, terms, &mut moves, at)?;
-        let votes = batch.votes.totals().and_then(|totals| tally::total(&totals));
-        counted = votes.and_then(|votes| tally::total(&[counted, voters, votes]))?;
+        counted = tally::total(&[counted, voters, batch.votes.total()])?;
         if counted > MAX_VOTES {
             return Err(Error::ManyVotes { votes: counted.into() }.into());
         }

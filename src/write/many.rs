@@ -18,10 +18,11 @@ use pgrx::{name, pg_extern, pg_sys};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use vote_agg_core::vote::arrivals::{Arrivals, Source, Vote};
 use vote_agg_core::vote::ballot::{Ballot, Choice, Outcome, Step, decide, decide_by_turn, parse_turn};
 use vote_agg_core::vote::cell::cell_from_bits;
 use vote_agg_core::vote::name::parse_name;
-use vote_agg_core::vote::tally::{MAX_VOTES, Source, Tally, Vote, parse_votes};
+use vote_agg_core::vote::tally::{MAX_VOTES, parse_votes};
 use vote_agg_core::{Country, Error};
 
 /// The most elements of one call.
@@ -163,8 +164,8 @@ struct Opened {
     takes: std::result::Result<Terms, Answer>,
     /// When that was decided: the time of all its votes.
     at: i64,
-    ballots: Tally,
-    votes: Tally,
+    ballots: Arrivals,
+    votes: Arrivals,
 }
 
 /// What a call knows of the matches that it names, and what it brings them.
@@ -265,7 +266,7 @@ fn open<'a>(
             Entry::Occupied(heap) => Rc::clone(heap.get()),
             Entry::Vacant(none) => Rc::clone(none.insert(Rc::new(OpenHeap::open(table, pg_sys::NoLock)?))),
         };
-        matches.insert(match_id.to_owned(), Opened { heap, takes, at, ballots: Tally::default(), votes: Tally::default() });
+        matches.insert(match_id.to_owned(), Opened { heap, takes, at, ballots: Arrivals::default(), votes: Arrivals::default() });
     }
     matches.get_mut(match_id).ok_or_else(|| broken("a match of this call is lost".into()))
 }

@@ -1,15 +1,16 @@
 //! The tally of one match: what a set of votes adds up to, by team, cell, country and minute.
 //!
-//! Teams are numbered in the order in which they first appear in the match. Every count is a list with one number a team, in
-//! that order; a list that ends early means zeros. The fold and the reads share this one way of adding.
+//! Every count is a list with one number a team, in the match's order of teams; a list that ends early means zeros. The fold
+//! and the reads share this one way of adding.
 
+pub use crate::vote::arrivals::{Arrival, Arrivals, Source, Vote};
 use crate::vote::change::{self, Change, Sums};
 use crate::vote::counts::sum;
 pub use crate::vote::counts::{Counts, add, add_all, merged, total};
 use crate::{CellIndex, Country, Error};
 use foldhash::{HashMap, HashMapExt};
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
+use std::hash::Hash;
 
 /// The most votes that one call, element or row counts. Nine million such calls fit into a 64-bit total.
 pub const MAX_VOTES: i64 = 1_000_000_000_000;
@@ -29,51 +30,6 @@ pub fn parse_votes(votes: Option<i64>) -> Result<i64, Error> {
     }
 }
 
-/// A row of pending.
-#[derive(Clone, Copy, Debug)]
-pub struct Vote<'a> {
-    pub team: &'a str,
-    pub cell: Option<CellIndex>,
-    pub country: Option<Country>,
-    /// How many; below zero where a ballot is taken back.
-    pub votes: i64,
-    /// Counts in the match's total too. False where a row only says from which country a counted vote came.
-    pub in_total: bool,
-    /// Where it came from: what can be counted again from there.
-    pub source: Source,
-    /// Microseconds since PostgreSQL's epoch.
-    pub at: i64,
-}
-
-/// Where votes came from. The numbers of attached tables start at 2.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Source(pub i16);
-
-impl Source {
-    /// A call that recorded them, which nothing remembers.
-    pub const CALL: Self = Self(0);
-    /// Ballots.
-    pub const BALLOT: Self = Self(1);
-}
-
-/// What distinguishes one arrival from another: votes alike in all of it are one entry.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Arrival {
-    pub team: usize,
-    pub cell: Option<CellIndex>,
-    pub country: Option<Country>,
-    pub in_total: bool,
-}
-
-impl Hash for Arrival {
-    /// Two words instead of seven: this is half of what counting a row costs.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.cell.map_or(0, u64::from));
-        let country = self.country.map_or(0, Country::number);
-        state.write_u64((self.team as u64) << 32 | u64::from(country) << 1 | u64::from(self.in_total));
-    }
-}
-
 /// What one minute brought: in total (empty where nothing counts there), and by country.
 #[derive(Debug, Default)]
 struct Minute {
@@ -84,9 +40,7 @@ struct Minute {
 /// Votes of one match, summed as they come.
 #[derive(Debug, Default)]
 pub struct Tally {
-    teams: Vec<String>,
-    numbers: HashMap<String, usize>,
-    arrivals: HashMap<Arrival, i64>,
+    arrivals: Arrivals,
     minutes: BTreeMap<i64, Minute>,
     sources: BTreeMap<Source, i64>,
     first_at: Option<i64>,
@@ -97,8 +51,7 @@ impl Tally {
     /// An empty tally of a match whose teams are already numbered.
     #[must_use]
     pub fn new(teams: Vec<String>) -> Self {
-        let numbers = teams.iter().cloned().enumerate().map(|(number, team)| (team, number)).collect();
-        Self { teams, numbers, ..Self::default() }
+        Self { arrivals: Arrivals::new(teams), ..Self::default() }
     }
 
     /// Adds one row.
@@ -106,10 +59,7 @@ impl Tally {
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
     pub fn add(&mut self, vote: &Vote) -> Result<(), Error> {
-        let team = self.number(vote.team);
-        let arrival = Arrival { team, cell: vote.cell, country: vote.country, in_total: vote.in_total };
-        let votes = self.arrivals.entry(arrival).or_insert(0);
-        *votes = sum(*votes, vote.votes)?;
+        let team = self.arrivals.add(vote)?;
         let source = self.sources.entry(vote.source).or_insert(0);
         *source = sum(*source, vote.votes)?;
         if vote.in_total || vote.country.is_some() {
@@ -128,20 +78,10 @@ impl Tally {
         Ok(())
     }
 
-    fn number(&mut self, team: &str) -> usize {
-        if let Some(number) = self.numbers.get(team) {
-            return *number;
-        }
-        let number = self.teams.len();
-        self.teams.push(team.to_owned());
-        self.numbers.insert(team.to_owned(), number);
-        number
-    }
-
     /// The match's teams by number: those it started with, then the new ones in order of appearance.
     #[must_use]
     pub fn teams(&self) -> &[String] {
-        &self.teams
+        self.arrivals.teams()
     }
 
     /// When the oldest row was written.
@@ -162,31 +102,16 @@ impl Tally {
         self.last_at
     }
 
-    /// What came, alike votes summed, in a fixed order.
+    /// What came, alike votes summed.
     #[must_use]
-    pub fn arrivals(&self) -> Vec<(Arrival, i64)> {
-        let mut arrivals: Vec<_> = self.arrivals.iter().map(|(arrival, votes)| (*arrival, *votes)).collect();
-        arrivals.sort_unstable_by_key(|(a, _)| (a.team, a.cell.map(u64::from), a.country, a.in_total));
-        arrivals
-    }
-
-    /// What came, alike votes summed, as rows of pending; what came to nothing is left out.
-    pub fn votes(&self, source: Source, at: i64) -> impl Iterator<Item = Vote<'_>> {
-        self.arrivals().into_iter().filter(|(_, votes)| *votes != 0).map(move |(arrival, votes)| Vote {
-            team: &self.teams[arrival.team],
-            cell: arrival.cell,
-            country: arrival.country,
-            votes,
-            in_total: arrival.in_total,
-            source,
-            at,
-        })
+    pub const fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
     }
 
     /// How many distinct arrivals there are.
     #[must_use]
     pub fn distinct(&self) -> usize {
-        self.arrivals.len()
+        self.arrivals.distinct()
     }
 
     /// The change of the match's totals.
@@ -250,8 +175,8 @@ impl Tally {
     /// # Errors
     /// [`Error::ManyVotes`] when a sum leaves 64 bits.
     pub fn totals_by<K: Eq + Hash>(&self, place: impl Fn(&Arrival) -> Option<K>) -> Result<HashMap<K, i64>, Error> {
-        let mut totals = HashMap::with_capacity(self.arrivals.len());
-        for (arrival, votes) in &self.arrivals {
+        let mut totals = HashMap::with_capacity(self.distinct());
+        for (arrival, votes) in self.arrivals.iter() {
             if let Some(place) = place(arrival) {
                 let total = totals.entry(place).or_insert(0);
                 *total = sum(*total, *votes)?;
