@@ -48,11 +48,11 @@ export async function shows(page: Page, total: number): Promise<void> {
   await eventually(`the page shows ${total} votes`, async () => (await page.locator("[data-total]").getAttribute("data-total").catch(() => null)) === String(total), 120_000);
 }
 
-/** Waits until the ground is drawn and hexagons of that resolution stand on it. */
-export async function isDrawn(page: Page, resolution: number): Promise<void> {
+/** Waits until the ground is drawn and hexagons stand on it, of that resolution if one is named. */
+export async function isDrawn(page: Page, resolution: number | null): Promise<void> {
   await page.waitForFunction((wanted) => {
     const map = window.voteMap;
     const page = document.querySelector<HTMLElement>(".page")!;
-    return map?.base.getLayer("lines") && map.base.loaded() && page.dataset.resolution === String(wanted) && map.indexes.length > 0 && String(map.indexes.length) === page.dataset.cells;
+    return map?.base.getLayer("lines") && map.base.loaded() && (wanted === null || page.dataset.resolution === String(wanted)) && map.indexes.length > 0 && String(map.indexes.length) === page.dataset.cells;
   }, resolution, { polling: 200, timeout: 120_000 });
 }
