@@ -101,8 +101,8 @@ async fn follow(hub: &Arc<Hub>, Session { client, line }: &mut Session) -> Resul
     call_oneself(hub, line).await?;
     hub.freshness.distrust_all();
     tracing::info!(channel = channel.name, "following the feed");
-    hub.metrics.listening.set(1);
     hub.staleness.find();
+    hub.metrics.listening.set(1);
 
     compare(hub, client, line, &sql, hub.loaded_matches()).await?;
     let (mut heartbeat, mut compared, mut looked) = (Instant::now(), Instant::now(), Instant::now());
