@@ -12,5 +12,5 @@ export default defineConfig({
       { find: /^vote-agg-client$/, replacement: source("index") },
     ],
   },
-  test: { include: ["test/*.test.{ts,tsx}"], testTimeout: 20_000 },
+  test: { include: ["test/*.test.{ts,tsx}"], testTimeout: 180_000 },
 });

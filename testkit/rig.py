@@ -15,6 +15,8 @@ import urllib.request
 
 import psycopg
 
+from testkit.harness import fold
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BINARY = pathlib.Path(os.environ.get("RELAY") or ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release" / "vote-agg-relay")
 PATIENCE = float(os.environ.get("RIG_PATIENCE", 180))
@@ -57,6 +59,10 @@ def get(url, **headers):
             return answer.status, dict(answer.headers), answer.read()
     except urllib.error.HTTPError as answer:
         return answer.code, dict(answer.headers), answer.read()
+
+
+# Flags of a relay that waits for clients that are held up: none of them is behind, and gets a snapshot in place of updates.
+UNHURRIED = {"client_buffer": 1_024, "slow_timeout": 600}
 
 
 class Relay:
@@ -304,7 +310,7 @@ def settle(connect):
 
     def settled():
         with connect() as session:
-            session.execute("SELECT vote_agg.fold()")
+            fold(session)
             return session.execute("SELECT coalesce(sum(rows), 0) FROM vote_agg.stat_pending").fetchone()[0] == 0
 
     eventually("nothing is pending", settled)

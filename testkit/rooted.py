@@ -8,6 +8,7 @@ import os
 import re
 
 from testkit import rig
+from testkit.harness import fold
 
 NAME = "shard"
 VOTES = re.compile(
@@ -65,7 +66,7 @@ class Session:
         """Folds the shard, and waits until the root has what it had then."""
 
         def is_folded():
-            self.shard.execute("SELECT vote_agg.fold()")
+            fold(self.shard)
             return self.shard.execute("SELECT coalesce(sum(rows), 0) FROM vote_agg.stat_pending").fetchone()[0] == 0
 
         rig.eventually("nothing is pending on the shard", is_folded)

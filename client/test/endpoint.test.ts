@@ -6,7 +6,7 @@ import { ScriptedRelay } from "./relay.js";
 
 let relay: ScriptedRelay;
 const stores: VoteStore[] = [];
-const until = (check: () => unknown) => vi.waitFor(async () => check(), { timeout: 8_000, interval: 5 });
+const until = (check: () => unknown) => vi.waitFor(async () => check(), { timeout: 60_000, interval: 5 });
 
 function follow(options: Partial<VoteStoreOptions>) {
   const store = createVoteStore({ url: relay.url, matchId: "final", ...options });

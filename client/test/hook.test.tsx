@@ -13,7 +13,7 @@ const NEW_YORK = "872a1072bffffff";
 let relay: ScriptedRelay;
 const relays: ScriptedRelay[] = [];
 
-const until = (check: () => unknown) => act(() => vi.waitFor(async () => check(), { timeout: 8_000, interval: 5 }));
+const until = (check: () => unknown) => act(() => vi.waitFor(async () => check(), { timeout: 60_000, interval: 5 }));
 const pause = (milliseconds: number) => act(() => new Promise<void>((done) => setTimeout(done, milliseconds)));
 
 function hook(options: Partial<UseVoteSocketOptions> = {}) {

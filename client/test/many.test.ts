@@ -7,7 +7,7 @@ import { type RelaySettings, ScriptedRelay } from "./relay.js";
 let relay: ScriptedRelay;
 let stores: VoteStore[] = [];
 
-const until = (check: () => unknown) => vi.waitFor(async () => check(), { timeout: 15_000, interval: 20 });
+const until = (check: () => unknown) => vi.waitFor(async () => check(), { timeout: 60_000, interval: 20 });
 const shown = () => stores.map((store) => store.getSnapshot());
 const joined = () => stores.filter((store) => store.getSnapshot().stats !== null).length;
 const refused = () => shown().filter(({ stats, connectionError }) => stats === null && connectionError?.code === "too_many_rooms").length;

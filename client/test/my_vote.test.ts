@@ -13,7 +13,7 @@ let sent: SentVote[];
 /** Votes that wait for an answer, in their order. */
 let waiting: ((reply: VoteReply) => void)[];
 
-const until = (check: () => unknown) => vi.waitFor(async () => check(), { timeout: 8_000, interval: 5 });
+const until = (check: () => unknown) => vi.waitFor(async () => check(), { timeout: 60_000, interval: 5 });
 const mine = ({ myVote, voting, voteError }: VoteSnapshot = store.getSnapshot()) => [myVote?.teamChoice ?? null, voting, voteError?.code ?? null];
 const answer = async (reply: VoteReply) => {
   await until(() => expect(waiting.length).toBeGreaterThan(0));

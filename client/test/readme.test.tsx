@@ -34,7 +34,7 @@ afterEach(async () => {
   await relay.stop();
 });
 
-const shown = (text: string) => waitFor(() => screen.getByText(text), { timeout: 5_000 });
+const shown = (text: string) => waitFor(() => screen.getByText(text), { timeout: 60_000 });
 
 test("every block of the READMEs and of docs is here", () => {
   expect(readdirSync(join(import.meta.dirname, "../build/snippets")).sort()).toEqual(
@@ -61,7 +61,7 @@ test("buttons that vote", async () => {
   render(<Buttons url={relay.url} token="t" />);
   fireEvent.click(screen.getByText("home"));
   expect(screen.getByText("home").getAttribute("aria-pressed")).toBe("true");
-  await waitFor(() => expect(screen.getByText("home").parentElement!.getAttribute("aria-busy")).toBe("false"), { timeout: 5_000 });
+  await waitFor(() => expect(screen.getByText("home").parentElement!.getAttribute("aria-busy")).toBe("false"), { timeout: 60_000 });
   expect(votes).toEqual([["Bearer t", { teamChoice: "home", h3Index: undefined, turn: 1 }]]);
 });
 
@@ -69,7 +69,7 @@ test("a token by function", async () => {
   vi.stubGlobal("fetch", async (path: string) => new Response(`token from ${path}`));
   render(<Status url={relay.url} />);
   await shown("live");
-  await waitFor(() => expect(relay.tokens).toEqual(["token from /vote-token"]), { timeout: 5_000 });
+  await waitFor(() => expect(relay.tokens).toEqual(["token from /vote-token"]), { timeout: 60_000 });
 });
 
 test("a token by function, on the page", async () => {
@@ -88,7 +88,7 @@ test("no token", async () => {
 test("without React", async () => {
   const element = document.createElement("p");
   const end = show(element, relay.url);
-  await waitFor(() => expect(element.textContent).toBe("4 votes from 1 cells"), { timeout: 5_000 });
+  await waitFor(() => expect(element.textContent).toBe("4 votes from 1 cells"), { timeout: 60_000 });
   end();
 });
 

@@ -21,7 +21,7 @@ function follow(options: Partial<VoteStoreOptions> = {}) {
   return { store, seen, end, now: store.getSnapshot };
 }
 
-const until = (check: () => unknown, timeout = 8_000) => vi.waitFor(async () => check(), { timeout, interval: 5 });
+const until = (check: () => unknown, timeout = 60_000) => vi.waitFor(async () => check(), { timeout, interval: 5 });
 const votesOf = (snapshot: VoteSnapshot) => Object.fromEntries(snapshot.aggregates.map((cell) => [cell.h3Index, cell.votes]));
 const pause = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds));
 

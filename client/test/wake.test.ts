@@ -8,7 +8,7 @@ import { ScriptedRelay } from "./relay.js";
 let relay: ScriptedRelay;
 let store: VoteStore;
 
-const until = (check: () => unknown) => vi.waitFor(async () => check(), { timeout: 15_000, interval: 10 });
+const until = (check: () => unknown) => vi.waitFor(async () => check(), { timeout: 60_000, interval: 10 });
 const setHidden = (isHidden: boolean) => {
   Object.defineProperty(document, "hidden", { configurable: true, value: isHidden });
   document.dispatchEvent(new Event("visibilitychange"));

@@ -12,7 +12,7 @@ import ballots
 import vote_calls
 from ballots import MATCH, Caster, again_and_again
 from test_crash_under_load import kill_postmaster
-from testkit.harness import SECONDS, SESSIONS, VOTERS, all_come, eventually, random_for, running
+from testkit.harness import SECONDS, SESSIONS, VOTERS, all_come, eventually, fold, random_for, running
 
 SHARED = [f"shared {n:06}" for n in range(VOTERS)]
 TEAMS = ("home", "away")
@@ -49,10 +49,6 @@ def own(new_cluster, new_database):
     db = new_database(new_cluster())
     db.sql(ballots.DONE)
     return db
-
-
-def fold(session):
-    session.execute("SELECT vote_agg.fold()")
 
 
 def everybody(db, casters, *others):

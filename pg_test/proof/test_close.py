@@ -12,7 +12,7 @@ import vote_calls
 from testkit import oracle
 from testkit.debugger import Debugger
 from testkit.follower import Follower
-from testkit.harness import SERVER_ENDS, eventually, running
+from testkit.harness import SERVER_ENDS, eventually, fold, running
 from testkit.oracle import Vote
 
 REFUSED = psycopg.errors.ObjectNotInPrerequisiteState
@@ -70,7 +70,7 @@ def test_a_vote_in_time_outlives_the_server(new_cluster, new_database, end, how)
     def fold():
         for _ in range(5):
             still.sql("SELECT record_vote('other', 'home')")
-            still.sql("SELECT vote_agg.fold()")
+            still.fold()
         return still.value("SELECT status FROM get_realtime_stats('m')")
 
     with still.connect() as session:
@@ -159,7 +159,7 @@ def test_the_time_is_up_during_a_long_call(still, part):
     def folder(stop):
         with still.connect() as session:
             while not stop.wait(0.01):
-                session.execute("SELECT vote_agg.fold()")
+                fold(session)
 
     with still.connect() as session, still.connect() as slow, running(folder):
         slow.execute("CREATE TEMP TABLE long AS SELECT jsonb_agg(%s::jsonb) AS votes FROM generate_series(1, 400000)", (ELEMENT,))

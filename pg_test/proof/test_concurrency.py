@@ -8,7 +8,7 @@ import pytest
 
 import vote_calls
 from testkit import oracle
-from testkit.harness import SECONDS, SESSIONS, all_come, eventually, random_for, running
+from testkit.harness import SECONDS, SESSIONS, all_come, eventually, fold, random_for, running
 
 LEVELS = ("READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE")
 ENDS = ("COMMIT", "ROLLBACK", "COMMIT PREPARED", "ROLLBACK PREPARED")
@@ -139,7 +139,7 @@ def folder(db):
         with db.connect() as session:
             session.execute("SET default_transaction_isolation = 'read committed'")
             while not stop.wait(0.05):
-                session.execute("SELECT vote_agg.fold()")
+                fold(session)
 
     return run
 

@@ -129,7 +129,7 @@ def test_a_restored_end_waits_for_voters_of_its_own(still, target):
         voter.execute("SELECT record_vote('m', 'home')")
         still.sql("SELECT close_match('m')")
         for _ in range(3):
-            still.sql("SELECT vote_agg.fold()")
+            still.fold()
         assert still.value("SELECT waiting IS NOT NULL FROM vote_agg.match")
         path = still.cluster.path / "waiting.dump"
         server = ("-h", still.cluster.path, "-U", "postgres")
@@ -146,7 +146,7 @@ def test_a_restored_end_waits_for_voters_of_its_own(still, target):
         restore_section("post-data")
         status = "SELECT status, total_votes FROM get_realtime_stats('m')"
         for _ in range(5):
-            target.sql("SELECT vote_agg.fold()")
+            target.fold()
         assert target.sql(status) == [("closed", 1)]
         voter.execute("COMMIT")
     eventually("it is final", lambda: target.sql("SELECT vote_agg.fold()") and target.sql(status)[0][0] == "final")
@@ -198,7 +198,7 @@ def restore_one_by_one(cluster, target, entries, path, chosen, held_by):
         chosen.chmod(0o644)
         cluster.run("pg_restore", "-h", cluster.path, "-U", "postgres", "-d", target.name, "--exit-on-error", "-L", chosen, path)
         if target.sql("SELECT 1 FROM pg_extension WHERE extname = 'vote_agg'"):
-            target.sql("SELECT vote_agg.fold()")
+            target.fold()
             held_by.append(target.value("SELECT held_by FROM vote_agg.stat_fold"))
 
 
@@ -208,7 +208,7 @@ def test_what_is_set_aside_is_restored(still, target):
     still.sql("CREATE FUNCTION stranger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
     still.sql(trigger)
     still.sql("SELECT record_vote('aside', 'home', NULL::text, NULL, 3), record_vote('m', 'home')")
-    still.sql("SELECT vote_agg.fold()")
+    still.fold()
     assert still.value("SELECT set_aside FROM vote_agg.stat_fold") == ["aside"]
     still.sql("DROP TRIGGER stranger ON vote_agg.feed")
     restore(still, target, "custom")

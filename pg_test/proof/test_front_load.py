@@ -8,7 +8,7 @@ import pytest
 
 from shards import Front
 from testkit import oracle
-from testkit.harness import READS, random_for, running
+from testkit.harness import READS, eventually, random_for, running
 
 TEAMS, COUNTRIES = ("home", "away", "third"), ("FR", "DE", "BR")
 CELLS = [oracle.cell(20, 3, n % 7, n // 7, 1) for n in range(40)]
@@ -100,6 +100,7 @@ def test_a_total_lies_between_what_was_acknowledged_and_what_was_tried(front):
                 seen[number % len(WAYS), len(highest) == len(TEAMS) and highest.total() > 0] += 1
 
     with running(*(votes_by(journal, front, number) for number, journal in enumerate(journals))) as stop:
+        eventually("votes come", lambda: stop.is_set() or set(sum_of(journal.acknowledged for journal in journals)) == set(TEAMS))
         readers = [threading.Thread(target=lambda: failures.append(caught(reads, stop))) for _ in range(3)]
         failures = []
         for reader in readers:
@@ -152,8 +153,12 @@ def test_a_voter_who_changes_their_mind_is_in_one_place(front):
     for voter in homes:
         cast(front.session, voter, 0)
     moved = collections.defaultdict(set)
-    with running(*(changing(number) for number in range(3))):
-        for look in range(LOOKS):
+    with running(*(changing(number) for number in range(3))) as stop:
+        eventually("minds change", lambda: stop.is_set() or changes.total() >= 10)
+        for look in itertools.count():
+            if look >= LOOKS and any(len(cells) == 2 for cells in moved.values()):
+                break
+            assert look < 100 * LOOKS, "nobody was seen to move"
             kind = look % 3
             if kind == 0:
                 rows = front.rows("SELECT h3_index, total_votes FROM get_match_aggregates('minds') WHERE total_votes <> 0")
@@ -167,6 +172,5 @@ def test_a_voter_who_changes_their_mind_is_in_one_place(front):
             else:
                 rows = front.rows("SELECT country_code, total_votes FROM get_country_aggregates('minds')")
                 assert sum(votes for _, votes in rows) == VOTERS, rows
-    assert any(len(cells) == 2 for cells in moved.values()), "nobody was seen to move"
     for shard in front.shards:
         assert shard.value("SELECT count(*) FROM vote_agg.ballot WHERE match_id = 'minds'") > 0

@@ -19,7 +19,7 @@ FIRST, LOST, LATER = Vote("m", "home", CELLS[0]), Vote("m", "away", CELLS[1]), V
 def vote(db, one):
     """Records a vote and folds it."""
     db.sql("SELECT record_vote(%s, %s, %s::bigint)", *one[:3])
-    db.sql("SELECT vote_agg.fold()")
+    db.fold()
 
 
 def epoch(db):

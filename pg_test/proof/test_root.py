@@ -175,7 +175,7 @@ def test_the_end_of_a_match_waits_for_every_shard(still_ones):
     pull_all(root, shards)
     assert (shards["one"].value("SELECT status FROM get_realtime_stats('m')"), status()) == ("final", "closed")
     for _ in range(3):
-        root.sql("SELECT vote_agg.fold()")
+        root.fold()
     assert status() == "closed"
     shards["two"].sql("SELECT record_vote('m', 'blue', '872a1072bffffff', 'DE')")
     shards["two"].sql("SELECT close_match('m')")

@@ -9,7 +9,7 @@ import timed_votes
 import vote_calls
 from test_dump import restore, target  # noqa: F401  (a fixture)
 from testkit import oracle
-from testkit.harness import SECONDS, eventually, random_for, running
+from testkit.harness import SECONDS, eventually, fold, random_for, running
 from ticker import Ticker
 from timed_votes import MINUTE, Timed
 
@@ -137,7 +137,7 @@ def test_a_ticker_follows_under_load(db):
     def folder(stop):
         with db.connect() as session:
             while not stop.wait(0.05):
-                session.execute("SELECT vote_agg.fold()")
+                fold(session)
 
     with running(*map(voter, range(3)), folder) as stop:
         stop.wait(SECONDS / 4)

@@ -27,7 +27,7 @@ export class Follower {
   connect() {
     const url = this.urls[this.next++ % this.urls.length];
     const socket = io(`${url}/votes`, {
-      transports: this.transports, forceNew: true, auth: this.auth, agent: this.agent, reconnectionDelay: 50, reconnectionDelayMax: 500, timeout: 5000,
+      transports: this.transports, forceNew: true, auth: this.auth, agent: this.agent, reconnectionDelay: 50, reconnectionDelayMax: 500, timeout: 60_000,
     });
     this.socket = socket;
     const on = (name, handle) => socket.on(name, (data) => {

@@ -40,14 +40,17 @@ def certificate(folder):
 class Proxy:
     """One of them, in `folder`, in front of two relays."""
 
-    def __init__(self, name, folder, relays):
+    def __init__(self, name, folder, relays, is_patient=False):
+        """`is_patient`: a relay that is held up for some seconds stays in the balance."""
         self.name, self.folder = name, pathlib.Path(folder)
         self.folder.mkdir(exist_ok=True)
         self.port, self.tls_port = rig.free_port(), rig.free_port()
         self.url, self.tls_url = f"http://127.0.0.1:{self.port}", f"https://localhost:{self.tls_port}"
         self.certificate, key, pem = certificate(self.folder)
-        addresses = {f"10.0.0.1{n}:3001": f"127.0.0.1:{relay.port}" for n, relay in enumerate(relays, 1)}
-        self.command = getattr(self, name)(addresses, key, pem)
+        changes = {f"10.0.0.1{n}:3001": f"127.0.0.1:{relay.port}" for n, relay in enumerate(relays, 1)}
+        if is_patient:
+            changes |= {"nginx": {"max_fails=1": "max_fails=0"}, "haproxy": {"inter 1s fall 2": "inter 30s fall 4"}}[name]
+        self.command = getattr(self, name)(changes, key, pem)
         self.process = None
 
     def nginx(self, addresses, key, pem):

@@ -90,7 +90,8 @@ class PythonSocket(Known):
     def __init__(self, url, match_id, resolution=None, transports=None):
         super().__init__(match_id, resolution)
         self.url, self.transports, self.is_closed, self.is_asking = url, transports, False, False
-        self.open()
+        with contextlib.suppress(socketio.exceptions.ConnectionError):
+            self.open()
         threading.Thread(target=self.mind, daemon=True).start()
 
     def open(self):
@@ -98,7 +99,7 @@ class PythonSocket(Known):
         for event in ("match:snapshot", "match:update"):
             client.on(event, lambda data, event=event: client is self.client and self.hear(event, data), namespace="/votes")
         client.on("connect", self.join, namespace="/votes")
-        client.connect(self.url, namespaces=["/votes"], transports=self.transports, retry=True)
+        client.connect(self.url, namespaces=["/votes"], transports=self.transports, wait_timeout=10, retry=True)
 
     def mind(self):
         seen = time.monotonic()

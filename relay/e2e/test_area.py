@@ -3,6 +3,7 @@
 RELAY_AREA_SECONDS makes the last test longer, RELAY_SEED repeats it.
 """
 
+import collections
 import contextlib
 import http.client
 import json
@@ -203,16 +204,22 @@ def test_what_is_no_area_is_refused_and_changes_nothing(db, final):
     assert {cell for cell, _ in body(viewer, "match:update", seq + 1)["cells"]} < {cell for cell, _ in rig.CELLS}
 
 
+def counted(reports):
+    """What came to all of them, by name."""
+    return sum((collections.Counter(report["counts"]) for report in reports), collections.Counter())
+
+
 def test_a_viewer_is_a_member_like_any_other(db, new_relay):
     fold(db)
     relay = new_relay(**GUARDED, max_rooms=1)
-    leaver, expired, moved = (wire.Client(relay, {"token": token(**claims)}) for claims in ({}, {"exp": int(time.time()) + 2}, {}))
+    leaver, expired, moved = (wire.Client(relay, {"token": token()}) for _ in range(3))
     for viewer in (leaver, expired, moved):
         assert viewer.join("final", bundle=True, area=[FRANCE])["ok"]
     assert moved.join("cup", bundle=True, area=[FRANCE])["error"] == "too_many_rooms"
     assert leaver.emit("match:leave", {"matchId": "final"})["left"] is True
     assert moved.emit("auth", {"token": token(matches=["cup"])})["left"] == ["final"]
     assert moved.join("final", bundle=True, area=[AMERICA], sinceSeq=1, epoch="e", **{"from": [FRANCE]})["error"] == "forbidden"
+    expired.ask("auth", {"token": token(exp=int(time.time()) + 2)})
     rig.eventually("its token ends", lambda: not expired.read(0.1) and expired.is_closed)
     assert expired.events[-1] == ("relay:closing", {"reason": "token_expired"})
     before = [len(viewer.events) for viewer in (leaver, expired, moved)]
@@ -294,7 +301,9 @@ def test_areas_are_what_sql_says_whatever_moves_and_breaks(db, tmp_path):
             with rig.Voters(db.connect, ["m0", "m1", "m2"], threads=2, seed=SEED, crowded=["m0"]):
                 rig.eventually("everybody follows", lambda: all(seq >= 1 for *_, seq, _ in swarm("heads")))
                 end, moves = time.monotonic() + SECONDS, 0
-                while time.monotonic() < end or moves < 20:
+                counts = collections.Counter()
+                while time.monotonic() < end or min(moves / 20, counts["match:area"] / 101, counts["resumed"] / 101) < 1:
+                    assert time.monotonic() < end + rig.PATIENCE, (counts, moves)
                     moves += 1
                     swarm("move", areas={n: chance.choice(areas) for n in range(len(clients)) if chance.random() < 0.3})
                     if chance.random() < 0.15:
@@ -302,14 +311,16 @@ def test_areas_are_what_sql_says_whatever_moves_and_breaks(db, tmp_path):
                     if chance.random() < 0.01:
                         db.sql("SELECT purge_match('m1')")
                     time.sleep(chance.uniform(0, 0.1))
+                    if moves % 20 == 0:
+                        counts = counted(swarm("reports"))
             last = {n: chance.choice(areas) for n in range(len(clients))}
             swarm("move", areas=last)
             wanted = [last[n] for n in range(len(clients))]
             rig.eventually("all look there", lambda: [report["state"]["area"] for report in swarm("reports")] == wanted)
             reports = rig.assert_truth(db.connect, swarm)
-        counts = {name: sum(report["counts"].get(name, 0) for report in reports) for report in reports for name in report["counts"]}
+        counts = counted(reports)
         print(counts, moves)
-        assert counts["match:area"] > 100 and counts["resumed"] > 100 and counts["match:update"] > len(clients)
+        assert counts["match:update"] > len(clients)
         for relay in relays:
             assert "panicked" not in relay.log.read_text()
     finally:

@@ -87,7 +87,7 @@ def test_the_end_of_a_match(db, new_relay, swarm):
 
 def test_folds_that_no_message_has_room_for(db, new_relay, swarm):
     """Everybody hears of each of them, one after the other, and gets no snapshot but the first."""
-    relay = new_relay()
+    relay = new_relay(**rig.UNHURRIED)
     clients = [
         {"matchId": "crowd", "resolution": resolution, "bundle": bundle, "transports": [transport]}
         for resolution in (None, 3, 5, 9)

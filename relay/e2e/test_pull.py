@@ -1,5 +1,6 @@
 """The puller: what shards count is counted at the root, whoever of pullers and shards comes and goes."""
 
+import contextlib
 import os
 import random
 import signal
@@ -69,6 +70,12 @@ def is_even(root, shards):
     return not any(node.sql(pending)[0][0] for node in (root, *shards.values())) and not differing(root, shards)
 
 
+def metrics_of(puller):
+    """None while it starts."""
+    with contextlib.suppress(OSError):
+        return puller.metrics()
+
+
 def test_two_pullers_that_are_killed_count_each_vote_once(nodes, new_puller):
     root, shards = nodes
     rng = random.Random(f"{SEED}/pull")
@@ -89,7 +96,7 @@ def test_two_pullers_that_are_killed_count_each_vote_once(nodes, new_puller):
     before = root.sql(applied)
     time.sleep(0.5)
     assert root.sql(applied) == before
-    text = pullers[0].metrics()
+    text = rig.eventually("it serves", lambda: metrics_of(pullers[0]))
     for metric in ("rounds_total", "waiting", "round_duration_seconds_count"):
         assert f"vote_pull_{metric}" in text, text
     assert pullers[0].end(signal.SIGTERM) == 0

@@ -131,7 +131,7 @@ def test_nothing_grows(db, new_relay):
     for match in MATCHES:
         db.sql("SELECT record_vote(%s, 'home')", match)
     limits = {"max_requests": 1_000_000, "max_joins": 1_000, "max_events": 1_000, "max_clients_per_ip": 20_000}
-    relay = new_relay(linger=3, handshake_timeout=5, **limits)
+    relay = new_relay(linger=3, handshake_timeout=30, **limits)
     print(f"SOAK_SEED={SEED}")
     threads = [Lives(relay, f"{SEED}/{n}") for n in range(THREADS)]
     points, failures, lives, longer = [], [], 0, list(LONGER)

@@ -76,9 +76,8 @@ def test_thin_relays_tell_the_same(db, new_relay, new_thin, swarm):
                 streams.members.append(CurlStream(python.url, MATCHES[number % 3]))
             db.sql("SELECT pg_notify('vote_agg', 'garbage')")
             rig.eventually("the last ones follow", lambda: all(seq >= 1 for *_, seq, _ in everybody("heads")))
-            fold(5)
-        reports = rig.assert_truth(db.connect, everybody)
-    assert all(report["counts"].get("match:update", 0) > 0 for report in reports)
+            rig.eventually("all hear of a fold", lambda: all(report["counts"].get("match:update", 0) > 0 for report in everybody("reports")))
+        rig.assert_truth(db.connect, everybody)
 
 
 def test_a_client_cannot_end_them(db, new_thin, swarm):

@@ -267,7 +267,7 @@ test("on a phone, in the dark, and once it is final", async () => {
   await page.screenshot({ path: `${SHOTS}phone-dark.png` });
   await database.rows("SELECT close_match('final')");
   await eventually("final", async () => {
-    await database.rows("SELECT vote_agg.fold()");
+    await database.fold();
     return page.locator(".badge.final").isVisible();
   }, 120_000);
   await page.getByRole("button", { name: "Use light colours" }).click();

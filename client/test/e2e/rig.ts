@@ -36,6 +36,13 @@ function address(database: string): string {
   return `host=${PGHOST} port=${PGPORT} user=${PGUSER} dbname=${database}`;
 }
 
+/** Folds, unless somebody has a lock that a fold tries, as autovacuum now and then. */
+async function fold(session: pg.Client): Promise<void> {
+  await session.query("SELECT vote_agg.fold()").catch((error: { code?: string }) => {
+    if (error.code !== "55P03") throw error;
+  });
+}
+
 export class Database {
   private constructor(
     readonly name: string,
@@ -80,18 +87,22 @@ export class Database {
     return Object.values((await this.rows<Record<string, T>>(query, values))[0]!)[0]!;
   }
 
+  async fold(): Promise<void> {
+    await fold(this.root?.session ?? this.session);
+  }
+
   /** Folds until nothing is pending. */
   async settle(): Promise<void> {
     if (this.root) await this.settleShard(this.root.session);
     await eventually("nothing is pending", async () => {
-      await this.rows("SELECT vote_agg.fold()");
+      await this.fold();
       return (await this.value("SELECT coalesce(sum(rows), 0)::int FROM vote_agg.stat_pending")) === 0;
     });
   }
 
   private async settleShard(root: pg.Client): Promise<void> {
     await eventually("nothing is pending on the shard", async () => {
-      await this.session.query("SELECT vote_agg.fold()");
+      await fold(this.session);
       return (await this.session.query("SELECT coalesce(sum(rows), 0)::int AS rows FROM vote_agg.stat_pending")).rows[0].rows === 0;
     });
     const { rows } = await this.session.query("SELECT match_ids, epochs, seqs FROM vote_agg.get_heads()");
@@ -120,6 +131,17 @@ export class Database {
   }
 }
 
+/** Below those that the system gives to outgoing connections: none of them takes it before the relay does. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const probe = createServer().listen(port, "127.0.0.1");
+    const isFree = await once(probe, "listening").then(() => true, () => false);
+    probe.close();
+    if (isFree) return port;
+  }
+}
+
 export class Relay {
   private constructor(
     readonly port: number,
@@ -130,10 +152,7 @@ export class Relay {
   static async start(database: string, flags: string[] = [], port?: number): Promise<Relay> {
     if (!existsSync(BINARY)) throw new Error(`there is no relay at ${BINARY}: build it, or set RELAY_BIN`);
     if (port === undefined) {
-      const probe = createServer().listen(0, "127.0.0.1");
-      await once(probe, "listening");
-      port = (probe.address() as AddressInfo).port;
-      probe.close();
+      port = await freePort();
     }
     const child = spawn(BINARY, ["--host=127.0.0.1", `--port=${port}`, ...flags], {
       env: { PATH: process.env.PATH, DATABASE_URL: address(read(database)) },
