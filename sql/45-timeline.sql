@@ -1,5 +1,5 @@
--- Reading the past: votes by bucket, the match as it stood at an earlier time, both exact like all reads (see
--- 40-read.sql); and the changes of leader that were announced.
+-- Reading the past. Votes by bucket, and the match as it stood at an earlier time, are exact like all reads (see
+-- 40-read.sql). Changes of leader are those that folds have announced.
 
 CREATE FUNCTION @extschema@.get_match_timeline(match_id text, bucket interval DEFAULT '1 minute',
     "from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
