@@ -77,7 +77,7 @@ def functions(site):
         ("SELECT * FROM retract_votes(ARRAY[%s], '{a voter}', '{2}')", m),
         ("SELECT * FROM get_vote(%s, 'a voter')", m),
         ("SELECT * FROM record_votes(ARRAY[%s], '{home}')", m),
-        *((f"SELECT * FROM {name}(%s)", m) for name in ("get_realtime_stats", "get_match_aggregates", "get_country_aggregates", "get_match_timeline")),
+        *((f"SELECT * FROM {name}(%s)", m) for name in ("get_realtime_stats", "get_match_aggregates", "get_country_aggregates", "get_match_timeline", "get_match_flips")),
         ("SELECT * FROM get_match_changes(%s, 0)", m),
         ("SELECT get_match_snapshot(%s), get_match_update(%s, 0), get_match_geojson(%s), get_match_tile(%s, 3, 2, 3)", m, m, m, m),
         ("SELECT * FROM get_top_cells(%s, 3)", m),

@@ -246,6 +246,30 @@ COMMENT ON INDEX vote_agg.feed_number IS 'Finds the matches that were folded aft
 CREATE INDEX feed_at ON vote_agg.feed USING brin (at);
 COMMENT ON INDEX vote_agg.feed_at IS 'Finds rows older than vote_agg.feed_retention';
 
+-- For those who come when the message is gone. Flips of cells are too many to keep.
+CREATE TABLE vote_agg.flip (
+    seq bigint NOT NULL,
+    at timestamptz NOT NULL,
+    before integer,
+    after integer,
+    match_id text COLLATE "C" NOT NULL,
+    country_code text COLLATE "C"
+) USING heap;
+ALTER TABLE vote_agg.flip REPLICA IDENTITY FULL;
+COMMENT ON TABLE vote_agg.flip IS
+'Changes of leader of matches and countries as the feed announced them, kept as long as the time line';
+COMMENT ON COLUMN vote_agg.flip.seq IS 'The message that announced it';
+COMMENT ON COLUMN vote_agg.flip.at IS 'When the fold of that message began';
+COMMENT ON COLUMN vote_agg.flip.before IS
+'The leader announced before, by its place in the list of teams from 0; NULL: none was';
+COMMENT ON COLUMN vote_agg.flip.after IS
+'The leader announced by it, by its place in the list of teams from 0; NULL: all votes there were taken back';
+COMMENT ON COLUMN vote_agg.flip.country_code IS 'NULL: the match as a whole';
+CREATE INDEX flip_key ON vote_agg.flip (match_id, seq);
+COMMENT ON INDEX vote_agg.flip_key IS 'Finds the newest of a match. Not UNIQUE: one message tells of many countries';
+CREATE INDEX flip_at ON vote_agg.flip USING brin (at);
+COMMENT ON INDEX vote_agg.flip_at IS 'Finds rows older than vote_agg.timeline_retention';
+
 CREATE TABLE vote_agg.purged (
     match_id text COLLATE "C" PRIMARY KEY,
     number bigint NOT NULL,
@@ -323,6 +347,7 @@ SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_aggregate', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.country_timeline', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.feed', '');
+SELECT pg_catalog.pg_extension_config_dump('vote_agg.flip', '');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.purged', 'WHERE false');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.fold_log', 'WHERE false');
 SELECT pg_catalog.pg_extension_config_dump('vote_agg.history', 'WHERE false');

@@ -52,7 +52,7 @@ SET search_path = pg_catalog, pg_temp AS $$
     CROSS JOIN LATERAL (SELECT CASE
         WHEN c.relname IN ('match', 'history') THEN l.mode = 'AccessExclusiveLock'
         WHEN c.relname IN ('pending_1', 'pending_2', 'pending_aside', 'feed', 'fold_log', 'h3_aggregate',
-                           'country_aggregate', 'timeline', 'country_timeline', 'aside')
+                           'country_aggregate', 'timeline', 'country_timeline', 'flip', 'aside')
             THEN l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
         ELSE false END AS stops_folds) AS m
     WHERE l.locktype = 'relation' AND coalesce(a.backend_type, '') <> 'vote_agg worker'

@@ -22,6 +22,7 @@ DECLARE
         @.get_country_aggregates(text, bigint),
         @.get_match_timeline(text, interval, timestamptz, timestamptz),
         @.get_match_at(text, timestamptz),
+        @.get_match_flips(text, timestamptz, integer),
         @.get_match_changes(text, bigint),
         @.get_match_update(text, bigint),
         @.get_match_snapshot(text, integer),
@@ -138,8 +139,8 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA vote_agg FROM PUBLIC;
 GRANT USAGE ON SCHEMA vote_agg TO pg_database_owner;
 GRANT SELECT ON vote_agg.match, vote_agg.pending_1, vote_agg.pending_2, vote_agg.pending_aside, vote_agg.aside,
     vote_agg.ballot, vote_agg.door, vote_agg.h3_aggregate, vote_agg.country_aggregate, vote_agg.timeline,
-    vote_agg.country_timeline,
-    vote_agg.feed, vote_agg.purged, vote_agg.fold_log, vote_agg.history, vote_agg.whole,
+    vote_agg.country_timeline, vote_agg.feed, vote_agg.flip,
+    vote_agg.purged, vote_agg.fold_log, vote_agg.history, vote_agg.whole,
     vote_agg.source, vote_agg.source_number, vote_agg.erased,
     vote_agg.source_delta, vote_agg.source_sum, vote_agg.source_part,
     vote_agg.shard, vote_agg.shard_head, vote_agg.mirror

@@ -51,6 +51,7 @@ thread_local! {
               c AS (DELETE FROM vote_agg.country_aggregate WHERE match_id = $1),
               t AS (DELETE FROM vote_agg.timeline WHERE match_id = $1),
               ct AS (DELETE FROM vote_agg.country_timeline WHERE match_id = $1),
+              fl AS (DELETE FROM vote_agg.flip WHERE match_id = $1),
               er AS (DELETE FROM vote_agg.erased WHERE match_id = $1),
               sh AS (DELETE FROM vote_agg.shard_head WHERE match_id = $1),
               mi AS (DELETE FROM vote_agg.mirror WHERE match_id = $1)

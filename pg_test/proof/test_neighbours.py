@@ -231,7 +231,7 @@ def test_our_tables_are_replicated_into_another_database(logical, new_database):
     """A publication of our schema and a subscription to it: votes and folds go on, and the copy has what is folded."""
     db, copy = new_database(logical), new_database(logical)
     copy.configure(worker="off")
-    tables = ("match", "feed", "h3_aggregate", "country_aggregate", "timeline", "country_timeline", "ballot")
+    tables = ("match", "feed", "h3_aggregate", "country_aggregate", "timeline", "country_timeline", "flip", "ballot")
     db.sql("CREATE PUBLICATION ours FOR TABLE " + ", ".join(f"vote_agg.{table}" for table in tables))
     db.sql(f"SELECT pg_create_logical_replication_slot('{db.name}', 'pgoutput')")
     connection = f"host={logical.path} port={logical.port} user=postgres dbname={db.name}"

@@ -23,6 +23,7 @@ READS = {
     "countries": "SELECT * FROM get_country_aggregates('m') ORDER BY country_code",
     "timeline": "SELECT * FROM get_match_timeline('m') ORDER BY 1, 2",
     "at": "SELECT country_code, total_votes, votes, leader, dominance FROM get_match_at('m', 'infinity')",
+    "flips": "SELECT * FROM get_match_flips('m', max_rows => 1000)",
     "changes": "SELECT seq, at, body::text, resync FROM get_match_changes('m', 0)",
     "update": "SELECT get_match_update('m', 0)->>'seq', (get_match_update('m', 0)->'cells')::text",
     "snapshot": "SELECT get_match_snapshot('m')->>'seq', get_match_snapshot('m')->'cells'",

@@ -119,6 +119,11 @@ def check_ticker(session, ticker, at_least):
                       last_lead_change_from, last_lead_change_to FROM get_realtime_stats('m')"""
     last = ticker.changes[-1] if ticker.changes else (None, None, None)
     assert session.execute(query).fetchone() == (len(ticker.changes), *last)
+    assert kept_flips(session, "m") == ticker.kept[:1_000]
+
+
+def kept_flips(session, match):
+    return session.execute("SELECT seq, scope, country_code, before, after FROM get_match_flips(%s, max_rows => 1000)", (match,)).fetchall()
 
 
 def test_a_ticker_follows_under_load(db):
@@ -250,6 +255,50 @@ def check_after(session, match, journal, rng):
         session.execute("SELECT * FROM get_match_at(%s, %s)", (match, kept_from - datetime.timedelta(microseconds=1)))
     with pytest.raises(psycopg.errors.InvalidParameterValue, match="is kept from"):
         session.execute("SELECT * FROM get_match_at(%s, '-infinity')", (match,))
+
+
+def test_announced_flips_are_kept_as_long_as_the_time_line(still, retention, target):  # noqa: F811
+    """A rebuild keeps them, and adds what it announces; a dump carries them; retention erases the old ones; a purge those of its match alone."""
+    still.is_patrolled = False  # a leader is damaged
+    with still.connect(**CLOCK) as session:
+
+        def cast(match, votes):
+            for number, (team, country) in enumerate(votes):
+                session.execute("SELECT cast_vote(%s, %s, %s, NULL::text, %s)", (match, f"{number}", team, country))
+            session.execute("SELECT vote_agg.fold()")
+
+        for match in ("m", "other"):
+            cast(match, [("home", "FR")] * 5)
+            cast(match, [("away", "FR")] * 4 + [("home", "DE")])
+        told = [(2, "match", None, "home", "away"), (2, "country", "DE", None, "home"), (2, "country", "FR", "home", "away"),
+                (1, "match", None, None, "home"), (1, "country", "FR", None, "home")]
+        assert kept_flips(session, "m") == kept_flips(session, "other") == told
+
+        session.execute("SELECT rebuild_match('m')")
+        assert kept_flips(session, "m") == told, "a rebuild that changes nothing"
+        session.execute("UPDATE vote_agg.feed SET leader = 0 WHERE match_id = 'm' AND seq = 3")
+        session.execute("SELECT rebuild_match('m')")
+        told = [(4, "match", None, "home", "away"), *told]
+        assert kept_flips(session, "m") == told, "a rebuild that corrects the leader"
+        cast("m", [("home", "FR")])
+        assert kept_flips(session, "m") == told, "votes of a rebuilt match"
+
+        still.settle()
+        restore(still, target, "custom")
+        with target.connect(**CLOCK) as restored:
+            assert kept_flips(restored, "m") == told
+
+        prune(session)
+        assert kept_flips(session, "m") == told, "by default all is kept"
+        session.execute("UPDATE vote_agg.flip SET at = at - interval '2 hours' WHERE seq = 1")
+        retention(60)
+        session.execute("SELECT 'a session takes a new setting before its next statement'")
+        prune(session)
+        assert kept_flips(session, "m") == told[:-2] and kept_flips(session, "other") == told[1:-2]
+        assert session.execute("SELECT purge_match('m')").fetchone()[0] == 5
+        assert kept_flips(session, "m") == [] and kept_flips(session, "other") == told[1:-2]
+        cast("m", [("away", None)])
+        assert kept_flips(session, "m") == [(1, "match", None, None, "away")], "a purged match begins anew"
 
 
 def test_the_worker_erases_and_a_reader_sees_one_moment(db, retention):

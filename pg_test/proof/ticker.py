@@ -20,7 +20,7 @@ class Ticker:
     """Applies messages from the first on; each must tell of exactly the changes that its totals make."""
 
     def __init__(self, margin=1.0):
-        self.margin, self.told, self.flips, self.changes = margin, {}, [], []
+        self.margin, self.told, self.flips, self.changes, self.kept = margin, {}, [], [], []
 
     def apply(self, message):
         expected = self.step("match", None, message["stats"]["votes"])
@@ -31,6 +31,8 @@ class Ticker:
         assert message.get("flips", []) == expected, message
         assert "flips" not in message or message["flips"], "left out where there are none"
         self.flips += expected
+        # Newest first: what get_match_flips must return.
+        self.kept = [(message["seq"], *flip) for flip in expected if flip[0] != "cell"] + self.kept
         for scope, _, before, after in expected:
             if scope == "match" and None not in (before, after):
                 self.changes.append((message["at"], before, after))

@@ -41,6 +41,10 @@ SELECT increment_country_aggregate('e', 'zz', 'home', 0);
 \echo :SQLSTATE
 SELECT increment_country_aggregate('e', 'xk', NULL);
 \echo :SQLSTATE
+SELECT * FROM get_match_flips('e', max_rows => 0);
+\echo :SQLSTATE
+SELECT * FROM get_match_flips('e', max_rows => NULL);
+\echo :SQLSTATE
 BEGIN READ ONLY;
 SELECT record_vote('e', 'home');
 \echo :SQLSTATE

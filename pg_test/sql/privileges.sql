@@ -40,6 +40,7 @@ SELECT total_votes FROM get_realtime_stats('p');
 SELECT total_votes FROM vote_agg.live WHERE match_id = 'p';
 SELECT count(*) FROM vote_agg.stat_fold, vote_agg.stat_pending;
 SELECT count(*) FROM get_match_aggregates('p'), get_country_aggregates('p'), get_match_timeline('p') WHERE get_match_snapshot('p') IS NOT NULL;
+SELECT count(*) FROM get_match_flips('p');
 SELECT record_vote('p', 'away');
 SELECT purge_match('p');
 SELECT * FROM vote_agg.feed;

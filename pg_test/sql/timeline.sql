@@ -12,6 +12,7 @@ $$;
 -- nothing
 SELECT * FROM get_match_timeline('line');
 SELECT country_code, total_votes, votes, leader, dominance FROM get_match_at('line', '2024-07-14 20:00');
+SELECT * FROM get_match_flips('line');
 -- folded and pending
 SELECT pg_temp.vote('line', '2024-07-14 20:00:00', 'home', 3, 'FR'), pg_temp.vote('line', '2024-07-14 20:00:59.999999', 'home', 1, 'DE');
 SELECT vote_agg.fold();
@@ -107,7 +108,27 @@ SELECT bulk_increment('flip', array_agg('third'::text), array_agg(60872592103728
     array_agg('FR'::text)) FROM generate_series(0, 2400) i;
 SELECT * FROM pg_temp.fold_flips();
 SELECT body::jsonb ? 'cells' AS cells FROM vote_agg.feed WHERE match_id = 'flip' ORDER BY seq DESC LIMIT 1;
+-- what was announced is kept, with the time of its message: of the match and of countries
+SELECT seq, scope, country_code, before, after, at = (SELECT m.at FROM vote_agg.feed m WHERE m.match_id = 'flip' AND m.seq = f.seq) AS at FROM get_match_flips('flip') f;
+CREATE TEMP VIEW told AS SELECT f.seq, e ->> 0 AS scope, e ->> 1 AS country_code, e ->> 2 AS before, e ->> 3 AS after
+FROM vote_agg.feed f, json_array_elements(f.body::json -> 'flips') e WHERE f.match_id = 'flip' AND e ->> 0 <> 'cell';
+CREATE TEMP VIEW kept AS SELECT seq, scope, country_code, before, after FROM get_match_flips('flip', max_rows => 1000);
+(TABLE told EXCEPT ALL TABLE kept) UNION ALL (TABLE kept EXCEPT ALL TABLE told);
+-- the newest ones; since a time, that time too; votes that wait tell nothing
+SELECT seq, scope FROM get_match_flips('flip', NULL, 1);
+SELECT seq, scope, country_code FROM get_match_flips('flip', max_rows => 4);
+SELECT min(seq), max(seq), count(*) FROM get_match_flips('flip', (SELECT at FROM vote_agg.feed WHERE match_id = 'flip' AND seq = 5));
+SELECT min(seq) FROM get_match_flips('flip', (SELECT at + interval '1 microsecond' FROM vote_agg.feed WHERE match_id = 'flip' AND seq = 5), 1000);
+SELECT count(*), (SELECT count(*) FROM get_match_flips('flip', 'infinity')) AS none FROM get_match_flips('flip', '-infinity');
+SELECT record_vote('flip', 'fourth', NULL::text, 'FR', 99999);
+SELECT max(seq), count(*) FROM get_match_flips('flip');
 -- refused
+SELECT * FROM get_match_flips(NULL);
+SELECT * FROM get_match_flips('');
+SELECT * FROM get_match_flips('flip', max_rows => NULL);
+SELECT * FROM get_match_flips('flip', max_rows => 0);
+SELECT * FROM get_match_flips('flip', max_rows => 1001);
+SELECT count(*) > 0 AS some FROM get_match_flips('flip', max_rows => 1000);
 SELECT * FROM get_match_timeline('line', '30 seconds');
 SELECT * FROM get_match_timeline('line', '2000000000 days');
 SELECT * FROM get_match_timeline('line', '36526 days');
@@ -118,3 +139,4 @@ SELECT * FROM get_match_at('', now());
 SELECT purge_match('line'), purge_match('momentum') > 0 AS purged, purge_match('flip');
 SELECT count(*) FROM vote_agg.timeline;
 SELECT count(*) FROM vote_agg.country_timeline;
+SELECT count(*) FROM vote_agg.flip;

@@ -29,6 +29,7 @@ PACKETS = [
 PATHS = [
     "/matches?token=" + TOKEN, "/matches/final/stats", "/matches/final/aggregates?resolution=3&min_votes=1&max_cells=20",
     "/matches/final/timeline?bucket=5+minutes&from=2026-07-19T20%3A00%3A00Z&to=infinity", "/matches/final/geojson?bbox=-75,40,-73,41",
+    "/matches/final/flips?since=2026-07-19T20%3A00%3A00Z&max=20",
     "/matches/final/events?resolution=2", "/matches/f%69nal/countries?min_votes=5", "/socket.io/?EIO=4&transport=polling",
     "/socket.io/?EIO=4&transport=websocket&sid=AAAA", "/metrics", "/ready", "/../../etc/passwd", "/assets/x.js",
 ]  # fmt: skip

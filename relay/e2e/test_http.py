@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import pytest
@@ -32,13 +33,13 @@ def test_answers_are_the_same_from_memory_and_from_the_database(db, new_relay, s
         first, second = bodies = [json.loads(body) for _, _, body in answers]
         return first.get("stats", {}).get("per_minute") == second.get("stats", {}).get("per_minute") and (answers, bodies)
 
-    for question in ["stats", "aggregates", "aggregates?resolution=3", "aggregates?max_cells=1", "aggregates?min_votes=2", "countries", "timeline", "at?ts=2020-01-01T00:00:00Z"]:
+    for question in ["stats", "aggregates", "aggregates?resolution=3", "aggregates?max_cells=1", "aggregates?min_votes=2", "countries", "timeline", "at?ts=2020-01-01T00:00:00Z", "flips", "flips?max=1"]:
         answers, bodies = rig.eventually(f"{question}, twice within the same rate", lambda question=question: of_one_rate(question))
         assert [status for status, *_ in answers] == [200, 200] and bodies[0] == bodies[1], question
         assert answers[0][1]["etag"] == answers[1][1]["etag"], question
     assert json.loads(rig.get(f"{plain.url}/matches/final/stats")[2])["stats"]["votes"] == {"home": 3, "away": 1}
     assert json.loads(rig.get(f"{plain.url}/matches/final/aggregates?max_cells=1")[2])["cells"] == [["872a1072bffffff", {"home": 3}]]
-    for bad in ["aggregates?resolution=16", "aggregates?resolutoin=3", "countries?min_votes=x", "timeline?bucket=x", "at?ts=x", "at?from=now", "geojson?bbox=1,2", f"{'x' * 3}"]:
+    for bad in ["aggregates?resolution=16", "aggregates?resolutoin=3", "countries?min_votes=x", "timeline?bucket=x", "at?ts=x", "at?from=now", "flips?since=x", "flips?max=0", "flips?max=1001", "flips?from=now", "geojson?bbox=1,2", f"{'x' * 3}"]:
         assert rig.get(f"{plain.url}/matches/final/{bad}")[0] in (400, 404), bad
     for nowhere in ("/socket.iox", "/socket.io%2f", "/gone"):
         status, _, body = rig.get(plain.url + nowhere)
@@ -46,6 +47,36 @@ def test_answers_are_the_same_from_memory_and_from_the_database(db, new_relay, s
     has_geojson = db.sql("SELECT count(*) FROM pg_proc WHERE proname = 'get_match_geojson'")[0][0]
     status, _, body = rig.get(f"{plain.url}/matches/final/geojson")
     assert status == (200 if has_geojson else 501) and (has_geojson or b"get_match_geojson" in body)
+
+
+def test_flips_of_before_are_told_as_sql_tells_them(db, new_relay):
+    """Newest first, since a time, so many at the most; and only to those who may see the match."""
+    relay, guarded = new_relay(), new_relay(**GUARDED)
+
+    def told(query="", **headers):
+        status, _, body = rig.get(f"{relay.url}/matches/final/flips{query}", **headers)
+        assert status == 200, body
+        return json.loads(body)
+
+    assert rig.get(f"{relay.url}/matches/final/flips")[0] == 404, "nobody has voted"
+    vote(db, votes=3)
+    vote(db, team="away", country="FR", votes=9)
+    flips = [(flip["scope"], flip["country_code"], flip["before"], flip["after"]) for flip in told()["flips"]]
+    assert flips == [("match", None, "home", "away"), ("country", "FR", None, "away"), ("match", None, None, "home"), ("country", "US", None, "home")]
+    seqs = [flip["seq"] for flip in told()["flips"]]
+    assert told()["match"] == "final" and told()["seq"] == seqs[0] == seqs[1] > seqs[2] == seqs[3]
+    assert told()["flips"] == db.sql("SELECT json_agg(f) FROM get_match_flips('final') f")[0][0]
+    assert told("?max=1")["flips"] == told()["flips"][:1]
+    assert told(f"?since={urllib.parse.quote(told()['flips'][0]['at'])}")["flips"] == told()["flips"][:2]
+    assert told("?since=infinity")["flips"] == []
+    status, headers, _ = rig.get(f"{relay.url}/matches/final/flips")
+    assert rig.get(f"{relay.url}/matches/final/flips", **{"If-None-Match": headers["etag"]})[0] == 304
+    vote(db, votes=99)
+    assert [flip["after"] for flip in told()["flips"]] == ["home", "away", "away", "home", "home"], "a fold has made a new answer"
+
+    for named, status in (["final"], 200), (["another"], 403):
+        assert rig.get(f"{guarded.url}/matches/final/flips", Authorization=f"Bearer {token(matches=named)}")[0] == status
+    assert rig.get(f"{guarded.url}/matches/final/flips")[0] == 401
 
 
 def test_nothing_changed_says_304_and_a_fold_changes_it(db, new_relay):
@@ -250,6 +281,7 @@ def test_a_parameter_that_is_there_twice_is_refused(db, new_relay):
         ("matches/final/countries?min_votes=1&min_v%6Ftes=1", "min_votes"),
         ("matches/final/timeline?from=infinity&from=-infinity", "from"),
         ("matches/final/geojson?bbox=1,2,3,4&bbox=x", "bbox"),
+        ("matches/final/flips?max=1&max=1", "max"),
         ("matches/final/events?resolution=2&resolution=3", "resolution"),
         ("matches/final/stats?x&x", "x"),
     ]:

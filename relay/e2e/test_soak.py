@@ -102,7 +102,7 @@ class Lives:
                     status, _, body = rig.get(f"{where}&sid={sid}")
 
     def reader(self):
-        what = self.rng.choice(("stats", "aggregates?resolution=2", f"aggregates?min_votes={self.rng.randrange(50)}", "timeline", "geojson?resolution=1"))
+        what = self.rng.choice(("stats", "aggregates?resolution=2", f"aggregates?min_votes={self.rng.randrange(50)}", "timeline", "flips", "geojson?resolution=1"))
         encoding = self.rng.choice(("br", "gzip", "identity"))
         status, _, _ = rig.get(f"{self.relay.url}/matches/{self.match()}/{what}", **{"Accept-Encoding": encoding})
         assert str(status).encode() in SOUND

@@ -202,14 +202,15 @@ fn queries() {
         "aggregates?resolution=3&min_votes=2&max_cells=20",
         "countries?min_votes=5",
         "timeline?bucket=5+minutes&from=2026-07-19T20%3A00%3A00Z&to=infinity",
+        "flips?since=2026-07-19T20%3A00%3A00Z&max=20",
         "geojson?resolution=5&bbox=-75,40,-73,41",
     ];
     fuzz(&queries, |bytes| {
         let text = text(bytes);
         let Ok(mut query) = params(text.split_once('?').map_or(&*text, |(_, query)| query)) else { return };
         query.remove("token");
-        for kind in
-            ["stats", "aggregates", "countries", "timeline", "at", "geojson"].map(|name| Kind::parse(name).expect("a kind"))
+        for kind in ["stats", "aggregates", "countries", "timeline", "at", "flips", "geojson"]
+            .map(|name| Kind::parse(name).expect("a kind"))
         {
             let Ok(parsed) = MatchQuery::parse(kind, &query) else { continue };
             assert!(parsed.resolution.is_none_or(|resolution| u8::from(resolution) <= 15));

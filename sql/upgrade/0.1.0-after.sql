@@ -40,6 +40,8 @@ SELECT match_id, seq, epoch, at, born, teams, votes, unplaced, cells, countries,
     lead_changed_to, body, doorbell, 1
 FROM vote_agg_0_1_0.feed;
 
+-- vote_agg.flip begins empty: 0.1.0 kept no changes of leader but in messages of some minutes.
+
 -- What a fill of 0.1.0 has counted is one transaction's, so it is whole or not there: a table that is being filled begins
 -- again, and what changed in it meanwhile with it.
 INSERT INTO vote_agg.source (relation, number, state, match_column, team_column, cell_column, country_column, voter_column,

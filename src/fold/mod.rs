@@ -7,6 +7,7 @@ pub mod drain; // takes committed votes out of pending, summed by match
 pub mod due; // what the worker stays for
 pub mod feed; // the feed row and the message of a change
 pub mod finalize; // decides when a match is final
+pub mod flips; // changes of leader that are kept
 pub mod history; // which history the feed tells: its epoch
 pub mod holders; // the holders of a lock that a fold needs
 pub mod once; // one fold, from draining to the log

@@ -1,10 +1,11 @@
 //! Retention of the time line: erases minutes past their time, and keeps their sum as an opening balance, so that running
-//! totals and totals at a later time stay right. Called by a fold, in its transaction and under its lock.
+//! totals and totals at a later time stay right. Announced changes of leader go with the minutes. Called by a fold, in its transaction and under its lock.
 //!
 //! A vote may come late, for an erased minute. A process that remembers where the row lay (aggregate.rs) finds nothing there,
 //! looks by key, and makes the row anew. So the vote counts, and the next retention adds it to the balance.
 
 use crate::error::Result;
+use crate::fold::flips;
 use crate::pg::bigints::{self, Bigints, Entry};
 use crate::pg::spi::{Plan, Sees, Spi};
 use crate::settings;
@@ -43,6 +44,7 @@ thread_local! {
 pub fn apply(spi: &Spi, at: i64) -> Result<()> {
     let Some(retention) = settings::timeline_retention() else { return Ok(()) };
     let horizon = at - at.rem_euclid(MINUTE) - retention;
+    flips::erase(spi, horizon)?;
     let old: Vec<String> = spi.run(&OLD, &[Some(horizon.into())], Sees::Now)?.values()?;
     for match_id in old {
         let key = || [match_id.as_str().into_datum(), Some(horizon.into())];

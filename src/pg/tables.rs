@@ -8,7 +8,7 @@ use pgrx::pg_sys;
 use std::ffi::CStr;
 
 /// Those that a fold writes to for each match.
-const FOLDED: [&CStr; 6] = [c"feed", c"h3_aggregate", c"country_aggregate", c"timeline", c"country_timeline", c"aside"];
+const FOLDED: [&CStr; 7] = [c"feed", c"flip", c"h3_aggregate", c"country_aggregate", c"timeline", c"country_timeline", c"aside"];
 
 /// Locks the tables that a fold writes to for each match, as a writer. Whoever holds one for more than that is in the way of
 /// all matches alike: this fails with 55P03 then, after `lock_timeout`.

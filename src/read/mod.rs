@@ -2,6 +2,7 @@
 
 pub mod cells; // cells of a match, in a box, the top ones
 pub mod collected; // cells that a read collects, rolled up, within bounds
+pub mod flips; // changes of leader that were announced
 pub mod followers; // snapshots, changes and updates for followers
 pub mod geometry; // pure geometry of cells
 pub mod map; // GeoJSON, territories, tiles

@@ -118,6 +118,26 @@ async function earlier(moment: Date, match: string, minutes: number, team: strin
   }
 }
 
+test("changes of leader from before the page are in its list, each once, with those that come live", async () => {
+  const vote = async (team: string, votes: number, country: string) => {
+    await database.rows("SELECT record_vote('told', $1, $2::text, $3, $4)", [team, PARIS, country, votes]);
+    await database.settle();
+  };
+  await vote("away", 5, "FR");
+  await vote("home", 9, "DE");
+  const page = await show(`${relay.url}/?match=told`, { isCalm: true });
+  const lists = (...wanted: string[]) => eventually(`the list is ${wanted}`, async () => (await page.locator(".flips li span:nth-child(2)").allTextContents()).join() === wanted.join());
+  // Without the first leaders of France and Germany.
+  const early = ["The match: home takes the lead", "The match: away takes the lead"];
+  await lists(...early);
+  await vote("home", 40, "FR");
+  await lists("France: home takes the lead", ...early);
+  await page.reload();
+  await lists("France: home takes the lead", ...early);
+  await vote("away", 90, "DE");
+  await lists("The match: away takes the lead", "Germany: away takes the lead", "France: home takes the lead", ...early);
+});
+
 test("after a reload the ticker knows who led before, and the cursor shows any earlier minute as SQL does", async () => {
   // One moment for all: minutes go on meanwhile.
   const moment = await database.value<Date>("SELECT date_trunc('minute', now())");

@@ -6,18 +6,16 @@ import { countryName, formatTime } from "./words.js";
 
 const SHOWN = 6;
 
-/** A change of leader that is told: of the match, or of a country. */
-export type Told = Pick<LeadChange, "scope" | "place" | "after" | "at">;
+const placeOf = ({ scope, place }: LeadChange) => (scope === "match" ? say("theMatch") : countryName(place!));
 
-const placeOf = ({ scope, place }: Told) => (scope === "match" ? say("theMatch") : countryName(place!));
-
-const sentence = (flip: Told) =>
+const sentence = (flip: LeadChange) =>
   flip.after === null ? say("nobodyLeads", { place: placeOf(flip) }) : say("takesLead", { place: placeOf(flip), team: flip.after });
 
-/** Announced changes of leader, newest first. Those of cells are too many to list. `earlier`: those from before the page was opened. */
-export function Flips({ flips, earlier, palette }: { flips: readonly LeadChange[]; earlier: readonly Told[]; palette: Palette }) {
-  const announced = flips.filter(({ scope, before }) => scope === "match" || (scope === "country" && before !== null));
-  const all = [...announced, ...earlier].slice(0, SHOWN);
+/** Announced changes of leader, newest first. Those of cells are too many to list. `earlier`: those that the database keeps. */
+export function Flips({ flips, earlier, palette }: { flips: readonly LeadChange[]; earlier: readonly LeadChange[]; palette: Palette }) {
+  // What came while the page asked is in both.
+  const all = [...flips, ...earlier.filter(({ seq }) => flips.every((flip) => flip.seq !== seq))]
+    .filter(({ scope, before }) => scope === "match" || (scope === "country" && before !== null)).slice(0, SHOWN);
   const match = flips.find(({ scope }) => scope === "match");
   return (
     <section aria-label={say("flips")}>

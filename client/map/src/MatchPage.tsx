@@ -1,13 +1,13 @@
 import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useVoteSocket } from "vote-agg-client/react";
 import { type Address, listAddress, relayAddress, writeTeam, writeView } from "./address.js";
-import { useEarlier, useHistory, useTimeline } from "./api.js";
+import { useEarlier, useFlips, useHistory, useTimeline } from "./api.js";
 import { useServerNow } from "./clock.js";
 import type { Theme } from "./colour.js";
 import { Badge, Pulse, Trouble, useLastLive } from "./Connection.js";
 import { Countries } from "./Countries.js";
 import { Flips } from "./Flips.js";
-import { earlierOf, flipsOf } from "./history.js";
+import { earlierOf } from "./history.js";
 import { History, Moment } from "./TimeLine.js";
 import type { Embed } from "./embed.js";
 import { say } from "./language.js";
@@ -52,9 +52,7 @@ export function MatchPage({ match, view, team: asked, token, theme, parts, isEmb
   const now = Math.max(useServerNow(), at === null ? 0 : Date.parse(at));
   const rate = rateAt(now, stats?.votesPerMinute ?? 0, at, timeline.moment === at ? timeline.value : null);
   const history = useHistory(match, hasNumbers ? at : null, Object.keys(stats?.votes ?? {}).length, token);
-  const opened = useRef<number | null>(null);
-  if (at !== null) opened.current ??= now;
-  const earlier = useMemo(() => flipsOf(history.columns, history.width, opened.current ?? 0), [history.columns, history.width]);
+  const earlier = useFlips(match, hasNumbers ? at : null, token);
   const [moment, setMoment] = useState<number | null>(null);
   const then = useEarlier(match, moment, token);
   const shown = useMemo(() => (then.value && stats ? earlierOf(then.value, stats) : null), [then.value, stats]);

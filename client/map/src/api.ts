@@ -1,4 +1,4 @@
-import type { MatchStatus, Votes } from "vote-agg-client";
+import type { LeadChange, MatchStatus, Votes } from "vote-agg-client";
 import { useEffect, useMemo, useRef, useState } from "react";
 import { learnTime } from "./clock.js";
 import { say } from "./language.js";
@@ -90,6 +90,13 @@ export function useTimeline(matchId: string, at: string | null, token: string | 
   };
   const { value, ...rest } = usePolled<{ timeline: readonly Minute[] }>(path, token, 4_000, () => at);
   return { value: value?.timeline ?? null, ...rest };
+}
+
+/** Changes of leader up to the moment when the page was opened, newest first: asked for once there is a fold. */
+export function useFlips(matchId: string, at: string | null, token: string | undefined): readonly LeadChange[] {
+  const path = () => at && `matches/${encodeURIComponent(matchId)}/flips`;
+  const { value } = usePolled<{ flips: readonly (LeadChange & { country_code: string | null })[] }>(path, token, 15_000, () => matchId);
+  return useMemo(() => (value?.flips ?? []).map((flip) => ({ ...flip, place: flip.country_code })), [value]);
 }
 
 /** The time line of the whole match; `width`: minutes of a column. */

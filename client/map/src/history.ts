@@ -1,7 +1,6 @@
 // What happened before: the time line of the whole match, and who led when.
 import type { CountryAggregate, MatchStats, Votes } from "vote-agg-client";
 import { countryAggregate, tallyOf } from "../../src/tally.js";
-import type { Told } from "./Flips.js";
 
 /** The net votes of a team in a bucket, and all its votes up to the bucket's end. */
 export interface Bucket {
@@ -57,19 +56,6 @@ export function columnsOf(buckets: readonly Bucket[]): Column[] {
   }
   const first = columns.findIndex(({ votes, leader }) => votes !== 0 || leader !== null);
   return first < 0 ? [] : columns.slice(first);
-}
-
-/** Changes of the match's leader that the columns show, newest first, up to the moment when the page was opened. */
-export function flipsOf(columns: readonly Column[], width: number, opened: number): Told[] {
-  const flips: Told[] = [];
-  let before: string | null = null;
-  for (const { start, leader } of columns) {
-    const end = start + width * MINUTE;
-    if (end > opened) break;
-    if (leader !== before) flips.unshift({ scope: "match", place: null, after: leader, at: new Date(end).toISOString() });
-    before = leader;
-  }
-  return flips;
 }
 
 /** The answer of `/matches/{id}/at`. */

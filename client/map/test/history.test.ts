@@ -1,6 +1,6 @@
 // What happened before the page was opened.
 import { expect, test } from "vitest";
-import { columnsOf, earlierOf, flipsOf, widthOf } from "../src/history.js";
+import { columnsOf, earlierOf, widthOf } from "../src/history.js";
 
 const start = Date.parse("2026-07-19T20:00:00Z");
 const totals = (minute: number, home: number, away: number, votes = 1) => [["home", home], ["away", away]].map(([team, total]) =>
@@ -11,13 +11,6 @@ test("columns tell who led at their end; in a tie who led before", () => {
   expect(columns.map(({ start: at, votes, leader }) => [(at - start) / 60_000, votes, leader])).toEqual([[1, 2, "home"], [2, 2, "home"], [3, 2, "away"], [4, -10, null]]);
   expect(columnsOf([])).toEqual([]);
   expect(columnsOf(totals(0, 0, 0, 0))).toEqual([]);
-});
-
-test("changes of leader until the page was opened, newest first", () => {
-  const columns = columnsOf([...totals(1, 3, 1), ...totals(2, 3, 2), ...totals(3, 4, 9), ...totals(4, 20, 9)]);
-  const flips = flipsOf(columns, 1, start + 4.5 * 60_000);
-  expect(flips.map(({ after, at }) => [after, (Date.parse(at) - start) / 60_000])).toEqual([["away", 4], ["home", 2]]);
-  expect(flipsOf(columns, 1, start + 60_000)).toEqual([]);
 });
 
 test("columns are as wide as the match is long, and rows are not too many", () => {

@@ -5,6 +5,7 @@
 //! (a symmetric random walk). The margin is a multiple of that, so one number suits a cell of ten votes and a match of ten
 //! million. The changes that are announced grow with the logarithm of the votes instead of with their root.
 
+use crate::Error;
 use crate::vote::dominance;
 
 /// The announced leader, by number of team, once `votes` are counted; `before` is the one announced before.
@@ -61,9 +62,33 @@ impl Lead {
     }
 }
 
+/// The most changes that one read of those from before returns.
+pub const MAX_READ: i64 = 1_000;
+
+/// How many of them a reader asks for.
+///
+/// # Errors
+/// [`Error::Null`] and [`Error::Range`], with the name of the argument.
+pub fn parse_max(what: &'static str, most: Option<i64>) -> Result<i64, Error> {
+    match most.ok_or(Error::Null { what })? {
+        most @ 1..=MAX_READ => Ok(most),
+        most => Err(Error::Range { what, value: most.to_string(), range: "between 1 and 1000" }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_read_has_one_to_a_thousand_changes() {
+        assert_eq!((parse_max("max", Some(1)), parse_max("max", Some(1_000))), (Ok(1), Ok(1_000)));
+        for most in [i64::MIN, 0, 1_001, i64::MAX] {
+            let text = format!("max must be between 1 and 1000, not {most}");
+            assert_eq!(parse_max("max", Some(most)).map_err(|e| e.to_string()), Err(text));
+        }
+        assert_eq!(parse_max("max", None), Err(Error::Null { what: "max" }));
+    }
 
     fn announced(states: &[&[i64]], margin: f64) -> Vec<Option<usize>> {
         let mut leader_now = None;

@@ -89,7 +89,7 @@ impl MatchQuery {
                 let list = move || query.list(&serde_json::from_str(json.get())?);
                 tokio::task::spawn_blocking(list).await.map_err(|_| Error::Unavailable)?.map(Some)
             }
-            Kind::Timeline | Kind::At | Kind::Geojson => Ok(None),
+            Kind::Timeline | Kind::At | Kind::Flips | Kind::Geojson => Ok(None),
         }
     }
 
@@ -121,6 +121,7 @@ impl MatchQuery {
             }
             Kind::Timeline => self.timeline(database, match_id).await,
             Kind::At => self.at(database, match_id).await,
+            Kind::Flips => self.flips(database, match_id).await,
             Kind::Geojson => self.geojson(database, match_id).await,
         }
     }
@@ -209,6 +210,25 @@ impl MatchQuery {
         };
         let params: [(&(dyn ToSql + Sync), Type); 2] = [(&match_id, Type::TEXT), (&self.ts, Type::TEXT)];
         let missing = Error::Missing("get_match_at(match_id, ts)");
+        let rows = database.call(text, &params).await.map_err(|e| if e.is_undefined_function() { missing } else { e })?;
+        let row = rows.first().ok_or(Error::Gap)?;
+        let (seq, epoch, body): (i64, Option<&str>, String) = (row.get(0), row.get(1), row.get(2));
+        answer(epoch, seq, body.into_bytes())
+    }
+
+    /// Changes of leader that were announced before, newest first.
+    async fn flips(&self, database: &Database, match_id: &str) -> Result<Answer> {
+        let text = |schema: &str| {
+            format!(
+                "SELECT s.seq, s.epoch, json_build_object('match', $1, 'seq', s.seq, 'epoch', s.epoch, 'flips', (
+                     SELECT coalesce(json_agg(f), '[]')
+                     FROM {schema}.get_match_flips($1, $2::text::timestamptz, coalesce($3, 100)::integer) AS f))::text
+                 FROM {schema}.get_realtime_stats($1) AS s"
+            )
+        };
+        let params: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&match_id, Type::TEXT), (&self.since, Type::TEXT), (&self.max, Type::INT8)];
+        let missing = Error::Missing("get_match_flips(match_id, since, max_rows)");
         let rows = database.call(text, &params).await.map_err(|e| if e.is_undefined_function() { missing } else { e })?;
         let row = rows.first().ok_or(Error::Gap)?;
         let (seq, epoch, body): (i64, Option<&str>, String) = (row.get(0), row.get(1), row.get(2));

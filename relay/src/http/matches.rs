@@ -82,7 +82,7 @@ pub async fn answer(
         return refuse(
             StatusCode::NOT_FOUND,
             "not_found",
-            "stats, aggregates, countries, timeline, at, geojson and events are here",
+            "stats, aggregates, countries, timeline, at, flips, geojson and events are here",
         );
     };
     if let Err(refused) = admit(&shared, &match_id, &headers, &query) {

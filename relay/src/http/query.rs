@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
+use vote_agg_core::feed::flip;
 use vote_agg_core::{Resolution, parse_resolution};
 
 /// The parameters of a query, each once.
@@ -41,11 +42,12 @@ pub enum Kind {
     Countries,
     Timeline,
     At,
+    Flips,
     Geojson,
 }
 
 impl Kind {
-    const ALL: [Self; 6] = [Self::Stats, Self::Aggregates, Self::Countries, Self::Timeline, Self::At, Self::Geojson];
+    const ALL: [Self; 7] = [Self::Stats, Self::Aggregates, Self::Countries, Self::Timeline, Self::At, Self::Flips, Self::Geojson];
 
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
@@ -60,6 +62,7 @@ impl Kind {
             Self::Countries => "countries",
             Self::Timeline => "timeline",
             Self::At => "at",
+            Self::Flips => "flips",
             Self::Geojson => "geojson",
         }
     }
@@ -71,6 +74,7 @@ impl Kind {
             Self::Countries => &["min_votes", "token"],
             Self::Timeline => &["bucket", "from", "to", "token"],
             Self::At => &["ts", "token"],
+            Self::Flips => &["since", "max", "token"],
             Self::Geojson => &["resolution", "min_votes", "bbox", "token"],
         }
     }
@@ -88,12 +92,17 @@ pub struct MatchQuery {
     pub from: Option<String>,
     pub to: Option<String>,
     pub ts: Option<String>,
+    pub since: Option<String>,
+    pub max: Option<i64>,
 }
 
 impl fmt::Display for MatchQuery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, resolution, min_votes, max_cells, bbox, bucket, from, to, ts } = self;
-        write!(f, "{kind:?} {resolution:?} {min_votes} {max_cells:?} {bbox:?} {bucket:?} {from:?} {to:?} {ts:?}")
+        let Self { kind, resolution, min_votes, max_cells, bbox, bucket, from, to, ts, since, max } = self;
+        write!(
+            f,
+            "{kind:?} {resolution:?} {min_votes} {max_cells:?} {bbox:?} {bucket:?} {from:?} {to:?} {ts:?} {since:?} {max:?}"
+        )
     }
 }
 
@@ -124,6 +133,8 @@ impl MatchQuery {
             from: query.get("from").cloned(),
             to: query.get("to").cloned(),
             ts: query.get("ts").cloned(),
+            since: query.get("since").cloned(),
+            max: number("max")?.map(|max| flip::parse_max("max", Some(max)).map_err(|e| e.to_string())).transpose()?,
         })
     }
 }
@@ -183,6 +194,7 @@ mod tests {
             let query = parse(kind, &[]).expect("nothing is required");
             assert_eq!((query.kind, query.resolution, query.min_votes, query.max_cells), (kind, None, 1, None));
             assert_eq!((query.bbox, query.bucket.as_str(), query.from, query.to, query.ts), (None, "1 minute", None, None, None));
+            assert_eq!((query.since, query.max), (None, None));
             let values = [
                 ("resolution", "3"),
                 ("min_votes", "5"),
@@ -192,6 +204,8 @@ mod tests {
                 ("from", "a"),
                 ("to", "b"),
                 ("ts", "c"),
+                ("since", "d"),
+                ("max", "1"),
                 ("token", "t"),
             ];
             let taken: Vec<&str> = values.iter().filter(|pair| parse(kind, &[**pair]).is_ok()).map(|(key, _)| *key).collect();
@@ -228,6 +242,8 @@ mod tests {
         assert_eq!(map.bbox, Some(vec![-1.5, 2.0, 3.0, 4.0]));
         let line = parse(Kind::Timeline, &[("bucket", "1 hour"), ("from", "a"), ("to", "b")]).expect("sound");
         assert_eq!((line.bucket.as_str(), line.from.as_deref(), line.to.as_deref()), ("1 hour", Some("a"), Some("b")));
+        let flips = parse(Kind::Flips, &[("since", "a"), ("max", "1000")]).expect("sound");
+        assert_eq!((flips.since.as_deref(), flips.max), (Some("a"), Some(1_000)));
     }
 
     #[test]
@@ -238,6 +254,8 @@ mod tests {
             (Kind::Countries, "min_votes", "1.5", "min_votes must be a whole number, not \"1.5\""),
             (Kind::Aggregates, "resolution", "16", "resolution 16 is outside the valid range 0 to 15"),
             (Kind::Aggregates, "max_cells", "-1", "max_cells must not be negative"),
+            (Kind::Flips, "max", "0", "max must be between 1 and 1000, not 0"),
+            (Kind::Flips, "max", "1001", "max must be between 1 and 1000, not 1001"),
             (Kind::Geojson, "bbox", "1,2,3", "bbox must be west,south,east,north in degrees, not \"1,2,3\""),
             (Kind::Geojson, "bbox", "1,2,3,4,5", "bbox must be west,south,east,north in degrees, not \"1,2,3,4,5\""),
             (Kind::Geojson, "bbox", "1,2,3,NaN", "bbox must be west,south,east,north in degrees, not \"1,2,3,NaN\""),
@@ -270,6 +288,9 @@ mod tests {
             texts.push(text(Kind::Timeline, &[pair]));
         }
         texts.extend(["a", "b"].map(|ts| text(Kind::At, &[("ts", ts)])));
+        for pair in [("since", "a"), ("since", "b"), ("max", "1"), ("max", "2")] {
+            texts.push(text(Kind::Flips, &[pair]));
+        }
         for sides in ["1,2,3,4", "1,2,3,5"] {
             texts.push(text(Kind::Geojson, &[("bbox", sides)]));
         }
