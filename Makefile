@@ -130,7 +130,7 @@ map-test: install relay map ## the map in Chromium, against the relay and Postgr
 
 pictures: install relay map ## the pictures of README and docs, and matches of 2, 14 and 40 teams in client/map/shots
 	testkit/cluster.py run -- npm --prefix $(MAP) run --silent pictures
-	PICTURES=1 testkit/cluster.py run -- npm --prefix client run --silent consumers -- map.test -t picture
+	PICTURES=1 testkit/cluster.py run -- npm --prefix client run --silent consumers -- map.test
 
 demo: ## votes from the world's cities, live on a map and in this terminal, until Ctrl-C; DEMO_SECONDS=20 ends by itself
 	scripts/setup --without-browser

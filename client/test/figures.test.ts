@@ -66,6 +66,6 @@ test("node loads what was built, and only with h3-js what needs it", async () =>
   expect(await names("vote-agg-client/geo")).toBe("aggregateByResolution,calculateH3Neighbors,formatAggregateForMap");
   const { dependencies, sideEffects, peerDependencies, peerDependenciesMeta } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Record<string, object>;
   expect([Object.keys(dependencies!), sideEffects]).toEqual([["socket.io-client"], ["**/*.css"]]);
-  // Nobody installs more than what he uses.
+  // Nobody installs more than they use.
   expect(peerDependenciesMeta).toEqual(Object.fromEntries(Object.keys(peerDependencies!).map((name) => [name, { optional: true }])));
 });

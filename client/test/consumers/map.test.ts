@@ -8,8 +8,8 @@ import { join } from "node:path";
 import { cellToLatLng, cellToParent, latLngToCell } from "h3-js";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { Browser, type Look, type Watched } from "../../map/e2e/browser.js";
-import { Database, eventually, Relay } from "../e2e/rig.js";
-import { MAP, run, serve } from "./run.js";
+import { Database, eventually, PLACES, Relay } from "../e2e/rig.js";
+import { CLIENT, MAP, run, serve } from "./run.js";
 
 /** What the application asks for. */
 const VIEW = { zoom: 3.4, latitude: 49, longitude: 8 };
@@ -124,7 +124,6 @@ test("hexagons are drawn where there are votes, in the colours of their leaders,
   await page.mouse.move(x, y);
   await page.getByText(`away leads in ${cellToParent(paris, 3)}`).waitFor();
   await page.locator(`.cell[data-votes="505"]`).waitFor();
-  if (process.env.SHOT) await page.screenshot({ path: process.env.SHOT });
   await page.mouse.move(5, 5);
   await expect.poll(() => page.locator("#cell").textContent()).toBe("");
 });
@@ -171,4 +170,22 @@ test("without WebGL it says so, and shows the numbers instead", async () => {
   const numbers = page.locator(".numbers");
   await numbers.waitFor();
   expect(await numbers.locator("bdi.name").allTextContents()).toEqual(["away", "home"]);
+});
+
+test.runIf(process.env.PICTURES)("the picture of docs", async () => {
+  // Each country leans to one team, each city a little otherwise.
+  const votes = PLACES.flatMap(([cell, country], i) => {
+    const home = Math.round(6 + 5 * Math.sin(country!.charCodeAt(0) * 5 + country!.charCodeAt(1)) + 3 * Math.sin(i * 7));
+    return [["home", home] as const, ["away", 12 - home] as const].filter(([, count]) => count > 0)
+      .map(([team, count]) => ({ match_id: "cup", team_choice: team, h3_index: cell, country_code: country, votes: count }));
+  });
+  await database.rows("SELECT bulk_increment($1)", [JSON.stringify(votes)]);
+  await database.settle();
+  const page = await open("&match=cup", { width: 900, isCalm: true });
+  await page.locator(".labels .city").first().waitFor();
+  await page.locator(".vote-map[data-resolution='3'] .legend").waitFor();
+  const { x, y } = await spot(page, paris);
+  await page.mouse.move(x, y);
+  await page.locator(".vote-map .cell").waitFor();
+  await page.locator(".vote-map").screenshot({ path: join(CLIENT, "../docs/vote-map.png") });
 });

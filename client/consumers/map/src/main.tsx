@@ -12,7 +12,7 @@ function Page() {
     <>
       <h1>The cup</h1>
       <VoteMap
-        matchId="final" url={query.get("relay")!} view={europe} theme="light" lang={query.get("lang") ?? undefined} colors={{ away: "#c2185b" }}
+        matchId={query.get("match") ?? "final"} url={query.get("relay")!} view={europe} theme="light" lang={query.get("lang") ?? undefined} colors={{ away: "#c2185b" }}
         label="Votes of the cup" style={{ height: 560 }} onCell={(next) => setCell(next ? `${next.leader ?? "Nobody"} leads in ${next.h3Index}` : "")}
       />
       <p id="cell">{cell}</p>
