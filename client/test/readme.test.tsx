@@ -57,7 +57,7 @@ test("an area", async () => {
 test.each([["final", Cup], ["Votes of the cup", CupMap]])("a map, where it cannot be drawn: its peers are not here; %s", async (name, Cup) => {
   render(<Cup url={relay.url} />);
   await shown("The map could not be loaded. The numbers are all here.");
-  expect(screen.getByRole("region", { name }).textContent).toContain("home leads by 2 votes");
+  await waitFor(() => expect(screen.getByRole("region", { name }).textContent).toContain("home leads by 2 votes"), { timeout: 5_000 });
 });
 
 test("buttons that vote", async () => {
