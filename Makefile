@@ -117,7 +117,7 @@ client: ## build the client in client/dist, test it with a relay by script, and 
 
 client-test: install relay ## the client against the relay and PostgreSQL, and its package in fresh projects; E2E_SECONDS=60 E2E_CUTS=30 for long, RELAY_BIN= for another relay
 	testkit/cluster.py run -- npm --prefix client run --silent e2e
-	npm --prefix client run --silent consumers
+	testkit/cluster.py run -- npm --prefix client run --silent consumers
 
 map: $(MAP)/dist/index.html ## build the live map in client/map/dist, for the relay's --map-dir
 
@@ -130,6 +130,7 @@ map-test: install relay map ## the map in Chromium, against the relay and Postgr
 
 pictures: install relay map ## the pictures of README and docs, and matches of 2, 14 and 40 teams in client/map/shots
 	testkit/cluster.py run -- npm --prefix $(MAP) run --silent pictures
+	PICTURES=1 testkit/cluster.py run -- npm --prefix client run --silent consumers -- map.test
 
 demo: ## votes from the world's cities, live on a map and in this terminal, until Ctrl-C; DEMO_SECONDS=20 ends by itself
 	scripts/setup --without-browser
@@ -205,7 +206,7 @@ lint: build/vote_agg--$(VERSION).sql ## versions, licences, format, clippy, pgsp
 	@for patch in pg_test/mutants/*.patch; do git apply --check $$patch || { echo "$$patch does not apply any more" >&2; exit 1; }; done
 
 clean: ## remove what was built
-	rm -rf build target client/dist client/build client/consumers/web/vite/dist client/consumers/web/next/.next $(MAP)/dist $(MAP)/shots
+	rm -rf build target client/dist client/build client/consumers/web/vite/dist client/consumers/web/next/.next client/consumers/map/dist $(MAP)/dist $(MAP)/shots
 
 print-%:
 	@echo '$($*)'

@@ -14,7 +14,7 @@ const run = (...args: string[]) => promisify(execFile)(process.execPath, args, {
 async function bundle(code: string, splitting = true) {
   const { outputFiles, metafile } = await build({
     stdin: { contents: code, resolveDir: ROOT }, bundle: true, minify: true, format: "esm", write: false, metafile: true,
-    external: ["react", "socket.io-client"], splitting, outdir: "out",
+    external: ["react", "socket.io-client", "h3-js", "maplibre-gl", "@deck.gl/*"], splitting, outdir: "out",
   });
   const parts = [Object.keys(metafile.outputs).find((path) => metafile.outputs[path]!.entryPoint === "<stdin>")!];
   for (const part of parts) {
@@ -38,6 +38,13 @@ test("the hook is at most 6.5 KB beyond socket.io-client, and knows nothing of h
   expect(inputs.filter((path) => path.endsWith("dist/voter.js"))).toEqual([]);
 });
 
+test("the map loads at once what tells the score, and what draws comes later", async () => {
+  const { bytes, inputs, code } = await bundle('export { VoteMap } from "vote-agg-client/map";');
+  expect(bytes).toBeLessThanOrEqual(20 * 1024);
+  expect(inputs.filter((path) => /dist\/map\/(PackedStage|coarse|fine|places)\.js$/.test(path))).toEqual([]);
+  expect(code).not.toMatch(/maplibre-gl|@deck\.gl/);
+});
+
 test("who takes one function pays for no other", async () => {
   const { bytes, code } = await bundle('export { calculateDominance } from "vote-agg-client";', false);
   expect(bytes).toBeLessThan(512);
@@ -54,7 +61,11 @@ test("node loads what was built, and only with h3-js what needs it", async () =>
   const names = async (path: string) => (await run("--input-type=module", "-e", `console.log(Object.keys(await import("${path}")).sort().join())`)).stdout.trim();
   expect(await names("vote-agg-client")).toBe("VoteRefusal,applyMessage,calculateDominance,createVoteStore,createVoter,filterByThreshold,topAggregates");
   expect(await names("vote-agg-client/react")).toBe("useVoteSocket");
+  // Its peers are asked for by what draws, so not before there is a page.
+  expect(await names("vote-agg-client/map")).toBe("VoteMap");
   expect(await names("vote-agg-client/geo")).toBe("aggregateByResolution,calculateH3Neighbors,formatAggregateForMap");
-  const { dependencies, sideEffects } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Record<string, unknown>;
-  expect([Object.keys(dependencies as object), sideEffects]).toEqual([["socket.io-client"], false]);
+  const { dependencies, sideEffects, peerDependencies, peerDependenciesMeta } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as Record<string, object>;
+  expect([Object.keys(dependencies!), sideEffects]).toEqual([["socket.io-client"], ["**/*.css"]]);
+  // Nobody installs more than they use.
+  expect(peerDependenciesMeta).toEqual(Object.fromEntries(Object.keys(peerDependencies!).map((name) => [name, { optional: true }])));
 });

@@ -8,6 +8,8 @@ import type { PropsWithChildren } from "react";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { Buttons } from "../build/snippets/Buttons.js";
 import { choose } from "../build/snippets/choose.js";
+import { Cup } from "../build/snippets/Cup.js";
+import { CupMap } from "../build/snippets/CupMap.js";
 import { Paris } from "../build/snippets/Paris.js";
 import { Protected } from "../build/snippets/Protected.js";
 import { Score } from "../build/snippets/Score.js";
@@ -38,7 +40,7 @@ const shown = (text: string) => waitFor(() => screen.getByText(text), { timeout:
 
 test("every block of the READMEs and of docs is here", () => {
   expect(readdirSync(join(import.meta.dirname, "../build/snippets")).sort()).toEqual(
-    ["Buttons", "Paris", "Protected", "Score", "Status", "choose", "show", "useMatchQuery", "useMatchSubscription", "views"].map((name) => `${name}.tsx`));
+    ["Buttons", "Cup", "CupMap", "Paris", "Protected", "Score", "Status", "choose", "show", "useMatchQuery", "useMatchSubscription", "views"].map((name) => `${name}.tsx`));
 });
 
 test("five lines", async () => {
@@ -50,6 +52,12 @@ test("an area", async () => {
   render(<Paris url={relay.url} />);
   relay.fold("final", [["872a1072bffffff", { away: 5 }]]);
   await shown("1 cells in view");
+});
+
+test.each([["final", Cup], ["Votes of the cup", CupMap]])("a map, where it cannot be drawn: its peers are not here; %s", async (name, Cup) => {
+  render(<Cup url={relay.url} />);
+  await shown("The map could not be loaded. The numbers are all here.");
+  await waitFor(() => expect(screen.getByRole("region", { name }).textContent).toContain("home leads by 2 votes"), { timeout: 5_000 });
 });
 
 test("buttons that vote", async () => {

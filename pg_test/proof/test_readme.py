@@ -20,6 +20,7 @@ ELSEWHERE = {
     ("README.md", "make && sudo make install"),
     ("README.md", "sudo apt install ./build/deb/*.deb"),
     ("docs/client.md", "npm install ./vote-agg-client-0.2.0.tgz react h3-js"),
+    ("docs/maps.md", "npm install ./vote-agg-client-0.2.0.tgz react h3-js maplibre-gl @deck.gl/geo-layers @deck.gl/maplibre"),
     ("docs/monitoring.md", "DATA_SOURCE_NAME=postgres://dashboard:secret@localhost/votes prometheus-postgres-exporter --disable-default-metrics --extend.query-path=monitoring/queries.yaml"),
     ("docs/proxies.md", "vote-agg-relay --trusted-proxies=10.0.0.10 --admin=10.0.0.11:9001"),
     ("docs/root.md", "vote-agg-relay pull --root-url=postgres://puller:secret@root.example.org/votes --shards-file=/etc/vote-agg/shards"),

@@ -11,7 +11,7 @@ interface ConnectionProps {
   readonly staleSince: string | null;
 }
 
-const isLive = ({ connected, connectionError, staleSince }: ConnectionProps) => connected && connectionError === null && staleSince === null;
+export const isLive = ({ connected, connectionError, staleSince }: ConnectionProps) => connected && connectionError === null && staleSince === null;
 
 function onNetwork(listener: () => void): () => void {
   for (const event of ["online", "offline"]) addEventListener(event, listener);

@@ -11,15 +11,15 @@ import { earlierOf } from "./history.js";
 import { History, Moment } from "./TimeLine.js";
 import type { Embed } from "./embed.js";
 import { say } from "./language.js";
+import { useLook } from "./look.js";
 import { rateAt } from "./minutes.js";
 import { Momentum } from "./Momentum.js";
 import { useNarrow } from "./narrow.js";
 import { usePalette } from "./palette.js";
-import { resolutionAt } from "./resolution.js";
 import { Headline, Score } from "./Score.js";
 import { useStage } from "./stage_code.js";
 import type { Own } from "./voting/own.js";
-import type { OnView } from "./WorldMap.js";
+import type { View } from "./view.js";
 import { mayVote } from "./voting/right.js";
 import { formatLead } from "./words.js";
 
@@ -35,6 +35,10 @@ export interface MatchPageProps extends Address {
 
 const Ballot = lazy(() => import("./voting/Ballot.js"));
 
+const loadStage = () => import("./Stage.js");
+
+const keepView = (view: View) => history.replaceState(null, "", writeView(location.search, view) + location.hash);
+
 /** No votes: the same object each time. */
 const NONE = {};
 
@@ -42,7 +46,7 @@ export const WHOLE: Embed["parts"] = new Set(["score", "map", "numbers"]);
 
 /** A match: its map, and beside it the numbers. */
 export function MatchPage({ match, view, team: asked, token, theme, parts, isEmbedded = false, children }: MatchPageProps) {
-  const [{ resolution, area }, setLook] = useState<Look>(() => ({ resolution: Math.min(UNSEEN, resolutionAt(view?.zoom ?? Math.log2(Math.max(innerWidth, 512) / 512))), area: null }));
+  const [{ resolution, area }, onView] = useLook(view, keepView);
   const votes = useVoteSocket({ matchId: match, url: relayAddress(location.href), resolution, area, token });
   const { stats, aggregates, countries, flips, at } = votes;
   const palette = usePalette(stats?.votes, countries, theme);
@@ -59,8 +63,7 @@ export function MatchPage({ match, view, team: asked, token, theme, parts, isEmb
   useLiveKey(setMoment);
   const lastLive = useLastLive(votes, stats !== null);
   const [team, setTeam] = useTeam(asked);
-  const onView = useView(setLook);
-  const { Stage, hasFailed, retry } = useStage(hasMap);
+  const { Stage, hasFailed, retry } = useStage(hasMap, loadStage);
   const [problem, setProblem] = useState<string | null>(null);
   const [country, setCountry] = useState<{ code: string } | null>(null);
   const isNarrow = useNarrow();
@@ -140,27 +143,4 @@ function useTeam(asked: string | null): [string | null, (team: string | null) =>
     history.replaceState(null, "", writeTeam(location.search, next) + location.hash);
   }, []);
   return [team, choose];
-}
-
-/** The cells that the page asks for. */
-interface Look {
-  readonly resolution: number;
-  readonly area: readonly string[] | null;
-}
-
-/** Before there is a map, nobody looks at cells: they are few at this resolution, and all of them are asked for. */
-const UNSEEN = 2;
-
-/** Follows the map: resolution and area at once, the address when it has come to rest. */
-function useView(setLook: (next: (current: Look) => Look) => void): OnView {
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  return useCallback((view, areaAt) => {
-    setLook((current) => {
-      const resolution = resolutionAt(view.zoom, current.resolution);
-      const area = areaAt(resolution, current.area);
-      return resolution === current.resolution && area === current.area ? current : { resolution, area };
-    });
-    clearTimeout(timer.current);
-    timer.current = setTimeout(() => history.replaceState(null, "", writeView(location.search, view) + location.hash), 300);
-  }, [setLook]);
 }

@@ -1,20 +1,19 @@
 import { MapLibreOverlay } from "@deck.gl/maplibre";
-import { type GeoJSONSource, Map as Base, NavigationControl, setWorkerUrl, type StyleSpecification } from "maplibre-gl";
-import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
-import "maplibre-gl/dist/maplibre-gl.css";
+import { type GeoJSONSource, Map as Base, NavigationControl, type StyleSpecification } from "maplibre-gl";
 import { useEffect, useRef, useState } from "react";
 import type { CellAggregate } from "vote-agg-client";
-import type { View } from "./address.js";
 import { areaAt } from "./area.js";
 import type { Palette, Theme } from "./colour.js";
 import { FINE_FROM, type Ground, loadGround } from "./ground.js";
+import { tellShown } from "./host.js";
 import { Labels } from "./labels.js";
 import { say } from "./language.js";
 import { cellAt, cellLayer, type Colour, indexesOf, markLayer } from "./layer.js";
+import type { OnView } from "./look.js";
 import type { Bounds, Places } from "./places.js";
+import type { Shown } from "./shown.js";
+import type { View } from "./view.js";
 import { type Own, ownLayer } from "./voting/own.js";
-
-setWorkerUrl(workerUrl);
 
 const TONES: Record<Theme, { sea: string; land: string; line: string; mark: Colour }> = {
   light: { sea: "#e4eaee", land: "#fbfaf7", line: "#aeb8c0", mark: [20, 24, 31, 255] },
@@ -50,12 +49,6 @@ function placeOf(view: View | null) {
   return view ? { zoom: view.zoom, center: [view.longitude, view.latitude] as [number, number] } : { bounds: WORLD, fitBoundsOptions: { padding: 16 } };
 }
 
-/** What cells the map needs at a resolution, if it has those of an area already; null: all. */
-export type AreaAt = (resolution: number, current: readonly string[] | null) => readonly string[] | null;
-
-/** The map has come to another place. */
-export type OnView = (view: View, areaAt: AreaAt) => void;
-
 export interface WorldMapProps {
   readonly cells: readonly CellAggregate[];
   readonly palette: Palette;
@@ -79,22 +72,6 @@ export interface WorldMapProps {
   readonly own: Own | null;
   /** The map cannot be drawn here: why. */
   readonly onFail: (problem: string) => void;
-}
-
-interface Shown {
-  readonly base: Base;
-  readonly overlay: MapLibreOverlay;
-  /** The cells that are drawn, in deck.gl's order. */
-  indexes: readonly string[];
-  /** The names that are on the map. */
-  names: readonly string[];
-}
-
-/** For scripts on the page, such as tests. */
-declare global {
-  interface Window {
-    voteMap?: Shown;
-  }
 }
 
 /** Milliseconds after which a map that has lost its drawing context is made anew: the browser needs a moment to have one. */
@@ -144,7 +121,7 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark, 
     });
     base.addControl(overlay);
     base.addControl(new NavigationControl({ showCompass: false }), "top-left");
-    shown.current = window.voteMap = { base, overlay, indexes: [], names: [] };
+    tellShown((shown.current = { base, overlay, indexes: [], names: [] }));
 
     const look = () => {
       const { lng, lat } = base.getCenter();
@@ -182,7 +159,7 @@ export function WorldMap({ cells, palette, theme, view, onView, marked, onMark, 
       end.abort();
       clearTimeout(recovery);
       setReady(false);
-      delete window.voteMap;
+      tellShown();
       shown.current = null;
       base.remove();
     };

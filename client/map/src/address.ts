@@ -1,11 +1,5 @@
 // The page's address: /?match=final&z=3&lat=48.9&lng=2.4#token=…
-
-/** A place and how near it is: MapLibre's zoom, degrees. */
-export interface View {
-  readonly zoom: number;
-  readonly latitude: number;
-  readonly longitude: number;
-}
+import type { View } from "./view.js";
 
 export interface Address {
   readonly match: string | null;

@@ -62,10 +62,17 @@ export class Palette {
     const { pale, tie } = TONES[theme];
     this.tie = parseHex(tie);
     this.none = parseHex(pale);
-    for (const team of [...hues.keys(), null]) {
-      const full = parseHex(team === null ? TONES[theme].others : this.of(team));
-      this.shades.set(team, Array.from({ length: SHADES }, (_, i) => mix(this.none, full, FAINTEST + ((1 - FAINTEST) * i) / (SHADES - 1))));
+  }
+
+  /** From a narrow lead to a clear one. */
+  private shadesOf(team: string): readonly Rgb[] {
+    const own = this.has(team) ? team : null;
+    let shades = this.shades.get(own);
+    if (!shades) {
+      const full = parseHex(own === null ? this.others : this.of(own));
+      this.shades.set(own, (shades = Array.from({ length: SHADES }, (_, i) => mix(this.none, full, FAINTEST + ((1 - FAINTEST) * i) / (SHADES - 1)))));
     }
+    return shades;
   }
 
   /** Whether a team has a colour of its own. */
@@ -88,15 +95,13 @@ export class Palette {
   /** The colour of a place where `leader` leads by `dominance` (0 to 1). The same array for the same shade. */
   shade(leader: string | null, dominance: number): Rgb {
     if (leader === null) return this.tie;
-    const shades = this.shades.get(leader) ?? this.shades.get(null)!;
     // A root, for most leads are small and must be distinguished.
-    return shades[Math.round(Math.sqrt(dominance) * (SHADES - 1))]!;
+    return this.shadesOf(leader)[Math.round(Math.sqrt(dominance) * (SHADES - 1))]!;
   }
 
   /** The colour of a place where a team has `share` (0 to 1) of the votes. The same array for the same shade. */
   share(team: string, share: number): Rgb {
     if (share <= 0) return this.tie;
-    const shades = this.shades.get(team) ?? this.shades.get(null)!;
-    return shades[Math.min(SHADES - 1, Math.floor(share * SHADES))]!;
+    return this.shadesOf(team)[Math.min(SHADES - 1, Math.floor(share * SHADES))]!;
   }
 }

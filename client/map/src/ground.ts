@@ -1,9 +1,8 @@
-// Land and borders, from the outlines that the page ships with.
+// Land and borders, from the outlines that come with the map.
 import type { Feature, MultiLineString, MultiPolygon, Polygon, Position } from "geojson";
 import { feature, mesh } from "topojson-client";
 import type { GeometryCollection, Topology } from "topojson-specification";
-import coarseUrl from "world-atlas/countries-110m.json?url";
-import fineUrl from "world-atlas/countries-50m.json?url";
+import { readOutlines } from "./host.js";
 
 export interface Ground {
   readonly land: Feature<MultiPolygon>;
@@ -14,11 +13,8 @@ export interface Ground {
 /** From this zoom on the coarse outlines look it. */
 export const FINE_FROM = 2.2;
 
-/** The outlines of the whole world in sight are a quarter of the fine ones. */
 export async function loadGround(isFine: boolean, signal: AbortSignal): Promise<Ground> {
-  const answer = await fetch(isFine ? fineUrl : coarseUrl, { signal });
-  if (!answer.ok) throw new Error(`outlines: ${answer.status}`);
-  return groundOf((await answer.json()) as Atlas);
+  return groundOf(JSON.parse(await readOutlines(isFine, signal)) as Atlas);
 }
 
 export type Atlas = Topology<{ land: GeometryCollection; countries: GeometryCollection }>;

@@ -5,9 +5,6 @@ import { en, type Text, type Words } from "./words/en.js";
 
 export const WORDS: Readonly<Record<string, Words>> = { en, de };
 
-/** Languages that are written from right to left. */
-const FROM_RIGHT = new Set(["ar", "fa", "he", "ur"]);
-
 export interface Language {
   /** The page's words are in this one. */
   readonly name: string;
@@ -43,10 +40,13 @@ export function speak(language: Language): void {
   locale = language.locale;
   plural = new Intl.PluralRules(locale);
   for (const listener of listeners) listener();
-  if (typeof document === "undefined") return;
-  document.documentElement.lang = locale;
-  document.documentElement.dir = FROM_RIGHT.has(language.name) ? "rtl" : "ltr";
 }
+
+/** Languages that are written from right to left. */
+const FROM_RIGHT = new Set(["ar", "fa", "he", "ur"]);
+
+/** What tells a browser of a language, and which way it runs. */
+export const marksOf = ({ name, locale }: Language) => ({ lang: locale, dir: FROM_RIGHT.has(name) ? "rtl" : "ltr" });
 
 /** What is made for the current locale, made again for another one. */
 export function localized<T>(make: (locale: string) => T): () => T {

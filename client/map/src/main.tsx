@@ -2,7 +2,7 @@ import { StrictMode, useEffect, useState } from "react";
 import { createRoot } from "react-dom/client";
 import { type Address, readAddress } from "./address.js";
 import { type Embed, readEmbed } from "./embed.js";
-import { chooseLanguage, say, speak } from "./language.js";
+import { chooseLanguage, marksOf, say, speak } from "./language.js";
 import { MatchesPage } from "./MatchesPage.js";
 import { MatchPage, WHOLE } from "./MatchPage.js";
 import { useTheme } from "./theme.js";
@@ -44,6 +44,8 @@ function Frame({ embed }: { embed: Embed }) {
 }
 
 const embed = readEmbed(location.pathname, location.search);
-speak(chooseLanguage(new URLSearchParams(location.search).get("lang"), navigator.languages));
+const language = chooseLanguage(new URLSearchParams(location.search).get("lang"), navigator.languages);
+speak(language);
+Object.assign(document.documentElement, marksOf(language));
 
 createRoot(document.getElementById("root")!).render(<StrictMode>{embed ? <Frame embed={embed} /> : <Page />}</StrictMode>);

@@ -1,6 +1,6 @@
 // Cities and countries: what is near, what is called so, where a country is.
 import { cellToLatLng, getResolution, latLngToCell } from "h3-js";
-import placesUrl from "virtual:places";
+import { readPlaces } from "./host.js";
 import { say } from "./language.js";
 import { byName, isFound } from "./teams.js";
 import { countryName, formatDistance } from "./words.js";
@@ -134,7 +134,5 @@ export class Places {
 const placeName = ({ name, country }: City) => `${name}, ${countryName(country)}`;
 
 export async function loadPlaces(signal: AbortSignal): Promise<Places> {
-  const answer = await fetch(placesUrl, { signal });
-  if (!answer.ok) throw new Error(`places: ${answer.status}`);
-  return Places.parse(await answer.text());
+  return Places.parse(await readPlaces(signal));
 }

@@ -1,52 +1,23 @@
 // The package as npm packs it, in projects that have only what its package.json promises: built and run.
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, inject, test } from "vitest";
 import { Browser, type Watched } from "../../map/e2e/browser.js";
 import { ScriptedRelay } from "../relay.js";
+import { CLIENT, NODE, run, serve, WEB } from "./run.js";
 
-const CLIENT = join(import.meta.dirname, "../..");
-const NODE = join(CLIENT, "consumers/node");
-const WEB = join(CLIENT, "consumers/web");
 const PARIS = "871fb4662ffffff";
 
-const folder = mkdtempSync(join(tmpdir(), "vote_agg.pack."));
+const packed = inject("packed");
 const browser = new Browser();
-let packed: string[];
 let relay: ScriptedRelay;
 let server: ChildProcess | undefined;
 
-async function run(command: string, args: string[], cwd: string, environment: NodeJS.ProcessEnv = {}): Promise<string> {
-  try {
-    const { stdout } = await promisify(execFile)(command, args, { cwd, env: { ...process.env, NODE_ENV: undefined, NEXT_TELEMETRY_DISABLED: "1", ...environment } });
-    return stdout;
-  } catch (error) {
-    const { stdout, stderr } = error as { stdout: string; stderr: string };
-    throw new Error(`${command} ${args.join(" ")}\n${stdout}\n${stderr}`);
-  }
-}
-
 const bin = (name: string) => join(WEB, "node_modules/.bin", name);
-
-beforeAll(async () => {
-  // As from a clean checkout: what is not made by packing is not there.
-  rmSync(join(CLIENT, "dist"), { recursive: true });
-  const [{ filename, files }] = JSON.parse(await run("npm", ["pack", "--json", "--silent", "--pack-destination", folder], CLIENT)) as
-    [{ filename: string; files: { path: string }[] }];
-  packed = files.map(({ path }) => path);
-  for (const project of [NODE, WEB]) {
-    const to = join(project, "node_modules/vote-agg-client");
-    rmSync(to, { recursive: true, force: true });
-    mkdirSync(to);
-    await run("tar", ["-xzf", join(folder, filename), "--strip-components=1", "-C", to], project);
-  }
-});
 
 beforeEach(async () => {
   relay = await ScriptedRelay.start();
@@ -60,20 +31,19 @@ afterEach(async () => {
   await relay.stop();
 });
 
-afterAll(() => rmSync(folder, { recursive: true }));
-
 test("the tarball has the licence, the words and what was built, and nothing else", () => {
   expect(packed.filter((path) => !path.startsWith("dist/")).sort()).toEqual(["LICENSE", "README.md", "geo/package.json", "package.json", "react/package.json"]);
-  expect(packed.filter((path) => !/^dist\/(cjs\/)?\w+\.(js|d\.ts)$/.test(path) && path.startsWith("dist/"))).toEqual(["dist/cjs/package.json"]);
-  for (const entry of ["index", "react", "geo"]) {
+  expect(packed.filter((path) => !/^dist\/(cjs\/)?(map\/)?[\w-]+\.(js|d\.ts)$/.test(path) && path.startsWith("dist/")).sort()).toEqual(
+    ["dist/cjs/package.json", "dist/map.css", "dist/map.css.d.ts", "dist/map/NOTICE.txt"]);
+  for (const entry of ["index", "react", "geo", "map/VoteMap"]) {
     for (const path of [`dist/${entry}.js`, `dist/${entry}.d.ts`, `dist/cjs/${entry}.js`, `dist/cjs/${entry}.d.ts`]) expect(packed).toContain(path);
   }
   expect(readFileSync(join(CLIENT, "LICENSE"), "utf8")).toBe(readFileSync(join(CLIENT, "../LICENSE"), "utf8"));
 });
 
-test("the hook's module says that it runs in the browser, before anything else", () => {
+test("the modules for React say that they run in the browser, before anything else", () => {
   const first = (path: string) => readFileSync(join(WEB, "node_modules/vote-agg-client/dist", path), "utf8").split("\n").filter((line) => line !== '"use strict";')[0];
-  expect([first("react.js"), first("cjs/react.js")]).toEqual(['"use client";', '"use client";']);
+  for (const path of ["react.js", "cjs/react.js", "map/VoteMap.js", "cjs/map/VoteMap.js"]) expect(first(path), path).toBe('"use client";');
 });
 
 test.each([
@@ -89,7 +59,7 @@ test.each([
   expect(lines.at(-1)).toBe("2");
 });
 
-test("old resolvers find all three entries, by main and by folder", async () => {
+test("old resolvers find the entries that Node can load, by main and by folder", async () => {
   const paths = await run(process.execPath, ["-e", `
     const path = require("node:path"), root = path.resolve("node_modules/vote-agg-client");
     for (const entry of [".", "react", "geo"]) {
@@ -110,13 +80,8 @@ async function isLive({ page }: Watched, end: string) {
 test("Vite and React: checked strictly, built, live over one socket in StrictMode", async () => {
   await run(bin("tsc"), ["-p", "."], WEB);
   await run(bin("vite"), ["build", "--config", "vite/vite.config.js"], WEB);
-  const site = createServer((request, response) => {
-    const path = new URL(request.url!, "http://x").pathname;
-    response.setHeader("content-type", path.endsWith(".js") ? "text/javascript" : "text/html");
-    response.end(readFileSync(join(WEB, "vite/dist", path === "/" ? "index.html" : path)));
-  }).listen(0, "127.0.0.1");
-  await once(site, "listening");
-  const watched = await browser.open(`http://127.0.0.1:${(site.address() as AddressInfo).port}/?relay=${relay.url}`, {}, [relay.url]);
+  const { site, address } = await serve(join(WEB, "vite/dist"));
+  const watched = await browser.open(`${address}/?relay=${relay.url}`, {}, [relay.url]);
   await isLive(watched, " from 1 cells");
   expect([watched.faults, relay.seen]).toEqual([[], { connections: 1, disconnections: 0 }]);
   site.close();
