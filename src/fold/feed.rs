@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::fold::aggregate::Sum;
-use crate::fold::flips::{self, Told};
+use crate::fold::flips::{self, Announced};
 use crate::fold::history::History;
 use crate::pg::bigints::{Bigints, number_of, team_of};
 use crate::pg::clock;
@@ -251,8 +251,8 @@ impl Change<'_> {
         let leader = flip::leader(self.head.lead.leader, &votes, settings::flip_margin());
         let lead = self.head.lead.after(leader, fold.at);
 
-        let told = self.told(leader);
-        let message = self.message(fold, &epoch, &votes, recent.per_minute(now), &told)?;
+        let announced = self.announced(leader);
+        let message = self.message(fold, &epoch, &votes, recent.per_minute(now), &announced)?;
         let body = message::to_json(&message);
         let doorbell = message.doorbell(&body);
         let row = [
@@ -284,7 +284,7 @@ impl Change<'_> {
             time("first_minute", self.tally.first_minute()),
         ];
         spi.insert(&INSERT, &row)?;
-        flips::keep(spi, self.match_id, message.seq, fold.at, &told)?;
+        flips::keep(spi, self.match_id, message.seq, fold.at, &announced)?;
         Ok(doorbell.unwrap_or(body))
     }
 
@@ -294,7 +294,7 @@ impl Change<'_> {
         epoch: &'m str,
         votes: &[i64],
         per_minute: i64,
-        told: &[Told],
+        announced: &[Announced],
     ) -> Result<Message<'m>> {
         let teams = self.tally.teams();
         let named = |sums: &mut dyn Iterator<Item = &Sum>| sums.map(|sum| sum.named.len()).sum::<usize>() <= message::MAX_NAMED;
@@ -324,7 +324,7 @@ impl Change<'_> {
             cells: fits.then(cells),
             countries: has_few_countries.then(countries),
             new: fits.then(arrived),
-            flips: Some(self.flips(told, fits)).filter(|flips| !flips.is_empty()),
+            flips: Some(self.flips(announced, fits)).filter(|flips| !flips.is_empty()),
             resync: !fits,
             partial: false,
             is_final: self.is_final,
@@ -333,25 +333,25 @@ impl Change<'_> {
 
     /// Changes of the announced leaders of the match and of countries. The first leader is news, and that all votes there were taken
     /// back.
-    fn told(&self, leader: Option<usize>) -> Vec<Told> {
-        let of_match = Told { country: None, before: self.head.lead.leader, after: leader };
+    fn announced(&self, leader: Option<usize>) -> Vec<Announced> {
+        let of_match = Announced { country: None, before: self.head.lead.leader, after: leader };
         let of_countries = self.countries.iter().map(|(country, sum)| {
             let country = Some(*country);
-            Told { country, before: sum.leader_before, after: sum.leader }
+            Announced { country, before: sum.leader_before, after: sum.leader }
         });
-        std::iter::once(of_match).chain(of_countries).filter(|told| told.before != told.after).collect()
+        std::iter::once(of_match).chain(of_countries).filter(|lead| lead.before != lead.after).collect()
     }
 
     /// The same with those of cells, where there is room for cells. The first leader of a cell is no news.
-    fn flips<'m>(&'m self, told: &[Told], with_cells: bool) -> Vec<Flip<'m>> {
+    fn flips<'m>(&'m self, announced: &[Announced], with_cells: bool) -> Vec<Flip<'m>> {
         let teams = self.tally.teams();
         let name = |team: Option<usize>| team.and_then(|team| teams.get(team)).map(|team| Cow::Borrowed(team.as_str()));
         let flip = |scope, key, from, to| Flip(scope, key, name(from), name(to));
-        let told = told.iter().map(|told| {
-            let scope = if told.country.is_some() { Scope::Country } else { Scope::Match };
-            flip(scope, told.country.map(|country| country.to_string().into()), told.before, told.after)
+        let flips = announced.iter().map(|lead| {
+            let scope = if lead.country.is_some() { Scope::Country } else { Scope::Match };
+            flip(scope, lead.country.map(|country| country.to_string().into()), lead.before, lead.after)
         });
-        let mut flips: Vec<Flip> = told.collect();
+        let mut flips: Vec<Flip> = flips.collect();
         for (cell, sum) in self.cells.iter().filter(|_| with_cells) {
             if sum.leader_before.is_some() && sum.leader.is_some() && sum.leader_before != sum.leader {
                 flips.push(flip(Scope::Cell, Some(cell.to_string().into()), sum.leader_before, sum.leader));

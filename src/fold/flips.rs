@@ -17,29 +17,30 @@ thread_local! {
 }
 
 /// A change of the announced leader, by numbers of teams: of a country or, without one, of the match.
-pub struct Told {
+pub struct Announced {
     pub country: Option<Country>,
     pub before: Option<usize>,
     pub after: Option<usize>,
 }
 
-/// Keeps what the message `seq` of a fold at `at` tells.
+/// Keeps what the message `seq` of a fold at `at` announces.
 ///
 /// # Errors
 /// Those of the server.
-pub fn keep(spi: &Spi, match_id: &str, seq: i64, at: i64, told: &[Told]) -> Result<()> {
-    if told.is_empty() {
+pub fn keep(spi: &Spi, match_id: &str, seq: i64, at: i64, announced: &[Announced]) -> Result<()> {
+    if announced.is_empty() {
         return Ok(());
     }
-    let countries: Vec<_> = told.iter().map(|told| told.country.map(|country| country.to_string())).collect();
-    let teams = |team: fn(&Told) -> Option<usize>| told.iter().map(|told| number_of(team(told))).collect::<Vec<_>>();
+    let countries: Vec<_> = announced.iter().map(|announced| announced.country.map(|country| country.to_string())).collect();
+    let teams =
+        |team: fn(&Announced) -> Option<usize>| announced.iter().map(|announced| number_of(team(announced))).collect::<Vec<_>>();
     let args = [
         match_id.into_datum(),
         seq.into_datum(),
         Some(at.into()),
         countries.into_datum(),
-        teams(|told| told.before).into_datum(),
-        teams(|told| told.after).into_datum(),
+        teams(|announced| announced.before).into_datum(),
+        teams(|announced| announced.after).into_datum(),
     ];
     spi.run(&KEEP, &args, Sees::Now).map(|_| ())
 }

@@ -1,5 +1,6 @@
 //! Retention of the time line: erases minutes past their time, and keeps their sum as an opening balance, so that running
-//! totals and totals at a later time stay right. Announced changes of leader go with the minutes. Called by a fold, in its transaction and under its lock.
+//! totals and totals at a later time stay right. Announced changes of leader go with the minutes. Called by a fold, in its
+//! transaction and under its lock.
 //!
 //! A vote may come late, for an erased minute. A process that remembers where the row lay (aggregate.rs) finds nothing there,
 //! looks by key, and makes the row anew. So the vote counts, and the next retention adds it to the balance.
