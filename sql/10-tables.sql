@@ -265,8 +265,8 @@ COMMENT ON COLUMN vote_agg.flip.before IS
 COMMENT ON COLUMN vote_agg.flip.after IS
 'The leader announced by it, by its place in the list of teams from 0; NULL: all votes there were taken back';
 COMMENT ON COLUMN vote_agg.flip.country_code IS 'NULL: the match as a whole';
-CREATE INDEX flip_key ON vote_agg.flip (match_id, seq);
-COMMENT ON INDEX vote_agg.flip_key IS 'Finds the newest of a match. Not UNIQUE: one message tells of many countries';
+CREATE INDEX flip_key ON vote_agg.flip (match_id, seq DESC, country_code NULLS FIRST);
+COMMENT ON INDEX vote_agg.flip_key IS 'The changes of a match in the order in which they are read';
 CREATE INDEX flip_at ON vote_agg.flip USING brin (at);
 COMMENT ON INDEX vote_agg.flip_at IS 'Finds rows older than vote_agg.timeline_retention';
 

@@ -109,3 +109,49 @@ def test_totals_that_were_damaged_are_mended_at_once_for_readers(still):
         assert still.value("SELECT rebuild_match('m')") == 2_000
         while True not in seen:
             pass
+
+
+FLIPS = "SELECT seq, scope, country_code, before, after FROM get_match_flips('m') ORDER BY seq, country_code NULLS FIRST"
+
+
+def test_leaders_go_on_from_what_was_announced(db):
+    """A rebuild forgets no leader, and announces those that it changes."""
+    db.configure(worker="off")
+    with db.connect() as session:
+        session.execute("CREATE TABLE votes (match_id text, team_choice text, country_code text, voter_id text)")
+        session.execute("SELECT attach_votes('votes', country_code => 'country_code')")
+
+        def vote(team, country, count):
+            session.execute("INSERT INTO votes SELECT 'm', %s, %s FROM generate_series(1, %s)", (team, country, count))
+
+        def flips():
+            return [row[1:] for row in session.execute(FLIPS).fetchall() if row[0] == session.execute("SELECT max(seq) FROM vote_agg.feed").fetchone()[0]]
+
+        def leaders():
+            return session.execute("SELECT country_code, leader_before, leader FROM vote_agg.country_aggregate ORDER BY 1").fetchall()
+
+        vote("home", "FR", 50)
+        vote("home", "IT", 9)
+        db.settle()
+        assert flips() == [("match", None, None, "home"), ("country", "FR", None, "home"), ("country", "IT", None, "home")]
+        vote("away", "FR", 54)  # ahead, by less than the margin
+        db.settle()
+        session.execute("SELECT rebuild_match('m')")
+        assert flips() == [] and leaders() == [("FR", 0, 0), ("IT", 0, 0)]
+        vote("home", "FR", 9)
+        db.settle()
+        assert flips() == []
+        # Behind the triggers' back: FR changes its leader, DE gets one, IT loses its votes.
+        session.execute("SET session_replication_role = replica")
+        vote("away", "FR", 200)
+        vote("away", "DE", 20)
+        session.execute("DELETE FROM votes WHERE country_code = 'IT'")
+        session.execute("RESET session_replication_role")
+        session.execute("SELECT rebuild_match('m')")
+        wanted = [("match", None, "home", "away"), ("country", "DE", None, "away"), ("country", "FR", "home", "away"), ("country", "IT", "home", None)]
+        assert flips() == wanted
+        message = session.execute("SELECT body -> 'flips' FROM get_match_changes('m', 0) ORDER BY seq DESC LIMIT 1").fetchone()
+        print(message)
+        vote("home", "FR", 900)
+        db.settle()
+        assert ("country", "FR", "away", "home") in flips()

@@ -322,3 +322,15 @@ def test_twenty_of_a_thousand(cluster, new_database):
         assert not session.execute(wrong).fetchall()
         totals = "SELECT count(*) FROM vote_agg.live_stats() WHERE match_id LIKE 'poison teams %' AND total_votes = 124"
         assert session.execute(totals).fetchone()[0] == 4
+
+
+def test_changes_of_leader_past_their_time_go_although_nobody_votes(new_cluster, new_database):
+    """The worker stays for them, as for the minutes, which are gone already."""
+    db = new_database(new_cluster(**{"vote_agg.worker_idle_exit": "'1s'", "vote_agg.timeline_retention": 120}))
+    flips = "SELECT count(*) FROM vote_agg.flip"
+    db.sql("SELECT record_vote('m', 'home')")
+    eventually("the first leader is announced", lambda: db.value(flips) == 1)
+    eventually("the worker has left", lambda: has_left(db))
+    db.sql("UPDATE vote_agg.flip SET at = now() - interval '1 day'")
+    db.sql(VOTE)  # the worker that comes has looked for what is past its time not long ago
+    eventually("they are erased", lambda: db.value(f"{flips} WHERE at < now() - interval '2 h'") == 0)

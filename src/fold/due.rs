@@ -16,7 +16,8 @@ thread_local! {
         "SELECT EXISTS (SELECT FROM vote_agg.match m WHERE m.finalized_at IS NULL AND (m.closed_at IS NOT NULL OR m.closes_at <= $1))
             OR EXISTS (SELECT FROM vote_agg.aside)
             OR EXISTS (SELECT FROM vote_agg.match m WHERE m.ballots = 'leaving' OR (m.ballots = 'kept' AND m.finalized_at < $2))
-            OR EXISTS (SELECT FROM vote_agg.timeline t WHERE t.bucket < $3 AND t.bucket > '-infinity')",
+            OR EXISTS (SELECT FROM vote_agg.timeline t WHERE t.bucket < $3 AND t.bucket > '-infinity')
+            OR EXISTS (SELECT FROM vote_agg.flip f WHERE f.at < $3)",
         &[pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID]) };
 }
 

@@ -215,6 +215,8 @@ pub struct Change<'a> {
     pub is_final: bool,
     /// Everything may have changed.
     pub is_rebuilt: bool,
+    /// Changes of leader beside those of these sums: a rebuild finds them.
+    pub announced: Vec<Announced>,
 }
 
 impl Change<'_> {
@@ -339,7 +341,8 @@ impl Change<'_> {
             let country = Some(*country);
             Announced { country, before: sum.leader_before, after: sum.leader }
         });
-        std::iter::once(of_match).chain(of_countries).filter(|lead| lead.before != lead.after).collect()
+        let others = self.announced.iter().copied();
+        std::iter::once(of_match).chain(of_countries).chain(others).filter(|lead| lead.before != lead.after).collect()
     }
 
     /// The same with those of cells, where there is room for cells. The first leader of a cell is no news.

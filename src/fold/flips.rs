@@ -17,6 +17,7 @@ thread_local! {
 }
 
 /// A change of the announced leader, by numbers of teams: of a country or, without one, of the match.
+#[derive(Clone, Copy)]
 pub struct Announced {
     pub country: Option<Country>,
     pub before: Option<usize>,

@@ -91,6 +91,7 @@ fn publish_some(spi: &Spi, fold: &Fold, matches: &[Counted]) -> Result<()> {
             emptied: cells.emptied + countries.emptied,
             is_final: counted.is_final,
             is_rebuilt: false,
+            announced: Vec::new(),
         };
         calls.push(change.publish(spi, fold)?);
         if calls.len() == MAX_CALLS {

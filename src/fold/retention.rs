@@ -45,7 +45,6 @@ thread_local! {
 pub fn apply(spi: &Spi, at: i64) -> Result<()> {
     let Some(retention) = settings::timeline_retention() else { return Ok(()) };
     let horizon = at - at.rem_euclid(MINUTE) - retention;
-    flips::erase(spi, horizon)?;
     let old: Vec<String> = spi.run(&OLD, &[Some(horizon.into())], Sees::Now)?.values()?;
     for match_id in old {
         let key = || [match_id.as_str().into_datum(), Some(horizon.into())];
@@ -66,7 +65,7 @@ pub fn apply(spi: &Spi, at: i64) -> Result<()> {
         open_countries(spi, &match_id, &balances)?;
         pgrx::check_for_interrupts!();
     }
-    Ok(())
+    flips::erase(spi, horizon)
 }
 
 /// Makes the opening balance of a time line that is kept from `kept_from` on.

@@ -2,7 +2,6 @@
 
 use crate::error::{Result, broken, quoted};
 use crate::fold::feed::Head;
-use crate::pg::bigints::team_of;
 use crate::pg::spi::{self, Plan, Row, Sees};
 use crate::read::moment::named;
 use pgrx::datum::TimestampWithTimeZone;
@@ -42,11 +41,13 @@ fn get_match_flips(
     let rows = spi::connect(|spi| {
         // Numbers of teams are places in the newest list, which only grows.
         let teams = Head::load(spi, match_id, Sees::TheCallersMoment)?.teams;
-        let team = |row: &Row, column: &str| match row.get(column).map(team_of)? {
+        let team = |row: &Row, column: &str| match row.get::<i32>(column)? {
             None => Ok(None),
-            Some(number) => teams.get(number).cloned().map(Some).ok_or_else(|| {
-                broken(format!("a flip of match {} names team {number}, of {} teams", quoted(match_id), teams.len()))
-            }),
+            Some(number) => {
+                usize::try_from(number).ok().and_then(|number| teams.get(number)).cloned().map(Some).ok_or_else(|| {
+                    broken(format!("a flip of match {} names team {number}, of {} teams", quoted(match_id), teams.len()))
+                })
+            }
         };
         let flip = |row: Row| -> Result<Flip> {
             let country: Option<String> = row.get("country_code")?;

@@ -10,6 +10,7 @@ use crate::pg::snapshot::ActiveSnapshot;
 use crate::pg::spi::{self, Plan, Sees, Spi};
 use crate::pg::{clock, extension, transaction};
 use crate::read::moment::Moment;
+use crate::verify::leaders::Leaders;
 use crate::verify::timelines::Timelines;
 use pgrx::{IntoDatum, pg_extern, pg_sys};
 use std::collections::BTreeMap;
@@ -88,6 +89,7 @@ impl Recount {
 
     /// Replaces the aggregates, and tells the followers to start again.
     fn write(mut self, spi: &Spi, match_id: &str, at: i64) -> Result<i64> {
+        let leaders = Leaders::read(spi, match_id, self.tally.teams().len())?;
         spi.run(&CLEAR, &[match_id.into_datum()], Sees::Now)?;
         let target = Target { match_id, teams: self.tally.teams().len(), wants_names: false, seq: self.moment.head.seq + 1 };
         let cells = non_zero(self.tally.cells()?);
@@ -97,6 +99,7 @@ impl Recount {
         aggregate::add_counts(spi, Aggregate::Cells, target, &keyed(&cells))?;
         let by_number: Vec<_> = countries.iter().map(|(c, v)| (i64::from(c.number()), v.clone())).collect();
         aggregate::add_counts(spi, Aggregate::Countries, target, &by_number)?;
+        let announced = leaders.keep(spi, match_id, target.teams)?;
 
         let totals = self.tally.totals()?;
         let by_country = countries.iter().map(|(country, votes)| (Some(*country), votes.clone()));
@@ -125,6 +128,7 @@ impl Recount {
             emptied: 1,
             is_final,
             is_rebuilt: true,
+            announced,
         };
         let fold = once::begin(spi, at)?;
         let call = change.publish(spi, &fold)?;
