@@ -64,6 +64,14 @@ mod tests {
     }
 
     #[test]
+    fn a_subscriber_counts_once() {
+        let counted = |text: &str| prefix(text.parse().expect("address")).to_string();
+        assert_eq!(counted("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
+        assert_eq!(counted("2001:db8:1:3::6"), "2001:db8:1:3::");
+        assert_eq!((counted("192.0.2.1"), counted("::ffff:192.0.2.1")), ("192.0.2.1".to_owned(), "192.0.2.1".to_owned()));
+    }
+
+    #[test]
     fn addresses_are_believed_to_proxies_only() {
         let ip = |text: &str| text.parse::<IpAddr>().expect("address");
         let proxies: Vec<IpNet> = ["10.0.0.0/30", "fd00::/8"].iter().map(|net| net.parse().expect("network")).collect();

@@ -191,6 +191,7 @@ mod tests {
             "{waits:?}"
         );
         assert_eq!(budget.charge(ip(2), 40.0), Duration::ZERO, "another address does not");
+        assert_eq!(budget.charge_within(ip(2), 1.0, Duration::ZERO), Ok(Duration::ZERO), "no longer than that");
         let late = budget.charge_within(ip(1), 1e9, Duration::from_secs(20));
         assert!(late.is_err_and(|wait| wait > Duration::from_secs(20)) && budget.charge(ip(1), 0.0) < Duration::from_secs(31));
         assert!(budget.charge_within(ip(1), 100.0, Duration::from_secs(60)).is_ok_and(|wait| wait > Duration::from_secs(29)));
