@@ -260,6 +260,14 @@ mod tests {
         signed(claims, SECRET)
     }
 
+    #[cfg(feature = "door")]
+    #[test]
+    fn other_tests_have_the_access_that_they_ask_for() {
+        let access = Access::of("shop", Some("ann"), "vote other");
+        assert_eq!((access.issuer(), access.subject()), (Some("shop"), Some("ann")));
+        assert!(access.has_scope("vote") && access.has_scope("other") && !access.has_scope("vote:any"));
+    }
+
     #[test]
     fn a_token_is_asked_for_where_the_settings_say_so() {
         let off = made(&["--auth=off"]).expect("no key is wanted");
