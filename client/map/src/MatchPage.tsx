@@ -1,4 +1,4 @@
-import { lazy, Suspense, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useMemo, useState } from "react";
 import { useVoteSocket } from "vote-agg-client/react";
 import { type Address, listAddress, relayAddress, writeTeam, writeView } from "./address.js";
 import { useEarlier, useFlips, useHistory, useTimeline } from "./api.js";
