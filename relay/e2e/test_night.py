@@ -69,6 +69,20 @@ def test_clients_are_told_that_the_database_is_away(new_relay, db, proxy):
     stream.close()
 
 
+def test_a_relay_is_ready_once_its_clients_know_that_the_loss_is_over(new_relay, db, proxy):
+    """A client that a balancer sends there as soon as it is ready hears nothing of the loss."""
+    relay = new_relay(dsn=db.url(port=proxy.port))
+    client = wire.Client(relay)
+    for _ in range(3):
+        proxy.stall()
+        proxy.cut()
+        rig.eventually("it is told", lambda: told(client))
+        proxy.flow()
+        rig.eventually("it is ready", lambda: rig.get(f"{relay.url}/ready")[0] == 200)
+        assert told(wire.Client(relay)) is None
+        rig.eventually("all know", lambda: told(client) is None)
+
+
 def test_a_relay_without_its_database_sends_clients_elsewhere(new_relay, db, proxy):
     vote(db)
     relay = new_relay(dsn=db.url(port=proxy.port), stale_timeout=3)

@@ -1,4 +1,4 @@
-// What the map has of the place that it stands in, here of the page: its files, and a name for scripts. `packed/host.ts` is that of the package.
+// The page gives the map its files, and a name for scripts. `packed/host.ts` does the same for the package.
 import { setWorkerUrl } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?url";
 import "maplibre-gl/dist/maplibre-gl.css";

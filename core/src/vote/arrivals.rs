@@ -1,4 +1,4 @@
-//! What a set of votes for one match brings: alike votes are one sum. A call appends no more than this.
+//! Votes for one match, with one sum for all that are alike. A call appends no more than these sums.
 //!
 //! Teams are numbered in the order in which they first appear in the match.
 
@@ -34,7 +34,7 @@ impl Source {
     pub const BALLOT: Self = Self(1);
 }
 
-/// What distinguishes one arrival from another: votes alike in all of it are one entry.
+/// Votes that are alike in all of these fields are one entry.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Arrival {
     pub team: usize,

@@ -1,6 +1,6 @@
 //! A vote's values, checked at the edge, and what a set of votes adds up to.
 
-pub mod arrivals; // what a set of votes brings: alike votes are one sum
+pub mod arrivals; // votes for one match, with one sum for all that are alike
 pub mod ballot; // what a vote, a retraction or a retry does to a voter's ballot
 pub mod cell; // H3 cells, from text and from numbers
 pub mod change; // what was added by team, without the teams that got nothing

@@ -23,7 +23,7 @@ pub async fn cache(State(shared): State<Shared>) -> Response {
 
 /// `GET /ready`: the feed is followed, clients know that it is, and nobody has asked for an end.
 pub async fn ready(State(shared): State<Shared>) -> Response {
-    // A client that came before those of a loss are told that it is over would hear of the loss.
+    // Until clients have been told that a loss is over, a new one would still be told of the loss.
     let is_listening = shared.hub.metrics.listening.get() == 1 && shared.hub.staleness.told().is_none();
     if is_listening && !*shared.stopped.borrow() {
         return "ready\n".into_response();

@@ -1,4 +1,4 @@
-// What `<VoteMap>` has of the place that it stands in: files of the package itself, as modules, which every bundler knows.
+// The package gives `<VoteMap>` its files as modules, which every bundler knows.
 import { getWorkerUrl, setWorkerUrl } from "maplibre-gl";
 
 /** Vite's development server, where it has put packages together: what they name beside them is left behind, and is had by its name. */
